@@ -1,0 +1,163 @@
+"""The autoencoder between images and latents: diffusers `AutoencoderKL` with the SDXL topology."""
+
+from __future__ import annotations
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from mlx_moebius.config import VAEConfig
+from mlx_moebius.layers import Conv3x3, GroupNorm, Linear, Upsample
+
+EPS = 1e-6
+
+
+class Resnet(nn.Module):
+    """GroupNorm, SiLU, 3x3, twice; 1x1 shortcut when the widths differ."""
+
+    def __init__(self, in_channels: int, out_channels: int, groups: int) -> None:
+        super().__init__()
+        self.norm1 = GroupNorm(groups, in_channels, EPS)
+        self.conv1 = Conv3x3(in_channels, out_channels)
+        self.norm2 = GroupNorm(groups, out_channels, EPS)
+        self.conv2 = Conv3x3(out_channels, out_channels)
+        if in_channels != out_channels:
+            self.conv_shortcut = Linear(in_channels, out_channels)
+
+    def __call__(self, x: mx.array) -> mx.array:
+        """[B, H, W, in] -> [B, H, W, out]."""
+        h = self.conv2(self.norm2(self.conv1(self.norm1(x))))
+        return self.conv_shortcut(x, h) if "conv_shortcut" in self else x + h
+
+
+class Attention(nn.Module):
+    """Single-head self-attention over all positions, plus the input."""
+
+    def __init__(self, channels: int, groups: int) -> None:
+        super().__init__()
+        self.group_norm = GroupNorm(groups, channels, EPS, silu=False)
+        self.to_q = Linear(channels, channels)
+        self.to_k = Linear(channels, channels)
+        self.to_v = Linear(channels, channels)
+        self.to_out = [Linear(channels, channels)]
+
+    def __call__(self, x: mx.array) -> mx.array:
+        """[B, H, W, C] -> the same."""
+        B, H, W, C = x.shape
+        h = self.group_norm(x).reshape(B, 1, H * W, C)
+        h = mx.fast.scaled_dot_product_attention(self.to_q(h), self.to_k(h), self.to_v(h), scale=C**-0.5)
+        return self.to_out[0](h.reshape(B, H, W, C), x)
+
+
+class MidBlock(nn.Module):
+    """Resnet, attention, resnet at the lowest resolution."""
+
+    def __init__(self, channels: int, groups: int) -> None:
+        super().__init__()
+        self.resnets = [Resnet(channels, channels, groups), Resnet(channels, channels, groups)]
+        self.attentions = [Attention(channels, groups)]
+
+    def __call__(self, x: mx.array) -> mx.array:
+        """[B, H, W, C] -> the same."""
+        return self.resnets[1](self.attentions[0](self.resnets[0](x)))
+
+
+class Downsample(nn.Module):
+    """Stride-2 3x3 convolution that pads right and bottom only."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = Conv3x3(channels, channels, stride=2)
+
+    def __call__(self, x: mx.array) -> mx.array:
+        """[B, H, W, C] -> [B, H / 2, W / 2, C]."""
+        padded = mx.pad(x, [(0, 0), (0, 1), (0, 1), (0, 0)])
+        return mx.conv2d(padded, self.conv.weight, stride=2) + self.conv.bias
+
+
+class Block(nn.Module):
+    """Resnets of one resolution, then an optional change of resolution."""
+
+    def __init__(self, widths: list[int], groups: int, sampler: type[nn.Module] | None) -> None:
+        super().__init__()
+        self.resnets = [Resnet(i, o, groups) for i, o in zip(widths[:-1], widths[1:], strict=True)]
+        if sampler is not None:
+            name = "upsamplers" if sampler is Upsample else "downsamplers"
+            self[name] = [sampler(widths[-1])]
+
+    def __call__(self, x: mx.array) -> mx.array:
+        """[B, H, W, in] -> [B, H, W, out] at half, double or the same resolution."""
+        for resnet in self.resnets:
+            x = resnet(x)
+        for sampler in (*self.get("downsamplers", ()), *self.get("upsamplers", ())):
+            x = sampler(x)
+        return x
+
+
+class Encoder(nn.Module):
+    """Image to moments before `quant_conv`."""
+
+    def __init__(self, config: VAEConfig) -> None:
+        super().__init__()
+        widths, groups, layers = config.block_out_channels, config.norm_num_groups, config.layers_per_block
+        self.conv_in = Conv3x3(config.in_channels, widths[0])
+        before = [widths[0], *widths[:-1]]
+        self.down_blocks = [
+            Block([b] + [w] * layers, groups, None if i == len(widths) - 1 else Downsample)
+            for i, (b, w) in enumerate(zip(before, widths, strict=True))
+        ]
+        self.mid_block = MidBlock(widths[-1], groups)
+        self.conv_norm_out = GroupNorm(groups, widths[-1], EPS)
+        self.conv_out = Conv3x3(widths[-1], 2 * config.latent_channels)
+
+    def __call__(self, x: mx.array) -> mx.array:
+        """[B, H, W, 3] -> [B, H / f, W / f, 8]."""
+        x = self.conv_in(x)
+        for block in self.down_blocks:
+            x = block(x)
+        return self.conv_out(self.conv_norm_out(self.mid_block(x)))
+
+
+class Decoder(nn.Module):
+    """Latents after `post_quant_conv` to image."""
+
+    def __init__(self, config: VAEConfig) -> None:
+        super().__init__()
+        widths, groups, layers = config.block_out_channels[::-1], config.norm_num_groups, config.layers_per_block + 1
+        self.conv_in = Conv3x3(config.latent_channels, widths[0])
+        self.mid_block = MidBlock(widths[0], groups)
+        before = [widths[0], *widths[:-1]]
+        self.up_blocks = [
+            Block([b] + [w] * layers, groups, None if i == len(widths) - 1 else Upsample)
+            for i, (b, w) in enumerate(zip(before, widths, strict=True))
+        ]
+        self.conv_norm_out = GroupNorm(groups, widths[-1], EPS)
+        self.conv_out = Conv3x3(widths[-1], config.out_channels)
+
+    def __call__(self, x: mx.array) -> mx.array:
+        """[B, h, w, 4] -> [B, h * f, w * f, 3]."""
+        x = self.mid_block(self.conv_in(x))
+        for block in self.up_blocks:
+            x = block(x)
+        return self.conv_out(self.conv_norm_out(x))
+
+
+class AutoencoderKL(nn.Module):
+    """Encoder and decoder with their 1x1 convolutions; parameters are named as in diffusers."""
+
+    def __init__(self, config: VAEConfig) -> None:
+        super().__init__()
+        self.config = config
+        latent = config.latent_channels
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        self.quant_conv = Linear(2 * latent, 2 * latent)
+        self.post_quant_conv = Linear(latent, latent)
+
+    def encode(self, image: mx.array) -> tuple[mx.array, mx.array]:
+        """Image [B, H, W, 3] in [-1, 1] -> mean and log-variance of the posterior, each [B, H / f, W / f, 4]."""
+        mean, logvar = mx.split(self.quant_conv(self.encoder(image)), 2, axis=-1)
+        return mean, mx.clip(logvar, -30, 20)
+
+    def decode(self, latents: mx.array) -> mx.array:
+        """Unscaled latents [B, h, w, 4] -> image [B, h * f, w * f, 3], about [-1, 1]."""
+        return self.decoder(self.post_quant_conv(latents))

@@ -7,8 +7,6 @@ loaded in (float32), into inference form: BatchNorm disappears into the weights 
 
 from __future__ import annotations
 
-from functools import partial
-
 import mlx.core as mx
 import mlx.nn as nn
 
@@ -146,19 +144,19 @@ def depthwise_conv(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
     """Depthwise 3x3 convolution with padding 1: x [B, H, W, C], weight [C, 3, 3, 1], bias [C]."""
     if mx.default_device().type == mx.DeviceType.cpu:
         # MLX's CPU convolution is a naive loop for grouped channels; shifted additions are several times faster.
-        return _shifted_sum(mx.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)]), weight, bias)
+        return _shifted_sum(mx.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)]), weight.astype(mx.float32), bias)
     return mx.conv2d(x, weight, padding=1, groups=x.shape[-1]) + bias
 
 
-@partial(mx.compile)
+@mx.compile
 def _shifted_sum(padded: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
-    """The nine products of a depthwise 3x3 convolution on an input padded by one pixel."""
+    """A depthwise 3x3 convolution on an input padded by one pixel, summed in the weight's float32."""
     H, W = padded.shape[1] - 2, padded.shape[2] - 2
-    y = bias
+    y = bias.astype(weight.dtype)
     for i in range(3):
         for j in range(3):
             y = y + padded[:, i : i + H, j : j + W] * weight[:, i, j, 0]
-    return y
+    return y.astype(padded.dtype)
 
 
 class DepthwiseSeparableConv(nn.Module):

@@ -38,8 +38,8 @@ class Conditioning(NamedTuple):
 
 
 def repeat_batch(x: mx.array, batch: int) -> mx.array:
-    """Repeat x [B, ...] branch by branch up to `batch`; unchanged when it fits or broadcasts."""
-    return x if x.shape[0] in (1, batch) else mx.concatenate([x] * (batch // x.shape[0]))
+    """Repeat x [B, ...], still the same for all branches, up to [batch, ...]; unchanged when it has that size."""
+    return x if x.shape[0] == batch else mx.concatenate([x] * (batch // x.shape[0]))
 
 
 class TransformerBlock(nn.Module):
@@ -184,7 +184,7 @@ class UNet(nn.Module):
         tables = iter(conditioning.layers)
 
         def layer(block: Block, i: int, x: mx.array, shared: bool = False) -> mx.array:
-            h = block.resnets[i](x, repeat_batch(next(time), x.shape[0]))
+            h = block.resnets[i](x, next(time) if len(shifts) == 1 else repeat_batch(next(time), len(x)))
             return block.attentions[i](h, *next(tables), shared)
 
         outputs: list[mx.array] = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import mlx.core as mx
 import mlx.nn as nn
 
@@ -77,9 +79,9 @@ class Downsample(nn.Module):
 class Block(nn.Module):
     """Resnets of one resolution, then an optional change of resolution."""
 
-    def __init__(self, widths: list[int], groups: int, sampler: type[nn.Module] | None) -> None:
+    def __init__(self, widths: list[int], groups: int, sampler: type[Downsample] | type[Upsample] | None) -> None:
         super().__init__()
-        self.resnets = [Resnet(i, o, groups) for i, o in zip(widths[:-1], widths[1:], strict=True)]
+        self.resnets = [Resnet(i, o, groups) for i, o in pairwise(widths)]
         if sampler is not None:
             name = "upsamplers" if sampler is Upsample else "downsamplers"
             self[name] = [sampler(widths[-1])]

@@ -1,0 +1,1 @@
+"""Moebius inpainting with MLX (arXiv 2606.19195)."""

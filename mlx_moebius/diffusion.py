@@ -1,0 +1,153 @@
+"""Latent inpainting on tensors: encode, denoise, decode. Knows nothing of files, photos or terminals.
+
+Follows the official pipeline (`pipeline_moebius` of hustvl/Moebius): DDIM from the noised latents of the
+clean image, classifier-free guidance between "background" and "foreground" tokens, posterior sampling in the VAE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import mlx.core as mx
+import numpy as np
+
+from mlx_moebius.config import ModelConfig
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.scheduler import DDIMScheduler, ddim_step, predict_clean
+from mlx_moebius.unet import BACKGROUND_TOKENS, FOREGROUND_TOKENS, Conditioning, UNet
+from mlx_moebius.vae import AutoencoderKL
+
+
+class Noise(NamedTuple):
+    """All the randomness of a run, each [B, h, w, 4]."""
+
+    start: mx.array
+    image_posterior: mx.array
+    masked_posterior: mx.array
+
+
+class Encoded(NamedTuple):
+    """What the network sees of a batch: latents [B, h, w, 4], mask [B, h, w, 1], masked latents [B, h, w, 4]."""
+
+    latents: mx.array
+    mask: mx.array
+    masked_latents: mx.array
+
+
+class Step(NamedTuple):
+    """One finished step: `number` (from 1) of `total`, the latents after it and the clean ones that it implies."""
+
+    number: int
+    total: int
+    timestep: int
+    latents: mx.array
+    clean: mx.array
+
+
+def draw_noise(seeds: Sequence[int], size: int, channels: int, offset: float) -> Noise:
+    """Noise for one image a seed, the same whatever the batch, the dtype or the device.
+
+    `offset` scales a further draw per sample and channel, constant over the image (noise offset).
+    """
+    samples = []
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        start, image, masked = rng.standard_normal((3, size, size, channels), dtype=np.float32)
+        samples.append((start + offset * rng.standard_normal(channels, dtype=np.float32), image, masked))
+    return Noise(*(mx.array(np.stack(part)) for part in zip(*samples, strict=True)))
+
+
+class Diffusion:
+    """The two networks and the sampler of one model, with everything that stays constant between runs."""
+
+    def __init__(self, unet: UNet, vae: AutoencoderKL, config: ModelConfig, dtype: mx.Dtype = mx.float32) -> None:
+        """Takes fused float32 networks; the U-Net then computes in `dtype`, the VAE stays as it is."""
+        self.config = config
+        self.dtype = dtype
+        self.scheduler = DDIMScheduler(config.scheduler)
+        self.vae = vae
+        self.unet = unet
+        branches = [list(FOREGROUND_TOKENS), list(BACKGROUND_TOKENS)]  # unconditional first
+        self._steps = {g: self._compile_step(self._condition(branches[-g:])) for g in (1, 2)}
+        unet.set_dtype(dtype)
+        mx.eval(unet.parameters(), vae.parameters())
+
+    def _condition(self, ids: list[list[int]]) -> Conditioning:
+        conditioning = self.unet.condition(mx.array(ids))
+        layers = [(table.astype(self.dtype), values.astype(self.dtype)) for table, values in conditioning.layers]
+        mx.eval(layers)
+        return conditioning._replace(layers=layers)
+
+    def _compile_step(self, conditioning: Conditioning) -> Callable[..., tuple[mx.array, mx.array]]:
+        """One guided (two branches) or unguided (one) step as a single compiled graph; weights become constants."""
+
+        def step(
+            latents: mx.array, encoded_mask: mx.array, masked: mx.array, shifts: mx.array, levels: mx.array
+        ) -> tuple[mx.array, mx.array]:
+            alpha, alpha_next, guidance = levels
+            x = mx.concatenate([latents, encoded_mask, masked], axis=-1).astype(self.dtype)
+            noise = self.unet(x, shifts, conditioning).astype(mx.float32)
+            if conditioning.branches == 2:
+                unconditional, conditional = mx.split(noise, 2)
+                noise = unconditional + guidance * (conditional - unconditional)
+            return ddim_step(latents, noise, alpha, alpha_next), predict_clean(latents, noise, alpha)
+
+        return mx.compile(step)
+
+    def encode(self, images: mx.array, masks: mx.array, latent_masks: mx.array, noise: Noise) -> Encoded:
+        """Latents of the images and of the images without their masked pixels, in one batch.
+
+        Args:
+            images: float32 [B, S, S, 3] in [-1, 1].
+            masks: float32 [B, S, S, 1], 1 = fill.
+            latent_masks: float32 [B, h, w, 1], 1 = fill.
+            noise: its posterior draws are used.
+        """
+        both = mx.concatenate([images, images * (1 - masks)])
+        mean, logvar = self.vae.encode(both)
+        draws = mx.concatenate([noise.image_posterior, noise.masked_posterior])
+        latents, masked = mx.split((mean + mx.exp(0.5 * logvar) * draws) * self.config.vae.scaling_factor, 2)
+        return Encoded(latents, latent_masks, masked)
+
+    def denoise(
+        self,
+        encoded: Encoded,
+        noise: Noise,
+        num_steps: int,
+        guidance_scale: float,
+        strength: float,
+        latents: mx.array | None = None,
+    ) -> Iterator[Step]:
+        """Run the sampler and yield every step; stop iterating to cancel.
+
+        At strength 1 the start is pure noise, below it the image's latents noised to the first timestep;
+        `latents` [B, h, w, 4] replaces either. Guidance 1 runs one branch instead of two.
+        The step after the one yielded is already under way, so that the caller's work costs no time.
+
+        Raises MoebiusError when so few steps are asked for that none would run.
+        """
+        timesteps = self.scheduler.timesteps(num_steps, strength) if num_steps > 0 else []
+        if not timesteps:
+            raise MoebiusError(f"{num_steps} steps at strength {strength:g} run nothing: use more steps (20 is usual)")
+        if latents is None:
+            noised = self.scheduler.add_noise(encoded.latents, noise.start, timesteps[0])
+            latents = noise.start if strength >= 1 else noised
+        shifts = self.unet.time_shifts(mx.array(timesteps))
+        step = self._steps[1 if guidance_scale == 1 else 2]
+        pending: Step | None = None
+        for index, timestep in enumerate(timesteps):
+            levels = mx.array([*self.scheduler.step_coefficients(timestep, num_steps), guidance_scale])
+            latents, clean = step(latents, encoded.mask, encoded.masked_latents, shifts[index : index + 1], levels)
+            mx.async_eval(latents, clean)
+            if pending is not None:
+                mx.eval(pending.latents)
+                yield pending
+            pending = Step(index + 1, len(timesteps), timestep, latents, clean)
+        assert pending is not None
+        mx.eval(pending.latents)
+        yield pending
+
+    def decode(self, latents: mx.array) -> mx.array:
+        """Latents [B, h, w, 4] -> images [B, S, S, 3], about [0, 1], not clamped."""
+        return (self.vae.decode(latents / self.config.vae.scaling_factor) + 1) / 2

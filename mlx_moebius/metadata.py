@@ -1,0 +1,235 @@
+"""EXIF, XMP and provenance of a photo, as bytes.
+
+EXIF (CIPA DC-008) is a TIFF block: directories of tagged fields that point to values by absolute offset. Changes
+are appended and the header is pointed at the new directory; nothing that was there moves, so that maker notes,
+which hold offsets of their own, stay readable. A TIFF file is such a block itself and is edited the same way.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias, Union
+
+import numpy as np
+
+ORIENTATION, SOFTWARE, XMP_PACKET = 0x0112, 0x0131, 0x02BC
+EXIF_IFD, GPS_IFD, INTEROP_IFD = 0x8769, 0x8825, 0xA005
+USER_COMMENT, PIXEL_X, PIXEL_Y = 0x9286, 0xA002, 0xA003
+BYTE, ASCII, SHORT, LONG, UNDEFINED = 1, 2, 3, 4, 7
+UNIT = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}  # bytes a value, by type
+WORD = {**UNIT, 5: 4, 10: 4}  # bytes that swap together: a rational is two words
+
+# Fields that describe how the pixels of one TIFF file are stored, or repeat the picture (previews, editor layers).
+# Resolution and ICC profile have their own way to the new file.
+STORAGE = frozenset(
+    [254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281, 284, 288, 289, 290]
+    + [291, 292, 293, 301, 317, 320, 321, 322, 323, 324, 325, 330, 332, 333, 334, 336, 337, 338, 339, 340, 341, 342]
+    + [347, *range(512, 522), 529, 530, 531, 532, XMP_PACKET, 34377, 34675, 37724]
+)
+
+MARK = "mlx-moebius: "
+EMPTY_BLOCK = b"II*\0\0\0\0\0"
+
+
+class Field(NamedTuple):
+    """A TIFF field: its type's number and its values, little-endian whatever the block's order."""
+
+    type: int
+    data: bytes
+
+
+Fields: TypeAlias = dict[int, Union[Field, "Fields"]]
+Changes: TypeAlias = Mapping[int, Union[Field, "Changes", None]]
+
+
+class DamagedBlock(ValueError):
+    """The bytes are not a readable TIFF block."""
+
+
+def read_fields(block: Any) -> Fields:
+    """Fields of the first directory of a TIFF block (bytes or mmap); sub-directories (EXIF, GPS, interop) are nested.
+
+    Fields of unknown type or outside the block are left out. Raises DamagedBlock when there is no directory.
+    """
+    order = _byte_order(block)
+    budget = [len(block)]  # values may overlap in a hostile file: together they are not larger than it
+    try:
+        return _read_directory(block, order, struct.unpack_from(order + "I", block, 4)[0], budget, depth=0)
+    except struct.error:
+        raise DamagedBlock("its directory is outside the file") from None
+
+
+def edit_fields(block: bytes, changes: Changes) -> bytes:
+    """The TIFF block with fields of its first directory set, merged (a nested mapping) or removed (None).
+
+    Later directories (thumbnail, pages) are cut off: they would show the picture as it was.
+    """
+    order = _byte_order(block)
+    out = bytearray(block)
+    try:
+        start = _append_directory(out, order, struct.unpack_from(order + "I", out, 4)[0], changes)
+    except struct.error:
+        raise DamagedBlock("its directory is outside the file") from None
+    struct.pack_into(order + "I", out, 4, start)
+    return bytes(out)
+
+
+def describing(fields: Fields) -> Fields:
+    """Fields that describe the photo rather than how its pixels are stored."""
+    return {tag: field for tag, field in fields.items() if tag not in STORAGE}
+
+
+def updated_exif(
+    exif: bytes, size: tuple[int, int], provenance: Mapping[str, Any] | None, orientation: bool = True
+) -> bytes:
+    """EXIF block for the finished photo: upright, without the old thumbnail, with `provenance` if given.
+
+    `exif` may be empty, `size` is (width, height) in pixels. `orientation=False` removes the field instead of setting
+    it to 1. `Software` names this project, the settings follow an existing `UserComment` as JSON.
+    """
+    if not exif and provenance is None:
+        return b""
+    block = _without_thumbnail(exif) if exif else EMPTY_BLOCK
+    changes: dict[int, Any] = {ORIENTATION: Field(SHORT, struct.pack("<H", 1)) if orientation else None}
+    inner = read_fields(block).get(EXIF_IFD) if exif else None
+    details: dict[int, Field] = {}
+    if isinstance(inner, dict):
+        for tag, length in zip((PIXEL_X, PIXEL_Y), size, strict=True):
+            if tag in inner:
+                details[tag] = Field(LONG, struct.pack("<I", length))
+    if provenance is not None:
+        software = f"mlx-moebius {provenance.get('version', '')}".strip()
+        changes[SOFTWARE] = Field(ASCII, software.encode("ascii", "replace") + b"\0")
+        comment = _comment_text(block).partition(MARK)[0].rstrip()
+        comment = f"{comment}\n{MARK}" if comment else MARK
+        details[USER_COMMENT] = Field(UNDEFINED, _encode_comment(comment + json.dumps(provenance), block))
+    if details:
+        changes[EXIF_IFD] = details
+    return edit_fields(block, changes)
+
+
+def provenance_in(exif: bytes) -> dict[str, Any] | None:
+    """The settings that `updated_exif` stored, or None."""
+    _, mark, text = _comment_text(exif).partition(MARK)
+    try:
+        values = json.loads(text) if mark else None
+    except ValueError:
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def upright_xmp(xmp: bytes) -> bytes:
+    """The XMP packet with `tiff:Orientation` set to 1, where it has one."""
+    return re.sub(rb"""(tiff:Orientation(?:\s*=\s*["']|>\s*))[2-8]""", rb"\g<1>1", xmp)
+
+
+def _byte_order(block: Any) -> str:
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(block[:4]))
+    if order is None:
+        raise DamagedBlock("it does not start like a TIFF block")
+    return order
+
+
+def _swapped(field_type: int, data: bytes, order: str) -> bytes:
+    """Values between little-endian and the block's byte order (its own inverse)."""
+    width = WORD[field_type]
+    return data if order == "<" or width == 1 else np.frombuffer(data, f">u{width}").astype(f"<u{width}").tobytes()
+
+
+def _read_directory(block: Any, order: str, start: int, budget: list[int], depth: int) -> Fields:
+    fields: Fields = {}
+    (entries,) = struct.unpack_from(order + "H", block, start)
+    for at in range(start + 2, start + 2 + 12 * entries, 12):
+        tag, field_type, count = struct.unpack_from(order + "HHI", block, at)
+        if field_type not in UNIT:
+            continue
+        size = UNIT[field_type] * count
+        offset = at + 8 if size <= 4 else struct.unpack_from(order + "I", block, at + 8)[0]
+        if offset + size > len(block):
+            continue
+        budget[0] -= size
+        if budget[0] < 0:
+            raise DamagedBlock("its fields overlap")
+        data = _swapped(field_type, bytes(block[offset : offset + size]), order)
+        if tag not in (EXIF_IFD, GPS_IFD, INTEROP_IFD):
+            fields[tag] = Field(field_type, data)
+        elif depth < 2 and size == 4 and (target := struct.unpack("<I", data)[0]) + 2 <= len(block):
+            fields[tag] = _read_directory(block, order, target, budget, depth + 1)
+    return fields
+
+
+def _append_directory(out: bytearray, order: str, start: int, changes: Changes) -> int:
+    """Write the directory at `start` (0: none yet) anew at the end of `out`, with `changes`; returns its offset."""
+    entries: dict[int, bytes] = {}
+    if start:
+        for at in range(start + 2, start + 2 + 12 * struct.unpack_from(order + "H", out, start)[0], 12):
+            entry = struct.unpack_from("12s", out, at)[0]
+            entries[struct.unpack_from(order + "H", entry)[0]] = entry
+    for tag, change in changes.items():
+        if change is None:
+            entries.pop(tag, None)
+        elif isinstance(change, Field):
+            count = len(change.data) // UNIT[change.type]
+            value = _swapped(change.type, change.data, order)
+            if len(value) > 4:
+                value = struct.pack(order + "I", _append(out, value))
+            entries[tag] = struct.pack(order + "HHI4s", tag, change.type, count, value)
+        else:
+            nested = struct.unpack_from(order + "I", entries[tag], 8)[0] if tag in entries else 0
+            entries[tag] = struct.pack(order + "HHII", tag, LONG, 1, _append_directory(out, order, nested, change))
+    table = b"".join(entries[tag] for tag in sorted(entries))
+    return _append(out, struct.pack(order + "H", len(entries)) + table + bytes(4))
+
+
+def _append(out: bytearray, data: bytes) -> int:
+    out += bytes(len(out) % 2)  # values start at even offsets
+    out += data
+    return len(out) - len(data)
+
+
+def _without_thumbnail(exif: bytes) -> bytes:
+    """Blank the thumbnail's bytes (cut them off at the end of the block): it shows what has been removed."""
+    order = _byte_order(exif)
+    try:
+        (first,) = struct.unpack_from(order + "I", exif, 4)
+        (second,) = struct.unpack_from(
+            order + "I", exif, first + 2 + 12 * struct.unpack_from(order + "H", exif, first)[0]
+        )
+        fields = _read_directory(exif, order, second, [len(exif)], depth=2) if second else {}
+    except (struct.error, DamagedBlock):
+        return exif
+    for offset_tag, length_tag in ((0x0201, 0x0202), (0x0111, 0x0117)):
+        offset, length = (_number(fields.get(tag)) for tag in (offset_tag, length_tag))
+        if 8 < offset < len(exif) and length:
+            tail = exif[offset + length :]
+            exif = exif[:offset] + (bytes(length) + tail if len(tail) > 1 else b"")
+    return exif
+
+
+def _number(field: Field | Fields | None) -> int:
+    if not isinstance(field, Field) or field.type not in (SHORT, LONG):
+        return 0
+    return int.from_bytes(field.data[: UNIT[field.type]], "little")
+
+
+def _comment_text(exif: bytes) -> str:
+    """Text of the EXIF `UserComment`, whose first 8 bytes name the encoding."""
+    try:
+        inner = read_fields(exif).get(EXIF_IFD)
+    except DamagedBlock:
+        return ""
+    field = inner.get(USER_COMMENT) if isinstance(inner, dict) else None
+    if not isinstance(field, Field):
+        return ""
+    code, data = field.data[:8], field.data[8:]
+    wide = "utf-16-le" if _byte_order(exif) == "<" else "utf-16-be"
+    return data.decode(wide if code == b"UNICODE\0" else "utf-8", "replace").strip("\0 ")
+
+
+def _encode_comment(text: str, exif: bytes) -> bytes:
+    if text.isascii():
+        return b"ASCII\0\0\0" + text.encode()
+    return b"UNICODE\0" + text.encode("utf-16-le" if _byte_order(exif) == "<" else "utf-16-be")

@@ -1,0 +1,100 @@
+"""The whole U-Net and VAE against the official code, small and at the released size."""
+
+from __future__ import annotations
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from mlx.utils import tree_flatten
+
+from mlx_moebius.unet import BACKGROUND_TOKENS, FOREGROUND_TOKENS, Conditioning, UNet
+from tests.fill import inputs
+from tests.golden import golden, golden_unet, golden_vae, nchw, nhwc, relative_error
+
+SIZES = ["tiny", pytest.param("full", marks=pytest.mark.slow)]
+TOLERANCE = 1e-5
+BRANCHES = [list(FOREGROUND_TOKENS), list(BACKGROUND_TOKENS)]
+
+
+def unet_trace(network: UNet, size: str, timestep: int, dtype: mx.Dtype = mx.float32) -> list[np.ndarray]:
+    """Block outputs and output for a golden input, whose first sample is unconditional, its second conditional."""
+    side = network.config.sample_size
+    x = nhwc(inputs(f"unet_{size}_{timestep}", (2, 9, side, side))).astype(dtype)
+    shifts = network.time_shifts(mx.array([timestep]))
+    samples = []
+    for sample, ids in enumerate(BRANCHES):
+        constants = network.condition(mx.array([ids]))
+        layers = [(table.astype(dtype), values.astype(dtype)) for table, values in constants.layers]
+        outputs = network.trace(x[sample : sample + 1], shifts, Conditioning(layers, 1))
+        mx.eval(outputs)
+        samples.append([nchw(output) for output in outputs])
+    return [np.concatenate(pair) for pair in zip(*samples, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("size", "timesteps"), [("tiny", (0, 450, 900)), pytest.param("full", (900, 0), marks=pytest.mark.slow)]
+)
+def test_unet(size: str, timesteps: tuple[int, ...]) -> None:
+    network, expected = golden_unet(size), golden(f"unet_{size}.npz")
+    for timestep in timesteps:
+        *blocks, out = unet_trace(network, size, timestep)
+        for index, block in enumerate(blocks):
+            stored = block if size == "tiny" else block[:, ::32, ::4, ::4]
+            assert relative_error(stored, expected[f"t{timestep}/block{index}"]) <= TOLERANCE
+        assert relative_error(out, expected[f"t{timestep}/out"]) <= TOLERANCE
+
+
+def test_guidance_branches_in_one_batch_equal_separate_runs() -> None:
+    network = golden_unet("tiny")
+    x = nhwc(inputs("unet_tiny_450", (2, 9, 16, 16)))
+    shifts = network.time_shifts(mx.array([450]))
+    together = network(x, shifts, network.condition(mx.array(BRANCHES)))
+    apart = [network(x, shifts, network.condition(mx.array([ids]))) for ids in BRANCHES]
+    assert relative_error(together, np.asarray(mx.concatenate(apart))) <= 2e-6
+
+
+def test_one_timestep_a_sample() -> None:
+    network = golden_unet("tiny")
+    x = nhwc(inputs("unet_tiny_450", (2, 9, 16, 16)))
+    constants = network.condition(mx.array(BRANCHES))
+    shifts = network.time_shifts(mx.array([450, 7]))
+    together = network(x, shifts, constants)
+    apart = [network(x[i : i + 1], shifts[i : i + 1], constants) for i in range(2)]
+    expected = mx.concatenate([apart[0][:1], apart[1][:1], apart[0][1:], apart[1][1:]])
+    assert relative_error(together, np.asarray(expected)) <= 2e-6
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [(mx.float16, 1e-2), (mx.bfloat16, 8e-2)])
+def test_half_precision_tiny_unet(dtype: mx.Dtype, bound: float) -> None:
+    network = golden_unet("tiny")
+    network.set_dtype(dtype)
+    out = unet_trace(network, "tiny", 450, dtype)[-1]
+    assert relative_error(out, golden("unet_tiny.npz")["t450/out"]) <= bound
+
+
+@pytest.mark.slow
+def test_float16_full_unet() -> None:
+    network = golden_unet("full")
+    network.set_dtype(mx.float16)
+    out = unet_trace(network, "full", 900, mx.float16)[-1]
+    assert relative_error(out, golden("unet_full.npz")["t900/out"]) <= 3e-3
+
+
+def test_inference_form_has_no_batch_norm() -> None:
+    names = [name for name, _ in tree_flatten(golden_unet("tiny").parameters())]
+    assert not [name for name in names if "bn" in name or "running" in name or "norm_q" in name]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_vae(size: str) -> None:
+    network, _ = golden_vae(size)
+    expected, side = golden(f"vae_{size}.npz"), 64 if size == "tiny" else 512
+    image = nhwc(np.tanh(inputs(f"vae_{size}_image", (1, 3, side, side))))
+    mean, logvar = network.encode(image)
+    assert relative_error(nchw(mx.concatenate([mean, logvar], axis=-1)), expected["moments"]) <= TOLERANCE
+    decoded = nchw(network.decode(nhwc(inputs(f"vae_{size}_latent", (1, 4, side // 8, side // 8)))))
+    if size == "tiny":
+        assert relative_error(decoded, expected["decoded"]) <= TOLERANCE
+    else:
+        assert relative_error(decoded[..., ::8, ::8], expected["decoded_every8"]) <= TOLERANCE
+        assert relative_error(decoded[..., :48, :48], expected["decoded_corner"]) <= TOLERANCE

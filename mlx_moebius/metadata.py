@@ -25,9 +25,8 @@ WORD = {**UNIT, 5: 4, 10: 4}  # bytes that swap together: a rational is two word
 # Fields that describe how the pixels of one TIFF file are stored, or repeat the picture (previews, editor layers).
 # Resolution and ICC profile have their own way to the new file.
 STORAGE = frozenset(
-    [254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281, 284, 288, 289, 290]
-    + [291, 292, 293, 301, 317, 320, 321, 322, 323, 324, 325, 330, 332, 333, 334, 336, 337, 338, 339, 340, 341, 342]
-    + [347, *range(512, 522), 529, 530, 531, 532, XMP_PACKET, 34377, 34675, 37724]
+    {*range(254, 267), 273, 274, *range(277, 282), 284, *range(288, 294), 301, 317, *range(320, 326)}
+    | {*range(330, 348), *range(512, 533), XMP_PACKET, 34377, 34675, 37724}
 )
 
 MARK = "mlx-moebius: "
@@ -60,6 +59,16 @@ def read_fields(block: Any) -> Fields:
         return _read_directory(block, order, struct.unpack_from(order + "I", block, 4)[0], budget, depth=0)
     except struct.error:
         raise DamagedBlock("its directory is outside the file") from None
+
+
+def checked_block(exif: bytes) -> bytes:
+    """The TIFF block in EXIF bytes (some containers put the letters Exif first), empty when it is damaged."""
+    block = exif.removeprefix(b"Exif\0\0")
+    try:
+        read_fields(block)
+    except DamagedBlock:
+        return b""
+    return block
 
 
 def edit_fields(block: bytes, changes: Changes) -> bytes:
@@ -195,9 +204,8 @@ def _without_thumbnail(exif: bytes) -> bytes:
     order = _byte_order(exif)
     try:
         (first,) = struct.unpack_from(order + "I", exif, 4)
-        (second,) = struct.unpack_from(
-            order + "I", exif, first + 2 + 12 * struct.unpack_from(order + "H", exif, first)[0]
-        )
+        (entries,) = struct.unpack_from(order + "H", exif, first)
+        (second,) = struct.unpack_from(order + "I", exif, first + 2 + 12 * entries)
         fields = _read_directory(exif, order, second, [len(exif)], depth=2) if second else {}
     except (struct.error, DamagedBlock):
         return exif

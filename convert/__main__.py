@@ -1,0 +1,95 @@
+"""Command line: `python -m mlx_moebius.convert SOURCE OUT`."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mlx_moebius.config import SamplingConfig
+from mlx_moebius.convert.folder import convert_checkpoint, verify
+from mlx_moebius.errors import MoebiusError
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def command(
+    source: Annotated[
+        Path | None,
+        typer.Argument(help="U-Net checkpoint (.bin, .pt, .pth, .safetensors), or the folder that holds it."),
+    ] = None,
+    out: Annotated[Path | None, typer.Argument(help="Model folder to write.")] = None,
+    vae: Annotated[
+        Path | None, typer.Option(help="VAE weights with config.json beside them.", show_default="vae/ beside SOURCE")
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="Stored weights: float16, bfloat16 or float32.")] = "float16",
+    sampling: Annotated[
+        str, typer.Option(help='Sampling defaults of the folder, like "guidance_scale=1.5,compensate=true".')
+    ] = "",
+    note: Annotated[str, typer.Option(help="A sentence for the model card.")] = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model folder OUT.")] = False,
+    check: Annotated[
+        Path | None, typer.Option("--verify", metavar="FOLDER", help="Check a model folder; convert nothing.")
+    ] = None,
+) -> None:
+    """Convert a PyTorch checkpoint of Moebius into a model folder for MLX.
+
+    PyTorch is not needed, and nothing in the checkpoint is executed.
+    """
+    try:
+        if check is not None:
+            if source is not None:
+                raise MoebiusError("--verify FOLDER takes no SOURCE and OUT")
+            folder = check
+        elif source is None or out is None:
+            raise MoebiusError("give SOURCE and OUT, or --verify FOLDER (--help explains)")
+        else:
+            folder = out
+            beside = source if source.is_dir() else source.parent
+            convert_checkpoint(
+                source,
+                vae or beside / "vae",
+                out,
+                dtype=dtype,
+                sampling=parse_sampling(sampling),
+                note=note,
+                overwrite=overwrite,
+            )
+        for file in verify(folder):
+            typer.echo(
+                f"{file.name:18} {file.tensors:5} tensors {file.parameters:12,} parameters {file.size:12,} bytes  ok"
+            )
+    except MoebiusError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def parse_sampling(text: str) -> SamplingConfig:
+    """`name=value,name=value` -> sampling defaults, each value of its field's type."""
+    defaults = SamplingConfig()
+    known: dict[str, Any] = {field.name: getattr(defaults, field.name) for field in fields(defaults)}
+    values: dict[str, Any] = {}
+    for item in filter(None, text.split(",")):
+        name, _, value = (part.strip() for part in item.partition("="))
+        if name not in known:
+            raise MoebiusError(f"unknown sampling default {name!r}; known: {', '.join(known)}")
+        try:
+            if isinstance(known[name], bool):
+                values[name] = {"true": True, "false": False}[value.lower()]
+            else:
+                values[name] = type(known[name])(value)
+        except (ValueError, KeyError):
+            raise MoebiusError(f"{value!r} is no value for {name}, which is {known[name]!r} by default") from None
+    return SamplingConfig(**values)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app(prog_name="mlx_moebius.convert")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""Model folders: written from a PyTorch checkpoint, and verified."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlx_moebius.config import CONFIG_NAME, UNET_NAME, VAE_NAME, FileRecord, ModelConfig, SamplingConfig
+from mlx_moebius.convert.card import model_card
+from mlx_moebius.convert.checkpoint import find_weights, read_tensors
+from mlx_moebius.convert.mapping import Tensors, check_parameters, map_unet, map_vae, unet_shapes, vae_shapes
+from mlx_moebius.convert.safetensors_file import write_safetensors
+from mlx_moebius.convert.stored_tensor import Array, StoredTensor, encode
+from mlx_moebius.errors import MoebiusError
+
+CONVERTER_VERSION = "1"  # goes up when the same source would give another folder
+DTYPES = ("float16", "bfloat16", "float32")
+CARD_NAME = "README.md"
+
+
+def convert_checkpoint(
+    unet: Path,
+    vae: Path,
+    out: Path,
+    *,
+    dtype: str = "float16",
+    sampling: SamplingConfig | None = None,
+    note: str = "",
+    overwrite: bool = False,
+) -> ModelConfig:
+    """Write the model folder `out` and return its configuration.
+
+    Args:
+        unet: the U-Net's weight file, or the folder that holds `diffusion_pytorch_model.bin` (or `.safetensors`).
+        vae: the same for the VAE, with its `config.json` beside the weights.
+        out: must not exist, unless `overwrite` and it is a model folder or empty.
+        dtype: of all stored weights: "float16", "bfloat16" or "float32".
+        sampling: the folder's sampling defaults; the official command line's if None.
+        note: a sentence for the model card.
+        overwrite: replace `out`, which stays as it was if anything fails.
+
+    Raises MoebiusError when a file is missing, damaged or not of this network, when weights do not fit `dtype`, or
+    when the folder cannot be written. Weights are read and written one by one: memory stays near the file's size.
+    """
+    if dtype not in DTYPES:
+        raise MoebiusError(f"unknown dtype {dtype!r}; choose one of {', '.join(DTYPES)}")
+    _check_out(out, overwrite)
+    unet_file, vae_file = find_weights(unet), find_weights(vae)
+    vae_settings = vae_file.with_name("config.json")
+    unet_config, unet_tensors = map_unet(read_tensors(unet_file))
+    vae_config, vae_tensors = map_vae(read_tensors(vae_file), _read_settings(vae_settings))
+    try:
+        with _new_folder(out, overwrite) as folder:
+            files = tuple(
+                write_safetensors(
+                    folder / name,
+                    {key: tensors[key].shape for key in sorted(tensors)},
+                    dtype,
+                    _cast(tensors, dtype),
+                )
+                for name, tensors in ((UNET_NAME, unet_tensors), (VAE_NAME, vae_tensors))
+            )
+            config = ModelConfig(
+                unet=unet_config,
+                vae=vae_config,
+                sampling=sampling or SamplingConfig(),
+                dtype=dtype,
+                converter_version=CONVERTER_VERSION,
+                sources=(
+                    file_record(unet_file, unet_file.name),
+                    file_record(vae_file, f"vae/{vae_file.name}"),
+                    file_record(vae_settings, f"vae/{vae_settings.name}"),
+                ),
+                files=files,
+            )
+            config.save(folder / CONFIG_NAME)
+            (folder / CARD_NAME).write_text(model_card(config, note), encoding="utf-8")
+    except OSError as error:
+        raise MoebiusError(f"cannot write {out}: {error.strerror or error}") from None
+    return config
+
+
+def _check_out(out: Path, overwrite: bool) -> None:
+    """Refuse to replace anything but a model folder, and that only when asked to."""
+    if not out.exists():
+        return
+    if not overwrite:
+        raise MoebiusError(f"{out} already exists; choose another name or pass --overwrite")
+    if not out.is_dir():
+        raise MoebiusError(f"{out} is not a folder; delete it or choose another name")
+    if any(out.iterdir()):
+        ModelConfig.load(out)
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise MoebiusError(f"the VAE's configuration {path} cannot be read; it belongs beside the weights") from None
+    except (ValueError, RecursionError):
+        settings = None
+    if not isinstance(settings, dict):
+        raise MoebiusError(f"the VAE's configuration {path} is not a JSON object")
+    return settings
+
+
+def _cast(tensors: Tensors, dtype: str) -> Callable[[str], Array]:
+    """A function from a name to its elements in `dtype`, which refuses values that are not finite before or after."""
+
+    def elements(name: str) -> Array:
+        values = tensors[name].numpy()
+        if not np.isfinite(values).all():
+            raise MoebiusError(f"the checkpoint's {name} holds NaN or infinite values")
+        encoded = encode(values, dtype)
+        if not np.isfinite(StoredTensor(encoded, dtype).numpy()).all():
+            raise MoebiusError(f"{name} has values that do not fit in {dtype}; choose --dtype bfloat16 or float32")
+        return encoded
+
+    return elements
+
+
+@contextmanager
+def _new_folder(out: Path, overwrite: bool) -> Iterator[Path]:
+    """A folder to fill, which takes the name `out` (and the place of an old one) only when all went well."""
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as staging:
+        new, old = Path(staging, "new"), Path(staging, "old")
+        new.mkdir()
+        yield new
+        if not (overwrite and out.exists()):
+            os.rename(new, out)
+            return
+        os.rename(out, old)
+        try:
+            os.rename(new, out)
+        except OSError:
+            os.rename(old, out)
+            raise
+
+
+def file_record(path: Path, name: str) -> FileRecord:
+    """Size and SHA-256 of a file, under the name given."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+        return FileRecord(name, file.tell(), digest.hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedFile:
+    """A weight file that passed: its name, tensors, parameters and bytes."""
+
+    name: str
+    tensors: int
+    parameters: int
+    size: int
+
+
+def verify(folder: Path) -> tuple[VerifiedFile, ...]:
+    """Check a model folder's files against its `config.json`: size, SHA-256, names, shapes, dtype, finite values.
+
+    Raises MoebiusError that names the file and what is wrong with it.
+    """
+    config = ModelConfig.load(folder)
+    shapes = {UNET_NAME: unet_shapes(config.unet), VAE_NAME: vae_shapes(config.vae)}
+    records = {record.name: record for record in config.files}
+    if set(records) != set(shapes):
+        raise MoebiusError(f"{folder / CONFIG_NAME} does not list {' and '.join(shapes)}; convert the model again")
+    verified = []
+    for name, expected in shapes.items():
+        path = folder / name
+        try:
+            found = file_record(path, name)
+        except OSError as error:
+            raise MoebiusError(f"cannot read {path}: {error.strerror or error}; convert the model again") from None
+        if found != records[name]:
+            raise MoebiusError(f"{path} is not the file that {CONFIG_NAME} describes: size or SHA-256 differ")
+        tensors = read_tensors(path)
+        check_parameters(f"file ({path})", tensors, expected)
+        for key, tensor in tensors.items():
+            if tensor.dtype != config.dtype:
+                raise MoebiusError(f"{path}: {key} is {tensor.dtype}, {CONFIG_NAME} says {config.dtype}")
+            if not np.isfinite(tensor.numpy()).all():
+                raise MoebiusError(f"{path}: {key} holds NaN or infinite values")
+        parameters = sum(tensor.raw.size for tensor in tensors.values())
+        verified.append(VerifiedFile(name, len(tensors), parameters, found.size))
+    return tuple(verified)

@@ -54,7 +54,7 @@ def read_fields(block: Any) -> Fields:
     Fields of unknown type or outside the block are left out. Raises DamagedBlock when there is no directory.
     """
     order = _byte_order(block)
-    budget = [len(block)]  # values may overlap in a hostile file: together they are not larger than it
+    budget = [max(len(block), 1 << 24)]  # bytes; in a hostile file values may overlap, and add up to gigabytes
     try:
         return _read_directory(block, order, struct.unpack_from(order + "I", block, 4)[0], budget, depth=0)
     except struct.error:
@@ -66,6 +66,7 @@ def checked_block(exif: bytes) -> bytes:
     block = exif.removeprefix(b"Exif\0\0")
     try:
         read_fields(block)
+        edit_fields(block, {EXIF_IFD: {}})  # what saving will do
     except DamagedBlock:
         return b""
     return block
@@ -165,18 +166,21 @@ def _read_directory(block: Any, order: str, start: int, budget: list[int], depth
         data = _swapped(field_type, bytes(block[offset : offset + size]), order)
         if tag not in (EXIF_IFD, GPS_IFD, INTEROP_IFD):
             fields[tag] = Field(field_type, data)
-        elif depth < 2 and size == 4 and (target := struct.unpack("<I", data)[0]) + 2 <= len(block):
-            fields[tag] = _read_directory(block, order, target, budget, depth + 1)
+        elif depth < 2 and size == 4:
+            fields[tag] = _read_directory(block, order, struct.unpack("<I", data)[0], budget, depth + 1)
     return fields
 
 
 def _append_directory(out: bytearray, order: str, start: int, changes: Changes) -> int:
     """Write the directory at `start` (0: none yet) anew at the end of `out`, with `changes`; returns its offset."""
+    limit = len(out)
     entries: dict[int, bytes] = {}
     if start:
         for at in range(start + 2, start + 2 + 12 * struct.unpack_from(order + "H", out, start)[0], 12):
-            entry = struct.unpack_from("12s", out, at)[0]
-            entries[struct.unpack_from(order + "H", entry)[0]] = entry
+            tag, field_type, count, offset = struct.unpack_from(order + "HHII", out, at)
+            size = UNIT.get(field_type, 0) * count
+            if 0 < size <= 4 or (size and offset + size <= limit):  # what is outside now may not come to be inside
+                entries[tag] = bytes(out[at : at + 12])
     for tag, change in changes.items():
         if change is None:
             entries.pop(tag, None)
@@ -187,7 +191,8 @@ def _append_directory(out: bytearray, order: str, start: int, changes: Changes) 
                 value = struct.pack(order + "I", _append(out, value))
             entries[tag] = struct.pack(order + "HHI4s", tag, change.type, count, value)
         else:
-            nested = struct.unpack_from(order + "I", entries[tag], 8)[0] if tag in entries else 0
+            _, field_type, count, nested = struct.unpack(order + "HHII", entries.get(tag, bytes(12)))
+            nested = nested if UNIT.get(field_type, 0) * count == 4 else 0
             entries[tag] = struct.pack(order + "HHII", tag, LONG, 1, _append_directory(out, order, nested, change))
     table = b"".join(entries[tag] for tag in sorted(entries))
     return _append(out, struct.pack(order + "H", len(entries)) + table + bytes(4))
@@ -209,12 +214,13 @@ def _without_thumbnail(exif: bytes) -> bytes:
         fields = _read_directory(exif, order, second, [len(exif)], depth=2) if second else {}
     except (struct.error, DamagedBlock):
         return exif
+    blank = exif
     for offset_tag, length_tag in ((0x0201, 0x0202), (0x0111, 0x0117)):
         offset, length = (_number(fields.get(tag)) for tag in (offset_tag, length_tag))
-        if 8 < offset < len(exif) and length:
-            tail = exif[offset + length :]
-            exif = exif[:offset] + (bytes(length) + tail if len(tail) > 1 else b"")
-    return exif
+        if 8 < offset < len(blank) and length:
+            tail = blank[offset + length :]
+            blank = blank[:offset] + (bytes(length) + tail if len(tail) > 1 else b"")
+    return checked_block(blank) or exif  # a wrong offset must not cost the rest
 
 
 def _number(field: Field | Fields | None) -> int:

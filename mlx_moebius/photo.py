@@ -115,8 +115,13 @@ class Photo:
         return replace(self, pixels=pixels)
 
     def _blended(self, source: Pixels, fill: Pixels, weight: NDArray[np.float32], opaque: bool) -> Pixels:
-        target = source.reshape(*weight.shape, -1).astype(np.float32)
         share = weight[..., None].astype(np.float32)
+        if self.mode == "CMYK":  # in light, not in ink: the same colour in other shares of black would show as a seam
+            seen = np.asarray(_convert(to_image(source, "CMYK"), "RGB", self.metadata.icc)).astype(np.float32)
+            seen = np.rint(seen + (fill - seen) * share).clip(0, 255).astype(np.uint8)
+            blended = np.asarray(_convert(to_image(seen, "RGB"), "CMYK", self.metadata.icc))
+            return np.where(share > 0, blended, source)
+        target = source.reshape(*weight.shape, -1).astype(np.float32)
         has_alpha = self.mode in ("LA", "RGBA")
         colours = target[..., :-1] if has_alpha else target
         colours += (self._native(fill) - colours) * share
@@ -126,11 +131,7 @@ class Photo:
         return np.where(share > 0, blended, source.reshape(blended.shape)).reshape(source.shape)
 
     def _native(self, fill: Pixels) -> NDArray[np.float32]:
-        """RGB fill [h, w, 3] in 0..255 in the photo's own colours, float32 [h, w, C without opacity]."""
-        if self.mode == "CMYK":
-            rgb = np.rint(fill).clip(0, 255).astype(np.uint8)
-            cmyk = _convert(to_image(rgb, "RGB"), "CMYK", self.metadata.icc)
-            return np.asarray(cmyk).astype(np.float32)
+        """RGB fill [h, w, 3] in 0..255 as the photo's RGB or grey, float32 [h, w, C without opacity]."""
         if self.mode in ("RGB", "RGBA"):
             return fill.astype(np.float32)
         luma = fill.astype(np.float32) @ np.array([[0.299], [0.587], [0.114]], np.float32)  # ITU-R 601, as Pillow's L
@@ -151,7 +152,7 @@ def read_photo(path: str | Path) -> Photo:
             notes.append(f"{path} has {bits} bits a channel; they are reduced to 8")
         elif bits > 8 and not formats.is_grey16(image):
             raise MoebiusError(
-                f"it has {bits} bits a channel, of which 8 would be lost: save it as 8-bit (or 16-bit grey)"
+                f"it has {bits} bits a channel, of which only 8 could be kept: save it as 8-bit (or 16-bit grey)"
             )
         if image.format == "MPO" and (count := getattr(image, "n_frames", 1)) > 1:
             notes.append(f"{path} holds {count} pictures; only the main one is kept")
@@ -174,6 +175,7 @@ def read_provenance(path: str | Path) -> dict[str, Any] | None:
 def photo_from_image(image: Image.Image) -> Photo:
     """A photo from a Pillow image; the image is loaded, not changed. Raises MoebiusError for modes such as LAB or F."""
     orientation = image.info.get("original_orientation") or formats.orientation(image)  # HEIC arrives upright
+    xmp = image.info.get("xmp")  # before Pillow turns a TIFF, which takes the orientation out
     image.load()
     mode = NATIVE_MODES.get(image.mode)
     if image.has_transparency_data:  # besides alpha channels: palettes, or a colour that stands for transparent
@@ -194,7 +196,7 @@ def photo_from_image(image: Image.Image) -> Photo:
         metadata=Metadata(
             exif=metadata.checked_block(info.get("exif") or b""),
             icc=info.get("icc_profile") or b"",
-            xmp=info.get("xmp") or b"",
+            xmp=xmp or info.get("xmp") or b"",
             iptc=info.get("photoshop", {}).get(0x0404, b""),
             comment=info.get("comment", b"") if image.format in ("JPEG", "MPO") else b"",
             dpi=info.get("dpi"),

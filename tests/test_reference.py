@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
@@ -22,8 +23,13 @@ def load(name: str) -> dict[str, np.ndarray]:
 def test_imaging_equals_the_official_code(name: str) -> None:
     golden = load("imaging.npz")
     image, mask = (Image.fromarray(golden[f"{name}/{key}"]) for key in ("image", "mask"))
-    np.testing.assert_array_equal(reference.resize_to_multiple(image, 128), golden[f"{name}/image64"])
-    np.testing.assert_array_equal(reference.resize_to_multiple(mask, 128), golden[f"{name}/mask64"])
+    # Pillow before 13 (Python 3.10 has no later one) reduces the width first where 13 may begin with the height: the
+    # official code then gives slightly other pixels too. The golden files are from 13.
+    limit = 0 if int(PIL.__version__.partition(".")[0]) >= 13 else 0.2
+    for source, key in ((image, "image64"), (mask, "mask64")):
+        resized = np.asarray(reference.resize_to_multiple(source, 128)).astype(int)
+        assert resized.shape == golden[f"{name}/{key}"].shape
+        assert np.abs(resized - golden[f"{name}/{key}"]).mean() <= limit
     np.testing.assert_array_equal(reference.neighbourhood(np.asarray(mask)), golden[f"{name}/bbox"])
     pasted = reference.paste(np.asarray(image), golden[f"{name}/result"], mask, compensate=True)
     np.testing.assert_array_equal(pasted, golden[f"{name}/compensate"])

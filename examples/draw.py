@@ -101,7 +101,7 @@ class Canvas:
         """Draw a line with round ends; one to remove goes into the mask too, with a margin."""
         (height, width), (points, widths, colour) = self.mask.shape, stroke
         path, radii = np.array(points) * height + np.array([width / 2, 0]), np.array(widths) * height
-        margin = 2 + height / 250
+        margin = height / 250
         left, top = (path.min(0) - radii.max() - margin).astype(int).clip(0)
         right, bottom = (path.max(0) + radii.max() + margin + 1).astype(int).clip(0)
         y = np.arange(top, min(bottom, height))[:, None] + 0.5

@@ -1,5 +1,13 @@
-"""Moebius inpainting with MLX (arXiv 2606.19195)."""
+"""Moebius inpainting with MLX (arXiv 2606.19195).
+
+from mlx_moebius import MoebiusPipeline
+pipe = MoebiusPipeline.from_pretrained("nano")
+filled = pipe(image, mask, num_steps=20, seed=0)  # PIL in, PIL out
+"""
 
 from mlx_moebius.blas import BLAS  # first: it must act before mlx.core is imported
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.pipeline import MoebiusPipeline
+from mlx_moebius.version import __version__
 
-__all__ = ["BLAS"]
+__all__ = ["BLAS", "MoebiusError", "MoebiusPipeline", "__version__"]

@@ -55,9 +55,14 @@ class Window:
 
     def reach(self, width: int, height: int) -> Box:
         """Pixels of a width x height photo that the window may change: `box` and the blend around it."""
-        left, top, right, bottom = self.box
         by = self.side // REACH
-        return max(0, left - by), max(0, top - by), min(width, right + by), min(height, bottom + by)
+        left, top, right, bottom = self.frame
+        return (
+            max(0, left, self.box[0] - by),
+            max(0, top, self.box[1] - by),
+            min(width, right, self.box[2] + by),
+            min(height, bottom, self.box[3] + by),
+        )
 
 
 def plan(
@@ -127,7 +132,8 @@ class _Planner:
         extent = max(box[2] - box[0], box[3] - box[1])
         room = -(-extent * MARGIN // (MARGIN - 2))  # the least that leaves a margin on both sides
         wanted = max(room, round(self.context * extent))
-        return max(self.smallest, min(wanted, max(min(self.short, self.largest), room), self.long))
+        side: int = max(self.smallest, min(wanted, max(min(self.short, self.largest), room), self.long))
+        return side
 
     def _at_scale(self, cells: Mask, side: int) -> tuple[Mask, Mask, list[Box]]:
         """What waits for the next scale, what is swept at this one (both cells), and boxes of parts filled in one go.

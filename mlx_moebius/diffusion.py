@@ -45,8 +45,8 @@ class Step(NamedTuple):
     clean: mx.array
 
 
-def draw_noise(seeds: Sequence[int], size: int, channels: int, offset: float) -> Noise:
-    """Noise for one image a seed, the same whatever the batch, the dtype or the device.
+def draw_noise(seeds: Sequence[int | tuple[int, ...]], size: int, channels: int, offset: float) -> Noise:
+    """Noise for one image a seed (a number or several), the same whatever the batch, the dtype or the device.
 
     `offset` scales a further draw per sample and channel, constant over the image (noise offset).
     """

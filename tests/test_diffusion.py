@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import mlx.core as mx
 import numpy as np
 import pytest
@@ -64,9 +66,9 @@ def test_bundled_model_in_half_precision(dtype: str, bound: float) -> None:
     assert relative_error(nchw(last.latents), data["latents"]) <= bound
 
 
-def run(diffusion: Diffusion, batch: int = 1, **changes: float) -> list[Step]:
+def run(diffusion: Diffusion, batch: int = 1, **changes: Any) -> list[Step]:
     noise = golden_noise("pipe", batch)
-    settings = {"num_steps": 4, "guidance_scale": 2.0, "strength": 0.99} | changes
+    settings: dict[str, Any] = {"num_steps": 4, "guidance_scale": 2.0, "strength": 0.99} | changes
     return list(diffusion.denoise(encoded(diffusion, golden("pipeline.npz"), batch, noise), noise, **settings))
 
 
@@ -93,7 +95,7 @@ def test_guidance_one_equals_the_conditional_branch(tiny: Diffusion) -> None:
 def test_strength_one_starts_from_noise_alone(tiny: Diffusion) -> None:
     noise, data = golden_noise("pipe", 1), golden("pipeline.npz")
     inverted = data | {"image0": 255 - data["image0"]}
-    settings = {"num_steps": 4, "guidance_scale": 2.0}
+    settings: dict[str, Any] = {"num_steps": 4, "guidance_scale": 2.0}
     ends = []
     for strength in (1.0, 0.5):
         for image in (data, inverted):

@@ -1,0 +1,239 @@
+"""The command line: `python -m mlx_moebius.generate IMAGE --mask MASK`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from enum import Enum
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any
+
+import mlx.core as mx
+import numpy as np
+import typer
+from PIL import Image
+
+from mlx_moebius.blas import BLAS
+from mlx_moebius.diffusion import Step
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.mask_files import load_mask
+from mlx_moebius.photo import read_photo
+from mlx_moebius.pipeline import MoebiusPipeline, Result
+from mlx_moebius.save import check_output, default_output, replacing, write_photo
+from mlx_moebius.version import __version__
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+class Dtype(str, Enum):
+    """What the U-Net computes in."""
+
+    float32 = "float32"
+    float16 = "float16"
+    bfloat16 = "bfloat16"
+
+
+class Device(str, Enum):
+    """Where MLX computes."""
+
+    cpu = "cpu"
+    gpu = "gpu"
+
+
+def show_version(wanted: bool) -> None:
+    """Print versions and stop."""
+    if wanted:
+        typer.echo(f"mlx-moebius {__version__} (mlx {metadata.version('mlx')})")
+        raise typer.Exit
+
+
+@app.command(no_args_is_help=True)
+def generate(
+    image: Annotated[Path, typer.Argument(help="The photo: JPEG, PNG, WebP, TIFF, AVIF, BMP or HEIC.")],
+    mask: Annotated[
+        list[str] | None,
+        typer.Option("--mask", "-m", help='Mask file, white = fill; or "alpha": what is transparent. May be repeated.'),
+    ] = None,
+    mask_from: Annotated[
+        list[str] | None, typer.Option(metavar="X,Y,W,H", help="A box to fill, in pixels. May be repeated.")
+    ] = None,
+    invert: Annotated[bool, typer.Option("--invert", help="Fill what the masks leave out.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to write; beside the photo by default.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
+    model: Annotated[
+        str, typer.Option(help="nano (bundled: a small demonstration, trained on drawings) or a converted folder.")
+    ] = "nano",
+    steps: Annotated[int | None, typer.Option(help="Sampling steps. [default: the model's, 20 if it has none]")] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="Guidance scale; 1 is twice as fast. [default: the model's, 2.5]")
+    ] = None,
+    strength: Annotated[
+        float | None, typer.Option(min=0, max=1, help="1 starts from pure noise. [default: 0.99]")
+    ] = None,
+    noise_offset: Annotated[float | None, typer.Option(min=0, help="[default: 0.0357]")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed gives another fill.")] = 0,
+    dilate: Annotated[
+        str | None,
+        typer.Option(metavar="auto|N", help="Grow the mask: by each part's size, or by a square of N pixels (0: not)."),
+    ] = None,
+    compensate: Annotated[
+        bool | None,
+        typer.Option("--compensate/--no-compensate", help="Level the fill's colours with what is around it."),
+    ] = None,
+    paste: Annotated[
+        bool,
+        typer.Option("--paste/--no-paste", help="Blend the fill into the photo, or show the network's whole squares."),
+    ] = True,
+    context: Annotated[
+        float | None, typer.Option(help="How much the network sees, in extents of the part. [default: 2]")
+    ] = None,
+    max_crop: Annotated[int | None, typer.Option(help="Largest window, in pixels.")] = None,
+    whole_image: Annotated[bool, typer.Option("--whole-image", help="One window for everything.")] = False,
+    reference: Annotated[
+        bool,
+        typer.Option(
+            "--reference", help="Exactly what the official pipeline does: square photos, the model's size out."
+        ),
+    ] = False,
+    max_windows: Annotated[
+        int, typer.Option(min=1, help="Windows that are denoised at once; fewer take less memory.")
+    ] = 4,
+    save_mask: Annotated[Path | None, typer.Option(help="Also write what was really filled.")] = None,
+    quality: Annotated[
+        int | None, typer.Option(min=1, max=100, help="Of JPEG, WebP, AVIF, HEIC. [default: the photo's own]")
+    ] = None,
+    no_metadata: Annotated[
+        bool, typer.Option("--no-metadata", help="Do not record model and settings in the file.")
+    ] = False,
+    dtype: Annotated[Dtype | None, typer.Option(help="[default: float16 on a GPU, float32 on a CPU]")] = None,
+    device: Annotated[Device | None, typer.Option(help="[default: the GPU where MLX has one]")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Windows, seam, time and memory.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True)] = False,
+) -> None:
+    """Remove what a mask covers from a photo, at the photo's own resolution; the rest stays as it is.
+
+    The bundled model, nano, is a demonstration trained on drawings. Photos want the released weights, converted with
+    `python -m mlx_moebius.convert`.
+    """
+    output = output or default_output(image)
+    for path in (output, save_mask):
+        if path is not None and path.exists() and not overwrite:
+            raise MoebiusError(f"{path} exists: give another name, or --overwrite")
+    if save_mask is not None and save_mask.suffix.lower() != ".png":
+        raise MoebiusError(f"{save_mask}: the mask is written as PNG, so its name must end in .png")
+    photo = read_photo(image)
+    check_output(photo, output)
+    wanted, warnings = load_mask(photo, mask or [], mask_from or [], invert)
+    for line in [*photo.notes, *warnings]:
+        warn(line)
+
+    if device is not None:
+        choose_device(device.value)
+    pipeline = MoebiusPipeline.from_pretrained(model, dtype.value if dtype else None)
+    pipeline.max_windows = max_windows
+    settings = pipeline.settings(
+        num_steps=steps,
+        guidance_scale=guidance,
+        strength=strength,
+        noise_offset=noise_offset,
+        seed=seed,
+        dilate=parse_dilate(dilate),
+        compensate=compensate,
+        paste=paste,
+        context=context,
+        max_crop=max_crop,
+        whole_image=whole_image,
+        reference=reference,
+    )
+    with Progress() as progress:
+        result = pipeline.inpaint(photo, wanted, settings, progress)
+    for line in result.warnings:
+        warn(line)
+
+    notes = write_photo(result.photo, output, quality, None if no_metadata else pipeline.provenance(settings))
+    if save_mask is not None:
+        with replacing(save_mask) as file:
+            Image.fromarray(result.mask.astype(np.uint8) * 255).save(file, "PNG")
+    for line in notes:
+        warn(line)
+    if verbose:
+        report(pipeline, result)
+    typer.echo(output)
+
+
+class Progress:
+    """A progress bar with the time left on standard error; silent where that is not a terminal."""
+
+    def __init__(self) -> None:
+        self.bar: Any = None
+
+    def __enter__(self) -> Callable[[Step], None]:
+        return self.show
+
+    def show(self, step: Step) -> None:
+        """One step is done."""
+        if self.bar is None:
+            self.bar = typer.progressbar(length=step.total, label="Filling", file=sys.stderr)
+            self.bar.__enter__()
+        self.bar.update(step.number - self.bar.pos)
+
+    def __exit__(self, *error: object) -> None:
+        if self.bar is not None:
+            self.bar.__exit__(*error)
+
+
+def parse_dilate(text: str | None) -> Any:
+    """None, "auto", or a whole number of pixels."""
+    if text is None or text == "auto":
+        return text
+    if not text.isdecimal():
+        raise MoebiusError(f'--dilate "{text}" is neither auto nor a number of pixels such as 9')
+    return int(text)
+
+
+def choose_device(name: str) -> None:
+    """Make MLX compute on "cpu" or "gpu"."""
+    try:
+        mx.set_default_device(mx.gpu if name == "gpu" else mx.cpu)
+    except ValueError:
+        raise MoebiusError("MLX has no GPU here: leave --device gpu out") from None
+
+
+def warn(line: str) -> None:
+    """To standard error."""
+    typer.echo(f"warning: {line}", err=True)
+
+
+def report(pipeline: MoebiusPipeline, result: Result) -> None:
+    """What -v shows."""
+    diffusion = pipeline.diffusion
+    typer.echo(
+        f"model {pipeline.name}, U-Net in {str(diffusion.dtype).split('.')[-1]} on {mx.default_device()}, BLAS: {BLAS}"
+    )
+    for window in result.windows:
+        left, top = window.left, window.top
+        typer.echo(f"window {window.side} x {window.side} at {left},{top}, enlarged {window.enlargement:.2f} times")
+    if result.seam is not None:
+        seam = result.seam
+        typer.echo(
+            f"seam: colour step {seam.colour_step:.1f} levels ({seam.colour_ratio:.2f} of the photo's own), "
+            f"sharpness step {seam.gradient_step:.1f} ({seam.gradient_ratio:.2f})"
+        )
+    for name, stage in pipeline.stages.by_name.items():
+        typer.echo(f"{name:8} {stage.seconds:8.2f} s   peak {stage.peak_bytes / 2**20:8.0f} MiB")
+
+
+def main() -> None:
+    """Run the command line; an error is one line and exit code 1."""
+    try:
+        app()
+    except MoebiusError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

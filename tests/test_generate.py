@@ -1,0 +1,147 @@
+"""The command line as its users meet it, in a process of its own."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mlx_moebius.masks import dilate
+from mlx_moebius.models import find_model
+from mlx_moebius.photo import read_provenance
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+PHOTO, MASK = EXAMPLES / "landscape.png", EXAMPLES / "landscape_mask.png"
+
+
+def generate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mlx_moebius.generate", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for file in (PHOTO, MASK):
+        shutil.copy(file, tmp_path)
+    return tmp_path
+
+
+def test_the_stranger_goes(tmp_path: Path) -> None:
+    out = tmp_path / "out.png"
+    run = generate(PHOTO, "--mask", MASK, "-o", out, "--seed", "2", "--save-mask", tmp_path / "mask.png")
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() == str(out)
+    before, after = (np.asarray(Image.open(path), np.float32) for path in (PHOTO, out))
+    red_jacket = np.s_[184:208, 146:166]
+    field = np.s_[184:208, 176:196]
+    assert np.abs(before[red_jacket].mean((0, 1)) - before[field].mean((0, 1))).max() > 50
+    assert np.abs(after[red_jacket].mean((0, 1)) - after[field].mean((0, 1))).max() < 15
+    filled = np.asarray(Image.open(tmp_path / "mask.png")) > 0
+    assert filled[np.asarray(Image.open(MASK)) > 127].all()
+    untouched = ~dilate(filled, 5)  # the feather of a 128-pixel window is 2 pixels wide
+    assert np.array_equal(after[untouched], before[untouched])
+
+
+def test_output_goes_beside_the_photo_and_is_never_overwritten_silently(folder: Path) -> None:
+    arguments = (folder / "landscape.png", "--mask", folder / "landscape_mask.png", "--steps", "3")
+    assert generate(*arguments).returncode == 0
+    out = folder / "landscape_filled.png"
+    first = out.read_bytes()
+    refused = generate(*arguments, "--seed", "9")
+    assert refused.returncode == 1
+    assert "exists" in refused.stderr
+    assert out.read_bytes() == first
+    assert generate(*arguments, "--seed", "9", "--overwrite").returncode == 0
+    assert out.read_bytes() != first
+
+
+def test_settings_are_recorded_unless_unwanted(folder: Path) -> None:
+    arguments = (folder / "landscape.png", "--mask-from", "140,165,40,80", "--steps", "3", "--seed", "4")
+    assert generate(*arguments, "-o", folder / "a.png").returncode == 0
+    assert generate(*arguments, "-o", folder / "b.png", "--no-metadata").returncode == 0
+    recorded = read_provenance(folder / "a.png")
+    assert recorded is not None
+    assert (recorded["model"], recorded["seed"], recorded["num_steps"]) == ("nano", 4, 3)
+    assert read_provenance(folder / "b.png") is None
+    assert np.array_equal(np.asarray(Image.open(folder / "a.png")), np.asarray(Image.open(folder / "b.png")))
+
+
+def test_verbose_shows_windows_seam_stages_and_blas(folder: Path) -> None:
+    run = generate(folder / "landscape.png", "-m", folder / "landscape_mask.png", "--steps", "3", "-v")
+    for word in ("window 128 x 128", "seam: colour step", "load", "encode", "denoise", "decode", "MiB", "BLAS"):
+        assert word in run.stdout
+
+
+def test_reference_gives_the_models_size(tmp_path: Path) -> None:
+    Image.open(PHOTO).crop((0, 0, 256, 256)).save(tmp_path / "square.png")
+    run = generate(tmp_path / "square.png", "--mask-from", "140,165,40,80", "--reference", "-o", tmp_path / "o.png")
+    assert run.returncode == 0, run.stderr
+    assert Image.open(tmp_path / "o.png").size == (128, 128)
+
+
+def test_version_and_help() -> None:
+    assert generate("--version").stdout.startswith("mlx-moebius 0.1.0 (mlx ")
+    assert "demonstration" in generate("--help").stdout
+
+
+def _damaged_model(folder: Path, name: str) -> Path:
+    model = folder / f"without_{name}"
+    shutil.copytree(find_model("nano"), model)
+    (model / name).write_bytes((model / name).read_bytes()[:1000])
+    return model
+
+
+def test_each_error_is_one_line_and_leaves_nothing(folder: Path) -> None:
+    photo, mask = folder / "landscape.png", folder / "landscape_mask.png"
+    Image.new("L", (384, 256)).save(folder / "black.png")
+    Image.new("L", (384, 256), 255).save(folder / "white.png")
+    Image.new("L", (256, 256), 255).save(folder / "square.png")
+    (folder / "cut.png").write_bytes(photo.read_bytes()[:5000])
+    (folder / "text.png").write_text("not a picture")
+    cases = {
+        "does not exist": (folder / "missing.png", "-m", mask),
+        "damaged": (folder / "cut.png", "-m", mask),
+        "is not a JPEG": (folder / "text.png", "-m", mask),
+        "another aspect": (photo, "-m", folder / "square.png"),
+        "is empty": (photo, "-m", folder / "black.png"),
+        "all white": (photo, "-m", folder / "white.png"),
+        "no mask": (photo,),
+        "unknown model": (photo, "-m", mask, "--model", "nonsense"),
+        "not a model folder": (photo, "-m", mask, "--model", folder),
+        "unet.safetensors is missing or damaged": (
+            photo,
+            "-m",
+            mask,
+            "--model",
+            _damaged_model(folder, "unet.safetensors"),
+        ),
+        "not a model configuration": (photo, "-m", mask, "--model", _damaged_model(folder, "config.json")),
+        "run nothing": (photo, "-m", mask, "--steps", "0"),
+        "1 steps at strength 0.99": (photo, "-m", mask, "--steps", "1"),
+        "--dilate": (photo, "-m", mask, "--dilate", "lots"),
+        "extension": (photo, "-m", mask, "-o", folder / "out.xyz"),
+        "no GPU": (photo, "-m", mask, "--device", "gpu"),
+    }
+    present = sorted(folder.iterdir())
+    for message, arguments in cases.items():
+        if message == "no GPU" and _has_gpu():
+            continue
+        run = generate(*arguments)
+        assert run.returncode == 1, (message, run.stdout, run.stderr)
+        lines = run.stderr.strip().splitlines()
+        assert message in lines[-1], run.stderr
+        assert len(lines) == 1, run.stderr
+        assert lines[0].startswith("error: ")
+        assert run.stdout == ""
+        assert sorted(folder.iterdir()) == present
+
+
+def _has_gpu() -> bool:
+    import mlx.core as mx
+
+    return bool(mx.default_device().type != mx.DeviceType.cpu)

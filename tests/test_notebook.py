@@ -1,0 +1,20 @@
+"""The notebook runs from top to bottom, without a display."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+NOTEBOOK = Path(__file__).parent.parent / "examples" / "inpaint.ipynb"
+
+
+def test_notebook_runs_and_shows_what_it_promises() -> None:
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    pictures = [output for output in outputs if "image/png" in output.get("data", {})]
+    assert len(pictures) == 4  # the picture, the mask, before and after, the steps
+    printed = "".join(output.text for output in outputs if output.output_type == "stream")
+    assert "step 3 of 3" in printed

@@ -175,6 +175,8 @@ class Progress:
 
     def show(self, step: Step) -> None:
         """One step is done."""
+        if not sys.stderr.isatty():
+            return
         if self.bar is None:
             self.bar = typer.progressbar(length=step.total, label="Filling", file=sys.stderr)
             self.bar.__enter__()

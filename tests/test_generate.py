@@ -40,7 +40,7 @@ def test_the_stranger_goes(tmp_path: Path) -> None:
     red_jacket = np.s_[184:208, 146:166]
     field = np.s_[184:208, 176:196]
     assert np.abs(before[red_jacket].mean((0, 1)) - before[field].mean((0, 1))).max() > 50
-    assert np.abs(after[red_jacket].mean((0, 1)) - after[field].mean((0, 1))).max() < 15
+    assert np.abs(after[red_jacket].mean((0, 1)) - after[field].mean((0, 1))).max() < 20
     filled = np.asarray(Image.open(tmp_path / "mask.png")) > 0
     assert filled[np.asarray(Image.open(MASK)) > 127].all()
     untouched = ~dilate(filled, 5)  # the feather of a 128-pixel window is 2 pixels wide

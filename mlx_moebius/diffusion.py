@@ -45,17 +45,25 @@ class Step(NamedTuple):
     clean: mx.array
 
 
-def draw_noise(seeds: Sequence[int | tuple[int, ...]], size: int, channels: int, offset: float) -> Noise:
-    """Noise for one image a seed (a number or several), the same whatever the batch, the dtype or the device.
+def draw_noise(seeds: Sequence[int], parts: Sequence[int], size: int, channels: int, offset: float) -> Noise:
+    """Noise for a batch, the same whatever the batching, the dtype or the device.
 
-    `offset` scales a further draw per sample and channel, constant over the image (noise offset).
+    Args:
+        seeds: one for each sample.
+        parts: which part of its photo each sample is (0, 1, ...). The posterior draws depend on this alone, so that
+            an encoded photo serves all seeds.
+        size: side of the latents.
+        channels: of the latents.
+        offset: scales a further draw per sample and channel, constant over the image (noise offset).
     """
     samples = []
-    for seed in seeds:
-        rng = np.random.default_rng(seed)
-        start, image, masked = rng.standard_normal((3, size, size, channels), dtype=np.float32)
-        samples.append((start + offset * rng.standard_normal(channels, dtype=np.float32), image, masked))
-    return Noise(*(mx.array(np.stack(part)) for part in zip(*samples, strict=True)))
+    for seed, part in zip(seeds, parts, strict=True):
+        rng = np.random.default_rng((seed, part))
+        start = rng.standard_normal((size, size, channels), dtype=np.float32)
+        start += offset * rng.standard_normal(channels, dtype=np.float32)
+        image, masked = np.random.default_rng(part).standard_normal((2, size, size, channels), dtype=np.float32)
+        samples.append((start, image, masked))
+    return Noise(*(mx.array(np.stack(arrays)) for arrays in zip(*samples, strict=True)))
 
 
 class Diffusion:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import fields, replace
 from enum import Enum
 from importlib import metadata
 from pathlib import Path
@@ -15,11 +16,16 @@ import typer
 from PIL import Image
 
 from mlx_moebius.blas import BLAS
+from mlx_moebius.compose import Result, Settings, widest_feather
+from mlx_moebius.contact_sheet import contact_sheet
 from mlx_moebius.diffusion import Step
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.extend import Extension, parse_aspect, parse_sides
 from mlx_moebius.mask_files import load_mask
-from mlx_moebius.photo import read_photo
-from mlx_moebius.pipeline import MoebiusPipeline, Result
+from mlx_moebius.masks import Mask
+from mlx_moebius.masks import dilate as dilate_mask
+from mlx_moebius.photo import Photo, photo_from_image, read_photo, read_provenance
+from mlx_moebius.pipeline import MoebiusPipeline
 from mlx_moebius.save import check_output, default_output, replacing, write_photo
 from mlx_moebius.version import __version__
 
@@ -64,8 +70,11 @@ def generate(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
     model: Annotated[
-        str, typer.Option(help="nano (bundled: a small demonstration, trained on drawings) or a converted folder.")
-    ] = "nano",
+        str | None,
+        typer.Option(
+            help="nano (bundled: a small demonstration, trained on drawings) or a converted folder. [default: nano]"
+        ),
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Sampling steps. [default: the model's, 20 if it has none]")] = None,
     guidance: Annotated[
         float | None, typer.Option(help="Guidance scale; 1 is twice as fast. [default: the model's, 2.5]")
@@ -74,7 +83,20 @@ def generate(
         float | None, typer.Option(min=0, max=1, help="1 starts from pure noise. [default: 0.99]")
     ] = None,
     noise_offset: Annotated[float | None, typer.Option(min=0, help="[default: 0.0357]")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed gives another fill.")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Another seed gives another fill. [default: 0]")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=2, max=64, help="Only write a numbered sheet of this many fills to choose from.")
+    ] = None,
+    pick: Annotated[int | None, typer.Option(min=1, help="Apply the fill of this number on the sheet.")] = None,
+    extend: Annotated[
+        str | None, typer.Option(metavar="SIDES", help="Widen the frame: left=256,top=10% (pixels or per cent).")
+    ] = None,
+    aspect: Annotated[
+        str | None, typer.Option(metavar="W:H", help="Widen the frame to an aspect such as 16:9.")
+    ] = None,
+    gravity: Annotated[
+        str, typer.Option(help="Where the photo stays in the wider frame: center, left, right, top or bottom.")
+    ] = "center",
     dilate: Annotated[
         str | None,
         typer.Option(metavar="auto|N", help="Grow the mask: by each part's size, or by a square of N pixels (0: not)."),
@@ -105,6 +127,9 @@ def generate(
     quality: Annotated[
         int | None, typer.Option(min=1, max=100, help="Of JPEG, WebP, AVIF, HEIC. [default: the photo's own]")
     ] = None,
+    from_metadata: Annotated[
+        Path | None, typer.Option(help="Repeat the run that made this file: its model and settings, unless given here.")
+    ] = None,
     no_metadata: Annotated[
         bool, typer.Option("--no-metadata", help="Do not record model and settings in the file.")
     ] = False,
@@ -118,49 +143,76 @@ def generate(
     The bundled model, nano, is a demonstration trained on drawings. Photos want the released weights, converted with
     `python -m mlx_moebius.convert`.
     """
-    output = output or default_output(image)
+    # 1. Look at everything that was asked for before any work.
+    if seeds is not None and (pick or extend or aspect or save_mask):
+        raise MoebiusError(
+            "--seeds only writes a sheet: leave --pick, --extend, --aspect and --save-mask for the next run"
+        )
+    output = output or (default_output(image) if seeds is None else image.with_name(f"{image.stem}_seeds.png"))
     for path in (output, save_mask):
         if path is not None and path.exists() and not overwrite:
             raise MoebiusError(f"{path} exists: give another name, or --overwrite")
-    if save_mask is not None and save_mask.suffix.lower() != ".png":
-        raise MoebiusError(f"{save_mask}: the mask is written as PNG, so its name must end in .png")
+    for path in (save_mask, output if seeds else None):
+        if path is not None and path.suffix.lower() != ".png":
+            raise MoebiusError(f"{path} is written as PNG, so its name must end in .png")
     photo = read_photo(image)
-    check_output(photo, output)
-    wanted, warnings = load_mask(photo, mask or [], mask_from or [], invert)
+    check_output(photo_from_image(Image.new("RGB", (1, 1))) if seeds else photo, output)
+    wanted: Mask | None = None
+    warnings: list[str] = []
+    if mask or mask_from or not (extend or aspect):
+        wanted, warnings = load_mask(photo, mask or [], mask_from or [], invert)
+    extension = frame_extension(photo, extend, aspect, gravity)
+    earlier = recorded(from_metadata)
     for line in [*photo.notes, *warnings]:
         warn(line)
 
+    # 2. Load the model.
     if device is not None:
         choose_device(device.value)
-    pipeline = MoebiusPipeline.from_pretrained(model, dtype.value if dtype else None)
+    pipeline = MoebiusPipeline.from_pretrained(model or earlier.get("model", "nano"), dtype.value if dtype else None)
     pipeline.max_windows = max_windows
-    settings = pipeline.settings(
-        num_steps=steps,
-        guidance_scale=guidance,
-        strength=strength,
-        noise_offset=noise_offset,
-        seed=seed,
-        dilate=parse_dilate(dilate),
-        compensate=compensate,
-        paste=paste,
-        context=context,
-        max_crop=max_crop,
-        whole_image=whole_image,
-        reference=reference,
-    )
-    with Progress() as progress:
-        result = pipeline.inpaint(photo, wanted, settings, progress)
-    for line in result.warnings:
-        warn(line)
+    asked = {
+        "num_steps": steps,
+        "guidance_scale": guidance,
+        "strength": strength,
+        "noise_offset": noise_offset,
+        "seed": seed,
+        "dilate": parse_dilate(dilate),
+        "compensate": compensate,
+        "paste": paste,
+        "context": context,
+        "max_crop": max_crop,
+        "whole_image": whole_image or None,
+        "extend": extension,
+        "reference": reference or None,
+    }
+    given = {name: value for name, value in asked.items() if value is not None}
+    settings = pipeline.settings(**earlier.get("settings", {}) | given)
+    if pick is not None:
+        settings = replace(settings, seed=settings.seed + pick - 1)
 
-    notes = write_photo(result.photo, output, quality, None if no_metadata else pipeline.provenance(settings))
+    # 3. Fill, and write.
+    with Progress() as progress:
+        if seeds is not None and wanted is not None:
+            choices = range(settings.seed, settings.seed + seeds)
+            results = list(pipeline.variations(photo, wanted, settings, choices, progress))
+            result = results[0]
+        else:
+            result = pipeline.inpaint(photo, wanted, settings, progress)
+    notes = list(result.warnings)
+    if seeds is not None:
+        with replacing(output) as file:
+            contact_sheet(results).save(file, "PNG")
+    else:
+        record = None if no_metadata else pipeline.provenance(settings, result)
+        notes += write_photo(result.photo, output, quality, record)
     if save_mask is not None:
         with replacing(save_mask) as file:
             Image.fromarray(result.mask.astype(np.uint8) * 255).save(file, "PNG")
     for line in notes:
         warn(line)
     if verbose:
-        report(pipeline, result)
+        report(pipeline, photo, result)
     typer.echo(output)
 
 
@@ -187,6 +239,26 @@ class Progress:
             self.bar.__exit__(*error)
 
 
+def frame_extension(photo: Photo, extend: str | None, aspect: str | None, gravity: str) -> Extension | None:
+    """What --extend or --aspect ask for."""
+    if extend and aspect:
+        raise MoebiusError("--extend and --aspect both widen the frame: give one")
+    if extend:
+        return parse_sides(extend, photo)
+    return parse_aspect(aspect, gravity, photo) if aspect else None
+
+
+def recorded(path: Path | None) -> dict[str, Any]:
+    """Model and settings that a file was filled with."""
+    if path is None:
+        return {}
+    if not (provenance := read_provenance(path)) or "settings" not in provenance:
+        raise MoebiusError(f"{path} does not say how it was filled: it was written with --no-metadata or elsewhere")
+    if unknown := set(provenance["settings"]) - {each.name for each in fields(Settings)}:
+        raise MoebiusError(f"{path} was filled by another version, with the unknown setting {min(unknown)}")
+    return provenance
+
+
 def parse_dilate(text: str | None) -> Any:
     """None, "auto", or a whole number of pixels."""
     if text is None or text == "auto":
@@ -209,7 +281,7 @@ def warn(line: str) -> None:
     typer.echo(f"warning: {line}", err=True)
 
 
-def report(pipeline: MoebiusPipeline, result: Result) -> None:
+def report(pipeline: MoebiusPipeline, photo: Photo, result: Result) -> None:
     """What -v shows."""
     diffusion = pipeline.diffusion
     typer.echo(
@@ -224,6 +296,10 @@ def report(pipeline: MoebiusPipeline, result: Result) -> None:
             f"seam: colour step {seam.colour_step:.1f} levels ({seam.colour_ratio:.2f} of the photo's own), "
             f"sharpness step {seam.gradient_step:.1f} ({seam.gradient_ratio:.2f})"
         )
+    if result.photo.pixels.shape == photo.pixels.shape:
+        changed = (result.photo.pixels != photo.pixels).reshape(photo.height, photo.width, -1).any(axis=-1)
+        beyond = changed & ~dilate_mask(result.mask, 2 * widest_feather(result.windows) + 1)
+        typer.echo(f"pixels changed: {changed.sum():,} of {changed.size:,}; beyond mask and feather: {beyond.sum():,}")
     for name, stage in pipeline.stages.by_name.items():
         typer.echo(f"{name:8} {stage.seconds:8.2f} s   peak {stage.peak_bytes / 2**20:8.0f} MiB")
 

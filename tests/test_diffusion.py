@@ -111,15 +111,19 @@ def test_too_few_steps_are_refused(tiny: Diffusion, num_steps: int, strength: fl
         run(tiny, num_steps=num_steps, strength=strength)
 
 
-def test_noise_depends_on_the_seed_alone() -> None:
-    together, alone, other = draw_noise([3, 4], 8, 4, 0.1), draw_noise([4], 8, 4, 0.1), draw_noise([5], 8, 4, 0.1)
-    for batched, single, different in zip(together, alone, other, strict=True):
+def test_noise_depends_on_seed_and_part_alone() -> None:
+    together, alone = draw_noise([3, 4], [0, 1], 8, 4, 0.1), draw_noise([4], [1], 8, 4, 0.1)
+    for batched, single in zip(together, alone, strict=True):
         assert np.array_equal(batched[1:], single)
-        assert not np.array_equal(single, different)
+    other_seed, other_part = draw_noise([5], [1], 8, 4, 0.1), draw_noise([4], [2], 8, 4, 0.1)
+    assert not np.array_equal(alone.start, other_seed.start)
+    assert not np.array_equal(alone.start, other_part.start)
+    assert np.array_equal(alone.image_posterior, other_seed.image_posterior)  # what was encoded serves all seeds
+    assert not np.array_equal(alone.image_posterior, alone.masked_posterior)
 
 
 def test_noise_offset_shifts_whole_channels() -> None:
-    plain, shifted = draw_noise([7], 8, 4, 0.0).start, draw_noise([7], 8, 4, 0.5).start
+    plain, shifted = draw_noise([7], [0], 8, 4, 0.0).start, draw_noise([7], [0], 8, 4, 0.5).start
     shift = np.asarray(shifted - plain)
     assert np.allclose(shift, shift[:, :1, :1], atol=1e-6)
     assert np.abs(shift).max() > 0.1

@@ -66,7 +66,7 @@ def test_settings_are_recorded_unless_unwanted(folder: Path) -> None:
     assert generate(*arguments, "-o", folder / "b.png", "--no-metadata").returncode == 0
     recorded = read_provenance(folder / "a.png")
     assert recorded is not None
-    assert (recorded["model"], recorded["seed"], recorded["num_steps"]) == ("nano", 4, 3)
+    assert (recorded["model"], recorded["settings"]["seed"], recorded["settings"]["num_steps"]) == ("nano", 4, 3)
     assert read_provenance(folder / "b.png") is None
     assert np.array_equal(np.asarray(Image.open(folder / "a.png")), np.asarray(Image.open(folder / "b.png")))
 
@@ -145,3 +145,40 @@ def _has_gpu() -> bool:
     import mlx.core as mx
 
     return bool(mx.default_device().type != mx.DeviceType.cpu)
+
+
+def test_a_sheet_of_seeds_and_the_pick_of_one(folder: Path) -> None:
+    photo, mask = folder / "landscape.png", folder / "landscape_mask.png"
+    common = (photo, "-m", mask, "--steps", "3", "--seed", "5")
+    sheet = generate(*common, "--seeds", "3")
+    assert sheet.returncode == 0, sheet.stderr
+    with Image.open(folder / "landscape_seeds.png") as image:
+        assert image.width > 2 * 384  # three pictures in two columns
+        second = np.asarray(image.convert("RGB"))[:256, 392 : 392 + 384]
+    assert generate(*common, "--pick", "2", "-o", folder / "picked.png").returncode == 0
+    assert generate(*common[:-1], "6", "-o", folder / "seeded.png").returncode == 0
+    picked, seeded = (np.asarray(Image.open(folder / name)) for name in ("picked.png", "seeded.png"))
+    assert np.array_equal(picked, seeded)
+    assert np.array_equal(picked[100:], second[100:])  # below the number
+
+
+def test_a_run_is_repeated_from_its_metadata(folder: Path) -> None:
+    photo, mask = folder / "landscape.png", folder / "landscape_mask.png"
+    first = ("--steps", "3", "--seed", "7", "--context", "1.5", "--no-compensate", "-o", folder / "first.png")
+    assert generate(photo, "-m", mask, *first).returncode == 0
+    again = ("--from-metadata", folder / "first.png")
+    assert generate(photo, "-m", mask, *again, "-o", folder / "again.png").returncode == 0
+    assert (folder / "again.png").read_bytes() == (folder / "first.png").read_bytes()
+    assert generate(photo, "-m", mask, *again, "--seed", "8", "-o", folder / "other.png").returncode == 0
+    assert (folder / "other.png").read_bytes() != (folder / "first.png").read_bytes()
+    refused = generate(photo, "-m", mask, "--from-metadata", photo, "-o", folder / "no.png")
+    assert refused.returncode == 1
+    assert "does not say how it was filled" in refused.stderr
+
+
+def test_a_wider_frame(folder: Path) -> None:
+    run = generate(folder / "landscape.png", "--aspect", "16:9", "--gravity", "left", "--steps", "3")
+    assert run.returncode == 0, run.stderr
+    before, after = (np.asarray(Image.open(folder / name)) for name in ("landscape.png", "landscape_filled.png"))
+    assert after.shape == (256, 455, 3)
+    assert np.array_equal(after[:, :384], before)

@@ -66,7 +66,12 @@ def test_reference_equals_the_official_pipeline(tiny: MoebiusPipeline, kind: str
 @pytest.mark.parametrize(("kind", "compensate"), [("paste", False), ("compensate", True)])
 def test_bundled_model_equals_the_official_pipeline(nano: MoebiusPipeline, kind: str, compensate: bool) -> None:
     data = golden("nano/golden.npz")
-    settings = {"num_steps": 20, "guidance_scale": 2.0, "noise": golden_noise("nano", 3), "reference": True}
+    settings: dict[str, Any] = {
+        "num_steps": 20,
+        "guidance_scale": 2.0,
+        "noise": golden_noise("nano", 3),
+        "reference": True,
+    }
     filled = nano(images(data, "image", 3), images(data, "mask", 3), compensate=compensate, **settings)
     for index, image in enumerate(filled):
         assert within_one_level(image, data[f"{kind}{index}"]) >= 0.999

@@ -15,7 +15,7 @@ from mlx_moebius.errors import MoebiusError
 from mlx_moebius.mask_files import check
 from mlx_moebius.masks import Mask, dilate, grow
 from mlx_moebius.photo import Box, Photo, photo_from_image
-from mlx_moebius.stitch import Colours, Seam, blend, extract, feather_width, match_colour, measure_seam
+from mlx_moebius.stitch import Colours, Seam, blend, extract, feather_width, match_colour, measure_seam, prefill
 
 BAND = 512  # rows of a photo that are blended at a time, which bounds the memory
 MAX_ENLARGEMENT = 3.0  # beyond it the fill is visibly softer than the photo
@@ -67,6 +67,7 @@ class Result:
 class Squares:
     """What the network fills of one photo: images uint8 [S, S, 3] and masks bool [S, S], one for each window.
 
+    The images hold nothing of what is to go, except with `Settings.reference`.
     `levels` are masks too: what colours are levelled with lies round these.
     """
 
@@ -92,7 +93,7 @@ def prepare(photo: Photo, mask: Mask, size: int, settings: Settings, overlap: in
     windows = plan(mask, size, settings.context, settings.max_crop, settings.whole_image)
     rgb = photo.rgb()
     squares = [extract(rgb, mask, window) for window in windows]
-    images, masks = [image for image, _ in squares], [hole for _, hole in squares]
+    images, masks = [prefill(*square) for square in squares], [hole for _, hole in squares]
     levels = [extract(rgb, unknown, window)[1] for window in windows] if overlap else masks
     return Squares(photo, mask, windows, images, masks, levels)
 

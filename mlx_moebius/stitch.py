@@ -46,6 +46,31 @@ def extract(rgb: NDArray[np.uint8], mask: Mask, window: Window) -> tuple[NDArray
     return image, dilate(hole, 3)
 
 
+def prefill(image: NDArray[np.uint8], hole: Mask) -> NDArray[np.uint8]:
+    """A square [S, S, 3] whose hole continues what is around it smoothly.
+
+    Sampling starts from the noised image, from which a trace of the object to remove would survive the noise.
+    Push-pull interpolation (Gortler et al., "The lumigraph", 1996): means of known pixels at ever coarser levels, then
+    each level's gaps filled from the next coarser one.
+    """
+    side = 1 << (len(hole) - 1).bit_length()
+    pad = ((0, side - len(hole)),) * 2
+    weights = [np.pad((~hole).astype(np.float32), pad)[..., None]]
+    levels = [np.pad(image.astype(np.float32), (*pad, (0, 0))) * weights[0]]
+    while len(levels[-1]) > 1:
+        sums, counts = (a.reshape(len(a) // 2, 2, len(a) // 2, 2, -1).sum((1, 3)) for a in (levels[-1], weights[-1]))
+        weights.append(counts.clip(0, 1))
+        levels.append(sums * (weights[-1] / counts.clip(1e-6)))
+    filled = levels.pop() / weights.pop().clip(1e-6)
+    for level, weight in zip(levels[::-1], weights[::-1], strict=True):
+        smooth = [
+            Image.fromarray(c).resize(weight.shape[:2], Image.Resampling.BILINEAR) for c in np.moveaxis(filled, -1, 0)
+        ]
+        filled = level + (1 - weight) * np.stack([np.asarray(channel) for channel in smooth], axis=-1)
+    filled = filled[: len(hole), : len(hole)]
+    return np.where(hole[..., None], np.rint(filled).clip(0, 255).astype(np.uint8), image)
+
+
 def enlarge(fill: Colours, window: Window, box: Box) -> Colours:
     """The part of a fill [size, size, 3] that covers a box of the photo, [h, w, 3], with a Lanczos filter."""
     left, top, right, bottom = (edge - origin for edge, origin in zip(box, (window.left, window.top) * 2, strict=True))

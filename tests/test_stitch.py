@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mlx_moebius.crops import Window, plan
 from mlx_moebius.photo import Box
-from mlx_moebius.stitch import blend, enlarge, extract, feather, feather_width, match_colour, measure_seam
+from mlx_moebius.stitch import blend, enlarge, extract, feather, feather_width, match_colour, measure_seam, prefill
 
 Mask = NDArray[np.bool_]
 Colours = NDArray[np.float32]
@@ -287,3 +287,16 @@ def test_gap_leaves_the_feather_out() -> None:
 @pytest.mark.parametrize("value", [False, True])
 def test_no_border_has_no_seam(value: bool) -> None:
     assert measure_seam(landscape(60, 60), np.full((60, 60), value)) is None
+
+
+def test_prefill_continues_the_surroundings_and_forgets_the_object() -> None:
+    y, x = np.mgrid[:96, :96]
+    background = np.stack([60 + x, 200 - y, np.full_like(x, 90)], axis=-1).astype(np.uint8)
+    hole = np.zeros((96, 96), bool)
+    hole[30:60, 40:55] = True
+    hole[80:, 90:] = True
+    image = np.where(hole[..., None], np.uint8(255), background)
+    filled = prefill(image, hole)
+    assert np.array_equal(filled[~hole], image[~hole])
+    assert np.abs(filled[hole].astype(int) - background[hole]).max() <= 20
+    assert np.array_equal(filled, prefill(np.where(hole[..., None], np.uint8(0), background), hole))

@@ -34,10 +34,18 @@ class BatchNorm(Weights):
         return scale, self.bias - self.running_mean * scale
 
 
-def fold(weight: mx.array, norm: BatchNorm) -> tuple[mx.array, mx.array]:
-    """A weight [out, ...] without bias and the BatchNorm after it, as one weight and one bias."""
+def fold(layer: Weights, norm: BatchNorm) -> tuple[mx.array, mx.array]:
+    """A layer, weight [out, ...] and maybe a bias, and the BatchNorm after it, as one weight and one bias."""
     scale, shift = norm.scale_shift()
-    return weight * scale.reshape(-1, *[1] * (weight.ndim - 1)), shift
+    weight = layer.weight * scale.reshape(-1, *[1] * (layer.weight.ndim - 1))
+    return weight, shift + scale * layer.bias if "bias" in layer else shift
+
+
+def absorb(norm: Weights, layer: Weights) -> None:
+    """Move a normalisation's weight and bias into a matrix that reads its output; `norm` keeps its own."""
+    bias = layer.weight @ norm.bias
+    layer.bias = layer.bias + bias if "bias" in layer else bias
+    layer.weight = layer.weight * norm.weight
 
 
 def fuse(model: nn.Module) -> nn.Module:
@@ -111,7 +119,10 @@ class Upsample(nn.Module):
 
 
 class GroupNorm(Weights):
-    """Group normalisation with float32 statistics, and the SiLU that mostly follows it."""
+    """Group normalisation with float32 statistics, and the SiLU that mostly follows it.
+
+    Without weight and bias once another layer absorbed them.
+    """
 
     def __init__(self, groups: int, channels: int, eps: float, silu: bool = True) -> None:
         super().__init__(weight=(channels,), bias=(channels,))
@@ -123,21 +134,26 @@ class GroupNorm(Weights):
         grouped = x.reshape(B, H * W, self.groups, C // self.groups).astype(mx.float32)
         mean = grouped.mean((1, 3), keepdims=True)
         variance = (grouped - mean).square().mean((1, 3), keepdims=True)
-        scale = mx.rsqrt(variance + self.eps) * self.weight.reshape(self.groups, -1)
-        shift = self.bias.reshape(self.groups, -1) - mean * scale
+        scale = mx.rsqrt(variance + self.eps)
+        if "weight" in self:
+            scale = scale * self.weight.reshape(self.groups, -1)
+            shift = self.bias.reshape(self.groups, -1) - mean * scale
+        else:
+            scale = mx.broadcast_to(scale, (B, 1, self.groups, C // self.groups))
+            shift = -mean * scale
         y = x * scale.reshape(B, 1, 1, C) + shift.reshape(B, 1, 1, C)
         return (nn.silu(y) if self.silu else y).astype(x.dtype)
 
 
 class LayerNorm(Weights):
-    """Layer normalisation over the last axis, eps 1e-5."""
+    """Layer normalisation over the last axis, eps 1e-5; without weight and bias once another layer absorbed them."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(weight=(channels,), bias=(channels,))
 
     def __call__(self, x: mx.array) -> mx.array:
         """[..., C] -> the same shape."""
-        return mx.fast.layer_norm(x, self.weight, self.bias, 1e-5)
+        return mx.fast.layer_norm(x, self.get("weight"), self.get("bias"), 1e-5)
 
 
 def depthwise_conv(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
@@ -172,8 +188,8 @@ class DepthwiseSeparableConv(nn.Module):
 
     def fuse(self) -> None:
         """Fold both BatchNorms."""
-        self.depth_weight, self.depth_bias = fold(self.conv_dw.weight, self.bn1)
-        self.point_weight, self.point_bias = fold(self.conv_pw.weight, self.bn2)
+        self.depth_weight, self.depth_bias = fold(self.conv_dw, self.bn1)
+        self.point_weight, self.point_bias = fold(self.conv_pw, self.bn2)
         del self.conv_dw, self.bn1, self.conv_pw, self.bn2
 
     def __call__(self, x: mx.array, shift: mx.array | None = None) -> mx.array:
@@ -204,7 +220,7 @@ class Resnet(nn.Module):
 
     def __call__(self, x: mx.array, shift: mx.array) -> mx.array:
         """x [B, H, W, in], shift [B or 1, out] -> [B, H, W, out]."""
-        h = self.conv1(self.norm1(x), shift[:, None, None])
+        h = self.conv1(self.norm1(x), shift[:, None, None].astype(x.dtype))
         h = self.conv2(self.norm2(h))
         return self.conv_shortcut(x, h) if "conv_shortcut" in self else x + h
 

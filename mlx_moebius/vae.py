@@ -8,9 +8,37 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from mlx_moebius.config import VAEConfig
-from mlx_moebius.layers import Conv3x3, GroupNorm, Linear, Upsample
+from mlx_moebius.layers import Conv3x3, GroupNorm, Linear, Upsample, on_cpu
 
 EPS = 1e-6
+# Largest input of one convolution, in elements. MLX's CPU convolution copies its input nine times over; a GPU's does not.
+STRIP_ELEMENTS = {"cpu": 2**21, "gpu": 2**27}
+
+
+def row_strips(x: mx.array) -> list[tuple[int, int]]:
+    """Cuts the rows of x [B, H, W, C] into strips (top, bottom) of at most STRIP_ELEMENTS."""
+    height, elements = x.shape[1], STRIP_ELEMENTS["cpu" if on_cpu() else "gpu"]
+    rows = max(1, elements * height // x.size)
+    return [(top, min(top + rows, height)) for top in range(0, height, rows)]
+
+
+def conv_in_strips(x: mx.array, conv: Conv3x3, norm: GroupNorm | None = None) -> mx.array:
+    """conv(norm(x)) by strips of rows, each with one row of its neighbours on either side, to bound memory.
+
+    Exact, since the group statistics are taken over the whole map first. x [B, H, W, in] -> [B, H, W, out].
+    """
+    scale_shift = norm.scale_shift(x) if norm else ()
+    strips, height = row_strips(x), x.shape[1]
+    mx.eval(x, scale_shift)
+    outputs = []
+    for top, bottom in strips:
+        part = x[:, max(top - 1, 0) : bottom + 1]
+        if norm is not None:
+            part = norm.apply(part, *scale_shift)
+        padding = ([int(top == 0), 1], [int(bottom == height), 1])
+        outputs.append(mx.conv_general(part, conv.weight, padding=padding) + conv.bias)
+        mx.eval(outputs)
+    return outputs[0] if len(strips) == 1 else mx.concatenate(outputs, axis=1)
 
 
 class Resnet(nn.Module):
@@ -27,8 +55,11 @@ class Resnet(nn.Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         """[B, H, W, in] -> [B, H, W, out]."""
-        h = self.conv2(self.norm2(self.conv1(self.norm1(x))))
-        return self.conv_shortcut(x, h) if "conv_shortcut" in self else x + h
+        h = conv_in_strips(x, self.conv1, self.norm1)
+        h = conv_in_strips(h, self.conv2, self.norm2)
+        h = self.conv_shortcut(x, h) if "conv_shortcut" in self else x + h
+        mx.eval(h)
+        return h
 
 
 class Attention(nn.Module):
@@ -113,10 +144,10 @@ class Encoder(nn.Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         """[B, H, W, 3] -> [B, H / f, W / f, 8]."""
-        x = self.conv_in(x)
+        x = conv_in_strips(x, self.conv_in)
         for block in self.down_blocks:
             x = block(x)
-        return self.conv_out(self.conv_norm_out(self.mid_block(x)))
+        return conv_in_strips(self.mid_block(x), self.conv_out, self.conv_norm_out)
 
 
 class Decoder(nn.Module):
@@ -137,10 +168,10 @@ class Decoder(nn.Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         """[B, h, w, 4] -> [B, h * f, w * f, 3]."""
-        x = self.mid_block(self.conv_in(x))
+        x = self.mid_block(conv_in_strips(x, self.conv_in))
         for block in self.up_blocks:
             x = block(x)
-        return self.conv_out(self.conv_norm_out(x))
+        return conv_in_strips(x, self.conv_out, self.conv_norm_out)
 
 
 class AutoencoderKL(nn.Module):

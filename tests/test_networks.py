@@ -8,6 +8,7 @@ import pytest
 from mlx.utils import tree_flatten
 
 from mlx_moebius.unet import BACKGROUND_TOKENS, FOREGROUND_TOKENS, UNet
+from mlx_moebius.vae import STRIP_ELEMENTS
 from tests.fill import inputs
 from tests.golden import golden, golden_unet, golden_vae, nchw, nhwc, relative_error
 
@@ -96,3 +97,16 @@ def test_vae(size: str) -> None:
     else:
         assert relative_error(decoded[..., ::8, ::8], expected["decoded_every8"]) <= TOLERANCE
         assert relative_error(decoded[..., :48, :48], expected["decoded_corner"]) <= TOLERANCE
+
+
+def test_row_strips_do_not_change_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, _ = golden_vae("tiny")
+    image = nhwc(np.tanh(inputs("vae_tiny_image", (1, 3, 64, 64))))
+    latents = nhwc(inputs("vae_tiny_latent", (1, 4, 8, 8)))
+    results = []
+    for elements in (2**30, 5000):
+        monkeypatch.setitem(STRIP_ELEMENTS, "cpu", elements)
+        monkeypatch.setitem(STRIP_ELEMENTS, "gpu", elements)
+        results.append((network.encode(image)[0], network.decode(latents)))
+    for whole, strips in zip(*results, strict=True):
+        assert relative_error(strips, np.asarray(whole)) <= 2e-6

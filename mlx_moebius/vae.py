@@ -13,7 +13,7 @@ from mlx_moebius.config import VAEConfig
 from mlx_moebius.layers import Conv3x3, GroupNorm, Linear, Upsample, on_cpu
 
 EPS = 1e-6
-# Largest input of one convolution, in elements. MLX's CPU convolution copies its input nine times over; a GPU's does not.
+# Largest input of one convolution, in elements. The CPU back end copies it nine times over, a GPU does not.
 STRIP_ELEMENTS = {"cpu": 2**21, "gpu": 2**27}
 
 

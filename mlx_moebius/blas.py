@@ -1,4 +1,4 @@
-"""OpenBLAS for MLX's CPU back end on Linux.
+"""What MLX's CPU back end on Linux needs from the system to be fast: OpenBLAS, and memory that stays.
 
 The Linux wheel of MLX links the reference BLAS, 30 to 50 times slower than OpenBLAS. A library loaded
 with RTLD_GLOBAL before `mlx.core` takes precedence over it, so this module must be imported first.
@@ -23,4 +23,18 @@ def load_openblas() -> str:
     return "OpenBLAS"
 
 
+def keep_freed_memory() -> None:
+    """Let glibc reuse freed memory instead of returning it to the kernel.
+
+    MLX's CPU back end calls malloc for every result. glibc maps each large one anew, so that every page faults
+    again: an addition of large arrays takes four times as long as with memory at hand.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        m_trim_threshold, m_mmap_max = -1, -4  # malloc.h
+        mallopt(m_mmap_max, 0)
+        mallopt(m_trim_threshold, 2**31 - 1)
+
+
 BLAS = load_openblas()
+keep_freed_memory()

@@ -77,24 +77,20 @@ class Diffusion:
         self.vae = vae
         self.unet = unet
         branches = [list(FOREGROUND_TOKENS), list(BACKGROUND_TOKENS)]  # unconditional first
-        self._steps = {g: self._compile_step(self._condition(branches[-g:])) for g in (1, 2)}
-        unet.set_dtype(dtype)
+        unet.compute_in(dtype)
+        self._steps = {g: self._compile_step(unet.condition(mx.array(branches[-g:]))) for g in (1, 2)}
         mx.eval(unet.parameters(), vae.parameters())
-
-    def _condition(self, ids: list[list[int]]) -> Conditioning:
-        conditioning = self.unet.condition(mx.array(ids))
-        layers = [(table.astype(self.dtype), values.astype(self.dtype)) for table, values in conditioning.layers]
-        mx.eval(layers)
-        return conditioning._replace(layers=layers)
 
     def _compile_step(self, conditioning: Conditioning) -> Callable[..., tuple[mx.array, mx.array]]:
         """One guided (two branches) or unguided (one) step as a single compiled graph; weights become constants."""
+
+        mx.eval(conditioning.layers)
 
         def step(
             latents: mx.array, encoded_mask: mx.array, masked: mx.array, shifts: mx.array, levels: mx.array
         ) -> tuple[mx.array, mx.array]:
             alpha, alpha_next, guidance = levels
-            x = mx.concatenate([latents, encoded_mask, masked], axis=-1).astype(self.dtype)
+            x = mx.concatenate([latents, encoded_mask, masked], axis=-1)
             noise = self.unet(x, shifts, conditioning).astype(mx.float32)
             if conditioning.branches == 2:
                 unconditional, conditional = mx.split(noise, 2)

@@ -28,9 +28,9 @@ class SelfLambda(nn.Module):
 
     def fuse(self) -> None:
         """Fold the BatchNorms, merge the three projections, lay out the positional kernel for `local_term`."""
-        q, q_bias = fold(self.to_q.weight, self.norm_q)
-        v, v_bias = fold(self.to_v.weight, self.norm_v)
-        k = self.to_k.weight
+        q, q_bias = fold(self.to_q, self.norm_q)
+        v, v_bias = fold(self.to_v, self.norm_v)
+        k = self.to_k.weight  # any bias would cancel in the softmax over positions
         self.qkv_weight = mx.concatenate([q, k, v])
         self.qkv_bias = mx.concatenate([q_bias, mx.zeros(k.shape[0]), v_bias])
         self.offsets = self.pos_conv.weight.transpose(0, 2, 1).reshape(k.shape[0], -1)  # (k, dx dy)
@@ -43,9 +43,11 @@ class SelfLambda(nn.Module):
         width = C // self.heads
         qkv = mx.addmm(self.qkv_bias, x, self.qkv_weight.T)
         q, k, v = mx.split(qkv, [C, C + width], axis=-1)
-        k = mx.softmax(k.reshape(B, H * W, width), axis=1, precise=True)
+        # Small, and in float32: over thousands of positions the softmax is too fine for float16.
+        k = mx.softmax(k.reshape(B, H * W, width).astype(mx.float32), axis=1)
+        content = k.swapaxes(1, 2) @ v.reshape(B, H * W, width).astype(mx.float32)
         # The convolution's bias b[k] adds the same vector to every position's lambda.
-        content = k.swapaxes(1, 2) @ v.reshape(B, H * W, width) + self.key_bias[:, None]  # (B, k, v)
+        content = (content + self.key_bias[:, None]).astype(x.dtype)  # (B, k, v)
         q = q.reshape(B, H * W * self.heads, width)
         y = (q @ content).reshape(B, H, W, self.heads, width)
         weights = (q @ self.offsets).reshape(B, H, W, self.heads, -1)
@@ -95,8 +97,8 @@ class CrossLambda(nn.Module):
 
     def fuse(self) -> None:
         """Fold the BatchNorms."""
-        self.q_weight, self.q_bias = fold(self.to_q.weight, self.norm_q)
-        self.v_weight, self.v_bias = fold(self.to_v.weight, self.norm_v)
+        self.q_weight, self.q_bias = fold(self.to_q, self.norm_q)
+        self.v_weight, self.v_bias = fold(self.to_v, self.norm_v)
         del self.to_q, self.to_v, self.norm_q, self.norm_v
 
     def condition(self, tokens: mx.array) -> tuple[mx.array, mx.array]:
@@ -106,7 +108,9 @@ class CrossLambda(nn.Module):
         """
         keys = mx.softmax(self.to_k(tokens), axis=1, precise=True)
         table = (keys[:, None] + self.rel_pos_emb).swapaxes(2, 3)
-        return mx.contiguous(table), mx.addmm(self.v_bias, tokens, self.v_weight.T)
+        values = mx.addmm(self.v_bias, tokens, self.v_weight.T)
+        dtype = self.q_weight.dtype
+        return mx.contiguous(table.astype(dtype)), values.astype(dtype)
 
     def __call__(self, x: mx.array, table: mx.array, values: mx.array, shared: bool = False) -> mx.array:
         """x [G * B, H, W, C], branch by branch -> [G * B, H, W, C], channels ordered (h v).

@@ -2,15 +2,74 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Callable
+from functools import partial
+from itertools import chain, pairwise
 
 import mlx.core as mx
 import mlx.nn as nn
 
 from mlx_moebius.config import VAEConfig
-from mlx_moebius.layers import Conv3x3, GroupNorm, Linear, Upsample
+from mlx_moebius.layers import Conv3x3, GroupNorm, Linear, Upsample, on_cpu
 
 EPS = 1e-6
+# Largest input of one convolution, in elements. The CPU back end copies it nine times over, a GPU does not.
+STRIP_ELEMENTS = {"cpu": 2**21, "gpu": 2**27}
+
+
+def row_strips(x: mx.array, multiple_of: int = 1) -> list[tuple[int, int]]:
+    """Cuts the rows of x [B, H, W, C] into strips (top, bottom) of about STRIP_ELEMENTS."""
+    height, elements = x.shape[1], STRIP_ELEMENTS["cpu" if on_cpu() else "gpu"]
+    rows = max(1, elements * height // x.size // multiple_of) * multiple_of
+    return [(top, min(top + rows, height)) for top in range(0, height, rows)]
+
+
+def conv_in_strips(x: mx.array, conv: Conv3x3, norm: GroupNorm | None = None) -> mx.array:
+    """conv(norm(x)) by strips of rows, each with the rows of its neighbours that it needs, to bound memory.
+
+    Exact, since the group statistics are taken over the whole map first. x [B, H, W, in] -> [B, H, W, out] with
+    padding 1; at stride 2 [B, H / 2, W / 2, out], padded right and bottom only.
+    """
+    scale_shift = norm.scale_shift(x) if norm else ()
+    mx.eval(x, scale_shift)
+    stride, height, before = conv.stride, x.shape[1], int(conv.stride == 1)
+    out = Strips(height // stride)
+    for top, bottom in row_strips(x, multiple_of=stride):
+        first, last = top - before, bottom - stride + 2 - before  # rows that the kernel meets
+        part = x[:, max(first, 0) : last + 1]
+        if norm is not None:
+            part = norm.apply(part, *scale_shift)
+        padding = ([max(-first, 0), before], [max(last + 1 - height, 0), 1])
+        out.add(mx.conv_general(part, conv.weight, stride, padding) + conv.bias)
+    return out.joined
+
+
+def upsample_in_strips(x: mx.array, upsample: Upsample) -> mx.array:
+    """upsample(x) by strips of rows; [B, H, W, C] -> [B, 2 H, 2 W, C]."""
+    out = Strips(2 * x.shape[1])
+    for top, bottom in row_strips(x):
+        first = max(top - 1, 0)
+        out.add(upsample(x[:, first : bottom + 1])[:, 2 * (top - first) : 2 * (bottom - first)])
+    return out.joined
+
+
+class Strips:
+    """A map [B, height, W, C] put together from strips of rows, each computed before the next one starts."""
+
+    def __init__(self, height: int) -> None:
+        self.height, self.filled = height, 0
+
+    def add(self, strip: mx.array) -> None:
+        """Compute a strip [B, rows, W, C] and place it below those before."""
+        B, rows, W, C = strip.shape
+        if rows == self.height:
+            self.joined = strip
+        else:
+            if self.filled == 0:
+                self.joined = mx.zeros((B, self.height, W, C), strip.dtype)
+            self.joined[:, self.filled : self.filled + rows] = strip
+        self.filled += rows
+        mx.eval(self.joined)
 
 
 class Resnet(nn.Module):
@@ -27,8 +86,11 @@ class Resnet(nn.Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         """[B, H, W, in] -> [B, H, W, out]."""
-        h = self.conv2(self.norm2(self.conv1(self.norm1(x))))
-        return self.conv_shortcut(x, h) if "conv_shortcut" in self else x + h
+        h = conv_in_strips(x, self.conv1, self.norm1)
+        h = conv_in_strips(h, self.conv2, self.norm2)
+        h = self.conv_shortcut(x, h) if "conv_shortcut" in self else x + h
+        mx.eval(h)
+        return h
 
 
 class Attention(nn.Module):
@@ -72,8 +134,7 @@ class Downsample(nn.Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         """[B, H, W, C] -> [B, H / 2, W / 2, C]."""
-        padded = mx.pad(x, [(0, 0), (0, 1), (0, 1), (0, 0)])
-        return mx.conv2d(padded, self.conv.weight, stride=2) + self.conv.bias
+        return conv_in_strips(x, self.conv)
 
 
 class Block(nn.Module):
@@ -86,13 +147,10 @@ class Block(nn.Module):
             name = "upsamplers" if sampler is Upsample else "downsamplers"
             self[name] = [sampler(widths[-1])]
 
-    def __call__(self, x: mx.array) -> mx.array:
-        """[B, H, W, in] -> [B, H, W, out] at half, double or the same resolution."""
-        for resnet in self.resnets:
-            x = resnet(x)
-        for sampler in (*self.get("downsamplers", ()), *self.get("upsamplers", ())):
-            x = sampler(x)
-        return x
+    def stages(self) -> list[Callable[[mx.array], mx.array]]:
+        """Maps [B, H, W, in] -> [B, H, W, out], the last one maybe to half or double the resolution."""
+        upsamplers = [partial(upsample_in_strips, upsample=upsample) for upsample in self.get("upsamplers", ())]
+        return [*self.resnets, *self.get("downsamplers", ()), *upsamplers]
 
 
 class Encoder(nn.Module):
@@ -113,10 +171,10 @@ class Encoder(nn.Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         """[B, H, W, 3] -> [B, H / f, W / f, 8]."""
-        x = self.conv_in(x)
-        for block in self.down_blocks:
-            x = block(x)
-        return self.conv_out(self.conv_norm_out(self.mid_block(x)))
+        x = conv_in_strips(x, self.conv_in)
+        for stage in chain.from_iterable(block.stages() for block in self.down_blocks):
+            x = stage(x)  # no frame keeps an input alive for longer than its stage
+        return conv_in_strips(self.mid_block(x), self.conv_out, self.conv_norm_out)
 
 
 class Decoder(nn.Module):
@@ -137,10 +195,10 @@ class Decoder(nn.Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         """[B, h, w, 4] -> [B, h * f, w * f, 3]."""
-        x = self.mid_block(self.conv_in(x))
-        for block in self.up_blocks:
-            x = block(x)
-        return self.conv_out(self.conv_norm_out(x))
+        x = self.mid_block(conv_in_strips(x, self.conv_in))
+        for stage in chain.from_iterable(block.stages() for block in self.up_blocks):
+            x = stage(x)  # no frame keeps an input alive for longer than its stage
+        return conv_in_strips(x, self.conv_out, self.conv_norm_out)
 
 
 class AutoencoderKL(nn.Module):

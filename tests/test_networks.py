@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
-from mlx_moebius.unet import BACKGROUND_TOKENS, FOREGROUND_TOKENS, Conditioning, UNet
+from mlx_moebius.unet import BACKGROUND_TOKENS, FOREGROUND_TOKENS, UNet
+from mlx_moebius.vae import STRIP_ELEMENTS
 from tests.fill import inputs
 from tests.golden import golden, golden_unet, golden_vae, nchw, nhwc, relative_error
 
@@ -16,16 +17,14 @@ TOLERANCE = 1e-5
 BRANCHES = [list(FOREGROUND_TOKENS), list(BACKGROUND_TOKENS)]
 
 
-def unet_trace(network: UNet, size: str, timestep: int, dtype: mx.Dtype = mx.float32) -> list[np.ndarray]:
+def unet_trace(network: UNet, size: str, timestep: int) -> list[np.ndarray]:
     """Block outputs and output for a golden input, whose first sample is unconditional, its second conditional."""
     side = network.config.sample_size
-    x = nhwc(inputs(f"unet_{size}_{timestep}", (2, 9, side, side))).astype(dtype)
+    x = nhwc(inputs(f"unet_{size}_{timestep}", (2, 9, side, side)))
     shifts = network.time_shifts(mx.array([timestep]))
     samples = []
     for sample, ids in enumerate(BRANCHES):
-        constants = network.condition(mx.array([ids]))
-        layers = [(table.astype(dtype), values.astype(dtype)) for table, values in constants.layers]
-        outputs = network.trace(x[sample : sample + 1], shifts, Conditioning(layers, 1))
+        outputs = network.trace(x[sample : sample + 1], shifts, network.condition(mx.array([ids])))
         mx.eval(outputs)
         samples.append([nchw(output) for output in outputs])
     return [np.concatenate(pair) for pair in zip(*samples, strict=True)]
@@ -67,16 +66,16 @@ def test_one_timestep_a_sample() -> None:
 @pytest.mark.parametrize(("dtype", "bound"), [(mx.float16, 1e-2), (mx.bfloat16, 8e-2)])
 def test_half_precision_tiny_unet(dtype: mx.Dtype, bound: float) -> None:
     network = golden_unet("tiny")
-    network.set_dtype(dtype)
-    out = unet_trace(network, "tiny", 450, dtype)[-1]
+    network.compute_in(dtype)
+    out = unet_trace(network, "tiny", 450)[-1]
     assert relative_error(out, golden("unet_tiny.npz")["t450/out"]) <= bound
 
 
 @pytest.mark.slow
 def test_float16_full_unet() -> None:
     network = golden_unet("full")
-    network.set_dtype(mx.float16)
-    out = unet_trace(network, "full", 900, mx.float16)[-1]
+    network.compute_in(mx.float16)
+    out = unet_trace(network, "full", 900)[-1]
     assert relative_error(out, golden("unet_full.npz")["t900/out"]) <= 3e-3
 
 
@@ -98,3 +97,16 @@ def test_vae(size: str) -> None:
     else:
         assert relative_error(decoded[..., ::8, ::8], expected["decoded_every8"]) <= TOLERANCE
         assert relative_error(decoded[..., :48, :48], expected["decoded_corner"]) <= TOLERANCE
+
+
+def test_row_strips_do_not_change_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, _ = golden_vae("tiny")
+    image = nhwc(np.tanh(inputs("vae_tiny_image", (1, 3, 64, 64))))
+    latents = nhwc(inputs("vae_tiny_latent", (1, 4, 8, 8)))
+    results = []
+    for elements in (2**30, 5000):
+        monkeypatch.setitem(STRIP_ELEMENTS, "cpu", elements)
+        monkeypatch.setitem(STRIP_ELEMENTS, "gpu", elements)
+        results.append((network.encode(image)[0], network.decode(latents)))
+    for whole, strips in zip(*results, strict=True):
+        assert relative_error(strips, np.asarray(whole)) <= 2e-6

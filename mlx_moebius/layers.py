@@ -174,7 +174,7 @@ class GroupNorm(Weights):
 
     def __call__(self, x: mx.array) -> mx.array:
         """[B, H, W, C] -> the same shape and dtype."""
-        return self.apply(x, *self.scale_shift(x))
+        return self.normalise(x, *self.scale_shift(x))
 
     def scale_shift(self, x: mx.array) -> tuple[mx.array, mx.array]:
         """The map x * scale + shift that normalises x, both float32 [B, 1, 1, C]."""
@@ -188,7 +188,7 @@ class GroupNorm(Weights):
             shift = shift + self.bias.reshape(self.groups, -1)
         return scale.reshape(B, 1, 1, C), shift.reshape(B, 1, 1, C)
 
-    def apply(self, x: mx.array, scale: mx.array, shift: mx.array) -> mx.array:
+    def normalise(self, x: mx.array, scale: mx.array, shift: mx.array) -> mx.array:
         """The map, and SiLU where it belongs, on x or on a part of it."""
         y = x * scale + shift
         return (silu(y) if self.silu else y).astype(x.dtype)

@@ -38,7 +38,7 @@ def conv_in_strips(x: mx.array, conv: Conv3x3, norm: GroupNorm | None = None) ->
         first, last = top - before, bottom - stride + 2 - before  # rows that the kernel meets
         part = x[:, max(first, 0) : last + 1]
         if norm is not None:
-            part = norm.apply(part, *scale_shift)
+            part = norm.normalise(part, *scale_shift)
         padding = ([max(-first, 0), before], [max(last + 1 - height, 0), 1])
         out.add(mx.conv_general(part, conv.weight, stride, padding) + conv.bias)
     return out.joined

@@ -97,7 +97,7 @@ def test_bundled_model_is_described_in_full() -> None:
     assert config.vae == VAEConfig(
         block_out_channels=(16, 32, 48, 64), layers_per_block=1, norm_num_groups=8, scaling_factor=0.33396
     )
-    assert config.sampling == SamplingConfig(guidance_scale=1.5, compensate=True)
+    assert config.sampling == SamplingConfig(num_steps=4, guidance_scale=1.5, compensate=True)
     assert [file.name for file in config.sources] == [
         "diffusion_pytorch_model.bin",
         "vae/diffusion_pytorch_model.bin",

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from mlx_moebius import MoebiusError, MoebiusPipeline
+from mlx_moebius.compose import widest_feather
 from mlx_moebius.config import ModelConfig
 from mlx_moebius.diffusion import Diffusion, Step
 from mlx_moebius.masks import dilate
@@ -112,10 +113,35 @@ def scene(width: int, height: int, seed: int = 0) -> tuple[Photo, Array]:
 def test_everything_away_from_the_mask_stays_bit_for_bit(nano: MoebiusPipeline, width: int, height: int) -> None:
     photo, mask = scene(width, height, width)
     result = nano.inpaint(photo, mask, nano.settings(num_steps=3))
-    widest = max(window.side for window in result.windows)
-    touched = dilate(result.mask, 2 * max(2, widest // 64) + 1)
+    touched = dilate(result.mask, 2 * widest_feather(result.windows) + 1)
     assert np.array_equal(result.photo.pixels[~touched], photo.pixels[~touched])
     assert (result.photo.pixels != photo.pixels).any(axis=-1)[mask].mean() > 0.5
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "CMYK", "I;16"])
+def test_everything_away_from_any_mask_stays_in_every_mode(nano: MoebiusPipeline, mode: str) -> None:
+    rng = np.random.default_rng(len(mode))
+    for case in range(4):
+        height, width = (int(n) for n in rng.integers(20, 260, 2))
+        depth, channels = (np.uint16, ()) if mode == "I;16" else (np.uint8, (len(mode),) if len(mode) > 1 else ())
+        top = 65535 if mode == "I;16" else 255
+        photo = Photo(rng.integers(0, top, (height, width, *channels), dtype=depth), mode)
+        mask = np.zeros((height, width), bool)
+        y, x = int(rng.integers(height)), int(rng.integers(width))
+        if case == 0:
+            mask[y, x] = True  # one pixel
+        elif case == 1:
+            mask[-9:, -12:] = True  # a corner
+        elif case == 2:
+            mask[[0, -1]] = mask[:, [0, -1]] = True  # the whole border
+        else:
+            mask[y // 2 : y // 2 + height // 3, x // 2 : x // 2 + width // 4] = True
+        result = nano.inpaint(photo, mask, nano.settings(num_steps=3))
+        touched = dilate(result.mask, 2 * widest_feather(result.windows) + 1)
+        assert np.array_equal(result.photo.pixels[~touched], photo.pixels[~touched])
+        assert not np.array_equal(result.photo.pixels, photo.pixels)
+        if (alpha := photo.alpha()) is not None:
+            assert (result.photo.pixels[..., -1] == alpha).all()
 
 
 def test_a_small_part_is_filled_at_native_detail(nano: MoebiusPipeline) -> None:

@@ -32,6 +32,7 @@ def convert_checkpoint(
     vae: Path,
     out: Path,
     *,
+    vae_settings: Path | None = None,
     dtype: str = "float16",
     sampling: SamplingConfig | None = None,
     note: str = "",
@@ -42,6 +43,7 @@ def convert_checkpoint(
     Args:
         unet: the U-Net's weight file, or the folder that holds `diffusion_pytorch_model.bin` (or `.safetensors`).
         vae: the same for the VAE, with its `config.json` beside the weights.
+        vae_settings: the VAE's `config.json`, if it is not beside the weights.
         out: must not exist, unless `overwrite` and it is a model folder or empty.
         dtype: of all stored weights: "float16", "bfloat16" or "float32".
         sampling: the folder's sampling defaults; the official command line's if None.
@@ -55,7 +57,7 @@ def convert_checkpoint(
         raise MoebiusError(f"unknown dtype {dtype!r}; choose one of {', '.join(DTYPES)}")
     _check_out(out, overwrite)
     unet_file, vae_file = find_weights(unet), find_weights(vae)
-    vae_settings = vae_file.with_name("config.json")
+    vae_settings = vae_settings or vae_file.with_name("config.json")
     unet_config, unet_tensors = map_unet(read_tensors(unet_file))
     vae_config, vae_tensors = map_vae(read_tensors(vae_file), _read_settings(vae_settings))
     try:

@@ -10,6 +10,7 @@ import typer
 
 from mlx_moebius.config import SamplingConfig
 from mlx_moebius.convert.folder import convert_checkpoint, verify
+from mlx_moebius.convert.quantize import quantization_config
 from mlx_moebius.errors import MoebiusError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -26,6 +27,15 @@ def command(
         Path | None, typer.Option(help="VAE weights with config.json beside them.", show_default="vae/ beside SOURCE")
     ] = None,
     dtype: Annotated[str, typer.Option(help="Stored weights: float16, bfloat16 or float32.")] = "float16",
+    quantize: Annotated[
+        int | None, typer.Option(metavar="8|4", help="Store the U-Net's matrices in this many bits (a smaller file).")
+    ] = None,
+    q_group_size: Annotated[
+        int | None, typer.Option(help="Weights that share a scale.", show_default="64 for 8 bits, 32 for 4")
+    ] = None,
+    q_mode: Annotated[
+        str | None, typer.Option(help="affine, mxfp8 (8 bits), mxfp4 or nvfp4 (4 bits).", show_default="affine")
+    ] = None,
     sampling: Annotated[
         str, typer.Option(help='Sampling defaults of the folder, like "guidance_scale=1.5,compensate=true".')
     ] = "",
@@ -46,6 +56,8 @@ def command(
             folder = check
         elif source is None or out is None:
             raise MoebiusError("give SOURCE and OUT, or --verify FOLDER (--help explains)")
+        elif quantize is None and (q_group_size or q_mode):
+            raise MoebiusError("--q-group-size and --q-mode need --quantize 8 or 4")
         else:
             folder = out
             beside = source if source.is_dir() else source.parent
@@ -54,6 +66,7 @@ def command(
                 vae or beside / "vae",
                 out,
                 dtype=dtype,
+                quantization=quantization_config(quantize, q_group_size, q_mode) if quantize is not None else None,
                 sampling=parse_sampling(sampling),
                 note=note,
                 overwrite=overwrite,

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from mlx_moebius.config import SamplingConfig
+from mlx_moebius.convert.card import Card
 from mlx_moebius.convert.folder import convert_checkpoint, verify
 from mlx_moebius.convert.quantize import quantization_config
+from mlx_moebius.convert.upload import card_for_upload, upload_folder
 from mlx_moebius.errors import MoebiusError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -40,6 +42,13 @@ def command(
         str, typer.Option(help='Sampling defaults of the folder, like "guidance_scale=1.5,compensate=true".')
     ] = "",
     note: Annotated[str, typer.Option(help="A sentence for the model card.")] = "",
+    upload_repo: Annotated[
+        str, typer.Option(metavar="ORG/NAME", help="Upload OUT to this repository of the hub, with its model card.")
+    ] = "",
+    base_model: Annotated[str, typer.Option(help="The card's base model, for an upload.")] = "hustvl/Moebius",
+    license: Annotated[
+        str, typer.Option(help="The card's licence, for an upload.", show_default="what the base model's card states")
+    ] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model folder OUT.")] = False,
     check: Annotated[
         Path | None, typer.Option("--verify", metavar="FOLDER", help="Check a model folder; convert nothing.")
@@ -60,6 +69,7 @@ def command(
             raise MoebiusError("--q-group-size and --q-mode need --quantize 8 or 4")
         else:
             folder = out
+            card = card_for_upload(upload_repo, base_model, license, note) if upload_repo else Card(note)
             beside = source if source.is_dir() else source.parent
             convert_checkpoint(
                 source,
@@ -68,13 +78,15 @@ def command(
                 dtype=dtype,
                 quantization=quantization_config(quantize, q_group_size, q_mode) if quantize is not None else None,
                 sampling=parse_sampling(sampling),
-                note=note,
+                card=card,
                 overwrite=overwrite,
             )
         for file in verify(folder):
             typer.echo(
                 f"{file.name:18} {file.tensors:5} tensors {file.parameters:12,} parameters {file.size:12,} bytes  ok"
             )
+        if upload_repo and check is None:
+            typer.echo(upload_folder(folder, upload_repo))
     except MoebiusError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None

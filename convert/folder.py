@@ -24,10 +24,10 @@ from mlx_moebius.config import (
     QuantizationConfig,
     SamplingConfig,
 )
-from mlx_moebius.convert.card import model_card
+from mlx_moebius.convert.card import Card, model_card
 from mlx_moebius.convert.checkpoint import find_weights, read_tensors
 from mlx_moebius.convert.mapping import Tensors, check_parameters, map_unet, map_vae, unet_shapes, vae_shapes
-from mlx_moebius.convert.quantize import outlines, quantize, settings_for
+from mlx_moebius.convert.quantize import check_settings, outlines, quantize, settings_for
 from mlx_moebius.convert.safetensors_file import write_safetensors
 from mlx_moebius.convert.stored_tensor import Array, StoredTensor, encode
 from mlx_moebius.errors import MoebiusError
@@ -46,7 +46,7 @@ def convert_checkpoint(
     dtype: str = "float16",
     quantization: QuantizationConfig | None = None,
     sampling: SamplingConfig | None = None,
-    note: str = "",
+    card: Card | None = None,
     overwrite: bool = False,
 ) -> ModelConfig:
     """Write the model folder `out` and return its configuration.
@@ -59,7 +59,7 @@ def convert_checkpoint(
         dtype: of all stored weights: "float16", "bfloat16" or "float32".
         quantization: of the U-Net's matrices, on top of `dtype`; None for none.
         sampling: the folder's sampling defaults; the official command line's if None.
-        note: a sentence for the model card.
+        card: what the model card says beyond the configuration.
         overwrite: replace `out`, which stays as it was if anything fails.
 
     Raises MoebiusError when a file is missing, damaged or not of this network, when weights do not fit `dtype`, or
@@ -93,7 +93,7 @@ def convert_checkpoint(
                 files=files,
             )
             config.save(folder / CONFIG_NAME)
-            (folder / CARD_NAME).write_text(model_card(config, note), encoding="utf-8")
+            (folder / CARD_NAME).write_text(model_card(config, card or Card()), encoding="utf-8")
     except OSError as error:
         raise MoebiusError(f"cannot write {out}: {error.strerror or error}") from None
     return config
@@ -195,6 +195,7 @@ def verify(folder: Path) -> tuple[VerifiedFile, ...]:
     Raises MoebiusError that names the file and what is wrong with it.
     """
     config = ModelConfig.load(folder)
+    check_settings(config.quantization)
     shapes = {UNET_NAME: unet_shapes(config.unet), VAE_NAME: vae_shapes(config.vae)}
     stored = {
         UNET_NAME: outlines(shapes[UNET_NAME], config.dtype, config.quantization),

@@ -1,6 +1,6 @@
-"""Files from the Hugging Face hub: resumed after a break, checked against what the hub says they are.
+"""Files from the Hugging Face hub, resumed after a break and checked against what it says they are; and to it.
 
-Only downloads go through here; whoever has a converted model never imports this module's client.
+Only downloads and uploads go through here; whoever has a converted model never imports this module's client.
 """
 
 from __future__ import annotations
@@ -109,6 +109,17 @@ def fetch(repository: Repository, name: str, folder: Path, report: Report) -> Hu
             part.replace(path)
         sha256 = told.etag if SHA256.fullmatch(told.etag) else _hash(path, hashlib.sha256())
         return HubFile(repository.name, repository.commit, name, told.size, told.etag, sha256)
+
+
+def upload(folder: Path, repository: str) -> str:
+    """Put a folder's files into `repository` in one commit, making the repository if need be; the commit's address.
+
+    Raises UnavailableError.
+    """
+    with _reasons(repository, "main"):
+        api = HfApi()
+        api.create_repo(repository, exist_ok=True)
+        return str(api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Model for MLX").commit_url)
 
 
 def _download(what: str, url: str, part: Path, size: int, report: Report) -> None:

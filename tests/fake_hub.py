@@ -117,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.log.append((self.command, path, {name.lower(): value for name, value in self.headers.items()}))
         return path
 
-    def answer(self, status: int, content: bytes = b"", **headers: str) -> None:
+    def answer(self, status: int, content: bytes = b"", /, **headers: str) -> None:
         self.send_response(status)
         for name, value in ({"Content_Length": str(len(content))} | headers).items():
             self.send_header(name.replace("_", "-"), value)
@@ -125,8 +125,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(content)
 
-    def json(self, value: object, status: int = 200, **headers: str) -> None:
-        self.answer(status, json.dumps(value).encode(), Content_Type="application/json", **headers)
+    def json(self, value: object) -> None:
+        self.answer(200, json.dumps(value).encode(), Content_Type="application/json")
 
     def body(self) -> bytes:
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -212,11 +212,15 @@ class _Hub(_Handler):
 
     def do_POST(self) -> None:
         path, body = self.note(), self.body()
-        if path == "/api/repos/create":
+        if fault := self.hub.fault(path, "status"):
+            self.answer(fault.status, **fault.headers)
+        elif path == "/api/repos/create":
             name = json.loads(body)
             full = "/".join(filter(None, (name.get("organization"), name["name"])))
             self.hub.repositories[full] = {}
             self.json({"url": f"{self.hub.url}/{full}", "id": full})
+        elif path == "/api/validate-yaml":
+            self.json({"errors": [], "warnings": []})
         elif "/preupload/" in path:
             files = json.loads(body)["files"]
             modes = [(file["path"], "lfs" if file["size"] >= LARGE else "regular") for file in files]
@@ -229,7 +233,8 @@ class _Hub(_Handler):
             self.json({"objects": objects, "transfer": "basic"})
         elif "/commit/" in path:
             self.hub.uploads = [json.loads(line) for line in body.splitlines()]
-            self.json({"commitUrl": f"{self.hub.url}/commit/{COMMIT}", "commitOid": COMMIT, "success": True})
+            name = path.removeprefix("/api/models/").partition("/commit/")[0]
+            self.json({"commitUrl": f"{self.hub.url}/{name}/commit/{COMMIT}", "commitOid": COMMIT, "success": True})
         else:
             self.answer(404)
 

@@ -12,7 +12,6 @@ from mlx_moebius.config import SamplingConfig
 from mlx_moebius.convert.card import Card
 from mlx_moebius.convert.folder import convert_checkpoint, verify
 from mlx_moebius.convert.quantize import quantization_config
-from mlx_moebius.convert.upload import card_for_upload, upload_folder
 from mlx_moebius.errors import MoebiusError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -60,8 +59,8 @@ def command(
     """
     try:
         if check is not None:
-            if source is not None:
-                raise MoebiusError("--verify FOLDER takes no SOURCE and OUT")
+            if source is not None or upload_repo:
+                raise MoebiusError("--verify FOLDER takes no SOURCE and OUT and no --upload-repo")
             folder = check
         elif source is None or out is None:
             raise MoebiusError("give SOURCE and OUT, or --verify FOLDER (--help explains)")
@@ -69,7 +68,11 @@ def command(
             raise MoebiusError("--q-group-size and --q-mode need --quantize 8 or 4")
         else:
             folder = out
-            card = card_for_upload(upload_repo, base_model, license, note) if upload_repo else Card(note)
+            card = Card(note)
+            if upload_repo:
+                from mlx_moebius.convert.upload import card_for_upload, upload_folder  # with the hub's client
+
+                card = card_for_upload(upload_repo, base_model, license, note)
             beside = source if source.is_dir() else source.parent
             convert_checkpoint(
                 source,
@@ -85,7 +88,7 @@ def command(
             typer.echo(
                 f"{file.name:18} {file.tensors:5} tensors {file.parameters:12,} parameters {file.size:12,} bytes  ok"
             )
-        if upload_repo and check is None:
+        if upload_repo:
             typer.echo(upload_folder(folder, upload_repo))
     except MoebiusError as error:
         typer.echo(f"error: {error}", err=True)

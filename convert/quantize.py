@@ -30,7 +30,7 @@ MODES: dict[str, dict[int, tuple[int, ...]]] = {
 # The 8-bit settings are also those of the matrices that suffer in a 4-bit file, so they are part of the format.
 DEFAULTS = {8: QuantizationConfig(8, 64, "affine"), 4: QuantizationConfig(4, 32, "affine")}
 # By the error of the released U-Net's output when one kind of matrix alone goes to 4 bits: 0.004 for the feed-forward
-# layers, which hold half of all weights; 0.05 to 0.45 for every other kind. `tests/test_quantize.py` measures the whole.
+# layers, which hold half of all weights; 0.05 to 0.45 for every other kind.
 FOUR_BITS = re.compile(r".+\.ff\.(inverted_conv|point_conv)\.conv\.weight")
 LEFT_ALONE = re.compile(r"(conv_in|conv_out|embedding_layer|encoder_hid_proj)\..+|.+\.to_v\.weight")
 

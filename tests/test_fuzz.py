@@ -19,6 +19,7 @@ from safetensors.numpy import save
 
 from mlx_moebius.convert.checkpoint import MAX_GROWTH, SLACK, read_tensors
 from mlx_moebius.errors import MoebiusError
+from tests import torch_zip
 from tests.golden import DATA
 
 FILES = DATA / "torch_files"
@@ -192,7 +193,7 @@ def outcome(path: Path, bound: int) -> str | None:
         return str(error)
     assert sum(tensor.raw.nbytes for tensor in tensors.values()) <= bound
     for tensor in tensors.values():
-        tensor.raw.sum()  # every byte that it claims can be read
+        tensor.raw.copy()  # every byte that it claims can be read
     return None
 
 
@@ -221,3 +222,53 @@ def test_mutated_files(kind: str, tmp_path: Path, executed: list[str]) -> None:
         tracemalloc.stop()
     print(f"{kind}: {ROUNDS - refused} read, {refused} refused")
     assert refused > ROUNDS // 10
+
+
+def overlapping(count: int, size: int) -> bytes:
+    """A zip whose directory gives every one of `count` empty entries the bytes of a single one of `size`."""
+    names = [str(i) for i in range(count)]
+    pickled = torch_zip.state_dict((name, torch_zip.tensor(name, (size // 4,))) for name in names)
+    content = bytearray(zip_of(pickled, {"0": bytes(size), **dict.fromkeys(names[1:], b"")}))
+    first: tuple[bytes, bytes] | None = None
+    at = content.find(b"PK\x01\x02")
+    while at >= 0 and content[at : at + 4] == b"PK\x01\x02":
+        lengths = struct.unpack_from("<HHH", content, at + 28)
+        name = content[at + 46 : at + 46 + lengths[0]]
+        if name == b"archive/data/0":
+            first = bytes(content[at + 20 : at + 28]), bytes(content[at + 42 : at + 46])
+        elif first is not None:
+            content[at + 20 : at + 28], content[at + 42 : at + 46] = first
+        at += 46 + sum(lengths)
+    return bytes(content)
+
+
+def test_overlapping_entries_claim_no_more_than_a_few_files(tmp_path: Path) -> None:
+    path = tmp_path / "file.pt"
+    path.write_bytes(overlapping(2, 2**18))
+    assert outcome(path, MAX_GROWTH * path.stat().st_size + SLACK) is None
+    path.write_bytes(overlapping(300, 2**18))
+    assert "claim far more memory" in str(outcome(path, 0))
+
+
+def test_paths_in_a_zip_are_only_names(tmp_path: Path, executed: list[str]) -> None:
+    outside = tmp_path / "outside"
+    for key in ("../../../outside", str(outside)):
+        pickled = torch_zip.state_dict([("x", torch_zip.tensor(key, (16,)))])
+        path = tmp_path / "folder" / "file.pt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(zip_of(pickled, {key: bytes(64)}))
+        executed.clear()
+        assert outcome(path, 64) is None  # a key like any other: read where the zip's directory says, written nowhere
+        assert executed == []
+        assert not outside.exists()
+
+
+def test_bombs(tmp_path: Path) -> None:
+    pickled = torch_zip.state_dict([("x", torch_zip.tensor("0", (2**24,)))])
+    path = tmp_path / "file.pt"
+    path.write_bytes(zip_of(pickled, {"0": bytes(2**26)}, zipfile.ZIP_DEFLATED))
+    assert path.stat().st_size < 2**17
+    tracemalloc.start()
+    assert "compressed" in str(outcome(path, 0))
+    assert tracemalloc.get_traced_memory()[1] < MEMORY
+    tracemalloc.stop()

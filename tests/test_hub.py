@@ -159,7 +159,7 @@ def test_full_disk(hub: FakeHub, tmp_path: Path) -> None:
     code = (
         "import shutil, collections; usage = collections.namedtuple('usage', 'total used free')\n"
         "shutil.disk_usage = lambda path: usage(9, 8, 1_000_000)\n"
-        "import mlx_moebius.models_cli as c; c.app(['download', 'places2'])"
+        "from mlx_moebius.models.__main__ import app; app(['download', 'places2'])"
     )
     run = hub.run(tmp_path, "-c", code)
     assert run.returncode == 1

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import save_file
 
 from mlx_moebius.convert.checkpoint import read_tensors
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.models import BUNDLED, DEFAULT_MODEL, RELEASED, find_model, home, name_of, slug
-from tests.fake_hub import COMMIT, FakeHub
+from tests.fake_hub import CHECKOUT, COMMIT, FakeHub
 from tests.test_hub import DOWNLOAD, NANO, VAE_FILES, WEIGHTS, nothing_is_there, released
 
 MODELS = ("-m", "mlx_moebius.models")
@@ -265,3 +266,35 @@ def test_a_name_stays_one_folder_of_the_cache(name: str, tmp_path: Path) -> None
     assert folder.parent == tmp_path
     assert folder.resolve().parent == tmp_path.resolve()
     assert name_of(folder) == name
+
+
+def test_from_nothing_to_a_picture_and_again_offline(hub: FakeHub, tmp_path: Path) -> None:
+    examples = CHECKOUT / "examples"
+
+    def picture(model: str, name: str) -> tuple[np.ndarray, str]:
+        files = (str(examples / "landscape.png"), "--mask", str(examples / "landscape_mask.png"), "-o", name)
+        run = hub.run(
+            tmp_path, "-m", "mlx_moebius.generate", *files, "--model", model, *("--steps", "2", "--guidance", "2")
+        )
+        assert run.returncode == 0, run.stderr
+        return np.asarray(Image.open(tmp_path / name)), run.stderr
+
+    first, messages = picture("places2", "first.png")
+    assert "places2 is ready" in messages
+    hub.close()
+    again, messages = picture("places2", "again.png")
+    assert "downloading" not in messages
+    bundled, _ = picture("nano", "bundled.png")
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(first, bundled)
+
+
+def test_no_weights_no_picture(hub: FakeHub, tmp_path: Path) -> None:
+    hub.close()
+    files = (str(CHECKOUT / "examples/landscape.png"), "--mask", str(CHECKOUT / "examples/landscape_mask.png"))
+    run = hub.run(tmp_path, "-m", "mlx_moebius.generate", *files, "-o", "out.png", "--model", "places2")
+    assert run.returncode == 1
+    line = run.stderr.splitlines()[-1]
+    assert f"cannot get hustvl/Moebius {WEIGHTS}: offline" in line
+    assert "--model nano" in line
+    assert not (tmp_path / "out.png").exists()

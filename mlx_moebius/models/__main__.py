@@ -129,3 +129,7 @@ def _absent(name: str) -> str:
 def main() -> None:
     """Entry point."""
     app(prog_name="mlx_moebius.models")
+
+
+if __name__ == "__main__":
+    main()

@@ -24,9 +24,9 @@ from mlx_moebius.convert.folder import convert_checkpoint, verify
 from mlx_moebius.errors import MoebiusError
 
 if TYPE_CHECKING:
-    from mlx_moebius.hub import HubFile, Repository
+    from mlx_moebius.models.hub import HubFile, Repository
 
-BUNDLED = {"nano": Path(__file__).parent / "nano"}
+BUNDLED = {"nano": Path(__file__).parents[1] / "nano"}
 RELEASED = {"pretrained": "pretrained", "places2": "ft_places2", "celebahq": "ft_celebahq", "ffhq": "ft_ffhq"}
 """Name -> folder in UNET_REPOSITORY."""
 DEFAULT_MODEL = "places2"
@@ -56,7 +56,7 @@ def find_model(name: str, report: Callable[[str], None] | None = None, keep_sour
     """
     if (folder := locate(name)) is not None:
         return folder
-    from mlx_moebius.hub import UnavailableError  # with the hub's client, which only downloads need
+    from mlx_moebius.models.hub import UnavailableError  # with the hub's client, which only downloads need
 
     report = report or _to_standard_error
     with _lock(slug(name), report):
@@ -133,7 +133,7 @@ class Source:
 
 def _acquire(name: str, report: Callable[[str], None], keep_source: bool) -> Path:
     """Download, convert and verify a model, which takes its place in the cache only when all went well."""
-    from mlx_moebius import hub
+    from mlx_moebius.models import hub
 
     target, downloads = home() / "models" / slug(name), home() / "downloads" / slug(name)
     report(f"{name} is not on this machine yet; it will be kept in {target}")
@@ -167,7 +167,7 @@ def _acquire(name: str, report: Callable[[str], None], keep_source: bool) -> Pat
 
 def _source(name: str, downloads: Path, report: Callable[[str], None]) -> Source:
     """What to download for a released model or a repository."""
-    from mlx_moebius import hub
+    from mlx_moebius.models import hub
 
     base, _, revision = name.partition("@")
     if base in RELEASED:
@@ -193,7 +193,7 @@ def _source(name: str, downloads: Path, report: Callable[[str], None]) -> Source
 
 
 def _released_vae() -> tuple[tuple[Repository, str], ...]:
-    from mlx_moebius import hub
+    from mlx_moebius.models import hub
 
     repository = hub.look_up(VAE_REPOSITORY, REVISIONS[VAE_REPOSITORY], VAE_FILES[1])
     return tuple((repository, file) for file in VAE_FILES)
@@ -257,9 +257,3 @@ def _lock(name: str, report: Callable[[str], None]) -> Iterator[None]:
 
 def _to_standard_error(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-if __name__ == "__main__":
-    from mlx_moebius.models_cli import main
-
-    main()

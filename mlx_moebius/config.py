@@ -154,7 +154,7 @@ class ModelConfig:
             )
         except FileNotFoundError:
             raise MoebiusError(f"{folder} is not a model folder: it has no {CONFIG_NAME}") from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise MoebiusError(f"{path} is not a model configuration ({error}); convert the model again") from None
 
 

@@ -185,8 +185,9 @@ def _source(name: str, downloads: Path, report: Callable[[str], None]) -> Source
         return Source(files, UNET_NAME, VAE_NAME)
     for weights in WEIGHT_NAMES:
         if weights in repository.files:
-            own = [f for f in (VAE_FILES[0], f"vae/{weights}", VAE_FILES[1]) if f in repository.files][:2]
-            vae = tuple((repository, file) for file in own) if len(own) == 2 else _released_vae()
+            own = [f"vae/{name}" for name in WEIGHT_NAMES if f"vae/{name}" in repository.files]
+            has_vae = own and VAE_FILES[0] in repository.files
+            vae = ((repository, VAE_FILES[0]), (repository, own[0])) if has_vae else _released_vae()
             return Source(((repository, weights), *vae), weights, vae[1][1])
     wanted = f"neither {UNET_NAME} and {VAE_NAME} nor {' or '.join(WEIGHT_NAMES)}"
     raise hub.UnavailableError(base, f"no Moebius model: it has {wanted} at its top level")
@@ -203,7 +204,7 @@ def _is_ours(path: Path) -> bool:
     """Whether a `config.json` is of a model folder, and not of another conversion."""
     try:
         values = json.loads(path.read_text())
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(values, dict) and values.get("model_type") == "moebius"
 

@@ -161,6 +161,8 @@ def _hash(path: Path, digest: hashlib._Hash) -> str:
 
 def megabytes(size: int) -> str:
     """A file size for people."""
+    if size < 1e5:
+        return f"{size:,} bytes"
     return f"{size / 1e6:.1f} MB" if size < 1e7 else f"{size / 1e6:.0f} MB"
 
 

@@ -9,7 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from mlx_moebius.config import SamplingConfig
+from mlx_moebius.convert.card import Card
 from mlx_moebius.convert.folder import convert_checkpoint, verify
+from mlx_moebius.convert.quantize import quantization_config
 from mlx_moebius.errors import MoebiusError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -26,10 +28,26 @@ def command(
         Path | None, typer.Option(help="VAE weights with config.json beside them.", show_default="vae/ beside SOURCE")
     ] = None,
     dtype: Annotated[str, typer.Option(help="Stored weights: float16, bfloat16 or float32.")] = "float16",
+    quantize: Annotated[
+        int | None, typer.Option(metavar="8|4", help="Store the U-Net's matrices in this many bits (a smaller file).")
+    ] = None,
+    q_group_size: Annotated[
+        int | None, typer.Option(help="Weights that share a scale.", show_default="64 for 8 bits, 32 for 4")
+    ] = None,
+    q_mode: Annotated[
+        str | None, typer.Option(help="affine, mxfp8 (8 bits), mxfp4 or nvfp4 (4 bits).", show_default="affine")
+    ] = None,
     sampling: Annotated[
         str, typer.Option(help='Sampling defaults of the folder, like "guidance_scale=1.5,compensate=true".')
     ] = "",
     note: Annotated[str, typer.Option(help="A sentence for the model card.")] = "",
+    upload_repo: Annotated[
+        str, typer.Option(metavar="ORG/NAME", help="Upload OUT to this repository of the hub, with its model card.")
+    ] = "",
+    base_model: Annotated[str, typer.Option(help="The card's base model, for an upload.")] = "hustvl/Moebius",
+    license: Annotated[
+        str, typer.Option(help="The card's licence, for an upload.", show_default="what the base model's card states")
+    ] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model folder OUT.")] = False,
     check: Annotated[
         Path | None, typer.Option("--verify", metavar="FOLDER", help="Check a model folder; convert nothing.")
@@ -41,27 +59,37 @@ def command(
     """
     try:
         if check is not None:
-            if source is not None:
-                raise MoebiusError("--verify FOLDER takes no SOURCE and OUT")
+            if source is not None or upload_repo:
+                raise MoebiusError("--verify FOLDER takes no SOURCE and OUT and no --upload-repo")
             folder = check
         elif source is None or out is None:
             raise MoebiusError("give SOURCE and OUT, or --verify FOLDER (--help explains)")
+        elif quantize is None and (q_group_size or q_mode):
+            raise MoebiusError("--q-group-size and --q-mode need --quantize 8 or 4")
         else:
             folder = out
+            card = Card(note)
+            if upload_repo:
+                from mlx_moebius.convert.upload import card_for_upload, upload_folder  # with the hub's client
+
+                card = card_for_upload(upload_repo, base_model, license, note)
             beside = source if source.is_dir() else source.parent
             convert_checkpoint(
                 source,
                 vae or beside / "vae",
                 out,
                 dtype=dtype,
+                quantization=quantization_config(quantize, q_group_size, q_mode) if quantize is not None else None,
                 sampling=parse_sampling(sampling),
-                note=note,
+                card=card,
                 overwrite=overwrite,
             )
         for file in verify(folder):
             typer.echo(
                 f"{file.name:18} {file.tensors:5} tensors {file.parameters:12,} parameters {file.size:12,} bytes  ok"
             )
+        if upload_repo:
+            typer.echo(upload_folder(folder, upload_repo))
     except MoebiusError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,10 +15,19 @@ from typing import Any
 
 import numpy as np
 
-from mlx_moebius.config import CONFIG_NAME, UNET_NAME, VAE_NAME, FileRecord, ModelConfig, SamplingConfig
-from mlx_moebius.convert.card import model_card
+from mlx_moebius.config import (
+    CONFIG_NAME,
+    UNET_NAME,
+    VAE_NAME,
+    FileRecord,
+    ModelConfig,
+    QuantizationConfig,
+    SamplingConfig,
+)
+from mlx_moebius.convert.card import Card, model_card
 from mlx_moebius.convert.checkpoint import find_weights, read_tensors
 from mlx_moebius.convert.mapping import Tensors, check_parameters, map_unet, map_vae, unet_shapes, vae_shapes
+from mlx_moebius.convert.quantize import check_settings, outlines, quantize, settings_for
 from mlx_moebius.convert.safetensors_file import write_safetensors
 from mlx_moebius.convert.stored_tensor import Array, StoredTensor, encode
 from mlx_moebius.errors import MoebiusError
@@ -32,9 +42,11 @@ def convert_checkpoint(
     vae: Path,
     out: Path,
     *,
+    vae_settings: Path | None = None,
     dtype: str = "float16",
+    quantization: QuantizationConfig | None = None,
     sampling: SamplingConfig | None = None,
-    note: str = "",
+    card: Card | None = None,
     overwrite: bool = False,
 ) -> ModelConfig:
     """Write the model folder `out` and return its configuration.
@@ -42,10 +54,12 @@ def convert_checkpoint(
     Args:
         unet: the U-Net's weight file, or the folder that holds `diffusion_pytorch_model.bin` (or `.safetensors`).
         vae: the same for the VAE, with its `config.json` beside the weights.
+        vae_settings: the VAE's `config.json`, if it is not beside the weights.
         out: must not exist, unless `overwrite` and it is a model folder or empty.
         dtype: of all stored weights: "float16", "bfloat16" or "float32".
+        quantization: of the U-Net's matrices, on top of `dtype`; None for none.
         sampling: the folder's sampling defaults; the official command line's if None.
-        note: a sentence for the model card.
+        card: what the model card says beyond the configuration.
         overwrite: replace `out`, which stays as it was if anything fails.
 
     Raises MoebiusError when a file is missing, damaged or not of this network, when weights do not fit `dtype`, or
@@ -55,25 +69,21 @@ def convert_checkpoint(
         raise MoebiusError(f"unknown dtype {dtype!r}; choose one of {', '.join(DTYPES)}")
     _check_out(out, overwrite)
     unet_file, vae_file = find_weights(unet), find_weights(vae)
-    vae_settings = vae_file.with_name("config.json")
+    vae_settings = vae_settings or vae_file.with_name("config.json")
     unet_config, unet_tensors = map_unet(read_tensors(unet_file))
     vae_config, vae_tensors = map_vae(read_tensors(vae_file), _read_settings(vae_settings))
     try:
         with _new_folder(out, overwrite) as folder:
-            files = tuple(
-                write_safetensors(
-                    folder / name,
-                    {key: tensors[key].shape for key in sorted(tensors)},
-                    dtype,
-                    _cast(tensors, dtype),
-                )
-                for name, tensors in ((UNET_NAME, unet_tensors), (VAE_NAME, vae_tensors))
+            files = (
+                _write(folder / UNET_NAME, unet_tensors, dtype, quantization),
+                _write(folder / VAE_NAME, vae_tensors, dtype, None),
             )
             config = ModelConfig(
                 unet=unet_config,
                 vae=vae_config,
                 sampling=sampling or SamplingConfig(),
                 dtype=dtype,
+                quantization=quantization,
                 converter_version=CONVERTER_VERSION,
                 sources=(
                     file_record(unet_file, unet_file.name),
@@ -83,7 +93,7 @@ def convert_checkpoint(
                 files=files,
             )
             config.save(folder / CONFIG_NAME)
-            (folder / CARD_NAME).write_text(model_card(config, note), encoding="utf-8")
+            (folder / CARD_NAME).write_text(model_card(config, card or Card()), encoding="utf-8")
     except OSError as error:
         raise MoebiusError(f"cannot write {out}: {error.strerror or error}") from None
     return config
@@ -111,6 +121,20 @@ def _read_settings(path: Path) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise MoebiusError(f"the VAE's configuration {path} is not a JSON object")
     return settings
+
+
+def _write(path: Path, tensors: Tensors, dtype: str, quantization: QuantizationConfig | None) -> FileRecord:
+    """Write a network's tensors, quantized where `quantization` says so."""
+    shapes = {name: tensors[name].shape for name in sorted(tensors)}
+    cast = _cast(tensors, dtype)
+
+    def arrays() -> Iterator[Array]:
+        for name, shape in shapes.items():
+            array = cast(name)
+            settings = settings_for(name, shape, quantization)
+            yield from [array] if settings is None else quantize(tensors[name].numpy(), dtype, settings)
+
+    return write_safetensors(path, outlines(shapes, dtype, quantization), arrays())
 
 
 def _cast(tensors: Tensors, dtype: str) -> Callable[[str], Array]:
@@ -171,12 +195,17 @@ def verify(folder: Path) -> tuple[VerifiedFile, ...]:
     Raises MoebiusError that names the file and what is wrong with it.
     """
     config = ModelConfig.load(folder)
+    check_settings(config.quantization)
     shapes = {UNET_NAME: unet_shapes(config.unet), VAE_NAME: vae_shapes(config.vae)}
+    stored = {
+        UNET_NAME: outlines(shapes[UNET_NAME], config.dtype, config.quantization),
+        VAE_NAME: outlines(shapes[VAE_NAME], config.dtype, None),
+    }
     records = {record.name: record for record in config.files}
     if set(records) != set(shapes):
         raise MoebiusError(f"{folder / CONFIG_NAME} does not list {' and '.join(shapes)}; convert the model again")
     verified = []
-    for name, expected in shapes.items():
+    for name, expected in stored.items():
         path = folder / name
         try:
             found = file_record(path, name)
@@ -185,12 +214,12 @@ def verify(folder: Path) -> tuple[VerifiedFile, ...]:
         if found != records[name]:
             raise MoebiusError(f"{path} is not the file that {CONFIG_NAME} describes: size or SHA-256 differ")
         tensors = read_tensors(path)
-        check_parameters(f"file ({path})", tensors, expected)
+        check_parameters(f"file ({path})", tensors, {key: shape for key, (shape, _) in expected.items()})
         for key, tensor in tensors.items():
-            if tensor.dtype != config.dtype:
-                raise MoebiusError(f"{path}: {key} is {tensor.dtype}, {CONFIG_NAME} says {config.dtype}")
+            if tensor.dtype != (dtype := expected[key][1]):
+                raise MoebiusError(f"{path}: {key} is {tensor.dtype}, {CONFIG_NAME} says {dtype}")
             if not np.isfinite(tensor.numpy()).all():
                 raise MoebiusError(f"{path}: {key} holds NaN or infinite values")
-        parameters = sum(tensor.raw.size for tensor in tensors.values())
+        parameters = sum(math.prod(shape) for shape in shapes[name].values())
         verified.append(VerifiedFile(name, len(tensors), parameters, found.size))
     return tuple(verified)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from dataclasses import astuple
+from typing import Any, TypeVar
 
 import mlx.nn as nn
 from mlx.utils import tree_flatten
@@ -53,6 +54,9 @@ VAE_LAYOUTS: Table = (
     (r".+\.(weight|bias)", "C -> C"),
 )
 
+C = TypeVar("C", UNetConfig, VAEConfig)
+
+MAX_DEPTH = 16  # a configuration from elsewhere could otherwise ask for a network without end
 MAX_CHANNELS = 2**20  # no real axis is longer; keeps the networks' shapes within MLX's 32-bit sizes
 
 
@@ -176,19 +180,24 @@ def _reason(error: Exception, tensors: Tensors) -> str:
 
 def unet_shapes(config: UNetConfig) -> Shapes:
     """Name -> shape of every parameter of the U-Net (lazy: nothing is allocated)."""
-    return _shapes(lambda: UNet(config))
+    return _shapes(config, UNet)
 
 
 def vae_shapes(config: VAEConfig) -> Shapes:
     """Name -> shape of every parameter of the VAE."""
-    return _shapes(lambda: AutoencoderKL(config))
+    return _shapes(config, AutoencoderKL)
 
 
-def _shapes(network: Callable[[], nn.Module]) -> Shapes:
+def _shapes(config: C, network: Callable[[C], nn.Module]) -> Shapes:
     try:
-        parameters: Any = tree_flatten(network().parameters())
+        for value in astuple(config):
+            if not all(0 < n <= MAX_CHANNELS for n in (value if isinstance(value, tuple) else [value])):
+                raise ValueError(f"{str(value)[:100]} is no size")
+        if max(config.layers_per_block, len(config.block_out_channels)) > MAX_DEPTH:
+            raise ValueError(f"more than {MAX_DEPTH} layers or blocks")
+        parameters: Any = tree_flatten(network(config).parameters())
         return {name: tuple(array.shape) for name, array in parameters}
-    except (LookupError, ValueError, TypeError, ZeroDivisionError) as error:
+    except (LookupError, ValueError, TypeError, ZeroDivisionError, OverflowError) as error:
         raise MoebiusError(f"no network has the configuration of this model: {error}") from None
 
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ DTYPES = {
     "I32": "int32",
     "I64": "int64",
     "U8": "uint8",
+    "U32": "uint32",
     "BOOL": "bool",
 }
 CODES = {name: code for code, name in DTYPES.items()}
@@ -42,7 +43,7 @@ def read_safetensors(data: Array) -> dict[str, StoredTensor]:
     (length,) = struct.unpack("<Q", data[:8].tobytes())
     if length > min(MAX_HEADER_BYTES, data.size - 8):
         raise ValueError("its header is cut short, damaged or larger than a checkpoint's")
-    header = json.loads(data[8 : 8 + length].tobytes())
+    header = json.loads(data[8 : 8 + length].tobytes().decode())
     tensors = {}
     for name, entry in header.items():
         if name == "__metadata__":
@@ -61,17 +62,16 @@ def read_safetensors(data: Array) -> dict[str, StoredTensor]:
 
 
 def write_safetensors(
-    path: Path, shapes: Mapping[str, tuple[int, ...]], dtype: str, elements: Callable[[str], Array]
+    path: Path, outlines: Mapping[str, tuple[tuple[int, ...], str]], arrays: Iterable[Array]
 ) -> FileRecord:
-    """Write tensors of one type in the order of `shapes`; `elements(name)` gives each one's row-major elements.
+    """Write tensors in the order of `outlines` (name -> shape, type); `arrays` gives each one's row-major elements.
 
     Returns the file's name, size and SHA-256.
     """
-    itemsize = np.dtype(STORAGE_DTYPES[dtype]).itemsize
     header: dict[str, object] = {"__metadata__": {"format": "mlx"}}
     position = 0
-    for name, shape in shapes.items():
-        end = position + math.prod(shape) * itemsize
+    for name, (shape, dtype) in outlines.items():
+        end = position + math.prod(shape) * np.dtype(STORAGE_DTYPES[dtype]).itemsize
         header[name] = {"dtype": CODES[dtype], "shape": list(shape), "data_offsets": [position, end]}
         position = end
     text = json.dumps(header, separators=(",", ":")).encode()
@@ -81,8 +81,7 @@ def write_safetensors(
         for part in (struct.pack("<Q", len(text)), text):
             file.write(part)
             digest.update(part)
-        for name, shape in shapes.items():
-            array = elements(name)
+        for (name, (shape, dtype)), array in zip(outlines.items(), arrays, strict=True):
             if array.shape != shape or array.dtype != STORAGE_DTYPES[dtype]:
                 raise ValueError(f"{name} came as {array.dtype} {array.shape}")
             file.write(array.data)

@@ -23,6 +23,7 @@ STORAGE_DTYPES = {
     "int32": "<i4",
     "int64": "<i8",
     "uint8": "<u1",
+    "uint32": "<u4",
     "bool": "|b1",
 }
 MAX_RANK = 8

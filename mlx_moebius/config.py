@@ -83,6 +83,15 @@ class SamplingConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class QuantizationConfig:
+    """How the U-Net's matrices are stored: bits a weight, weights a scale, and MLX's name of the mode."""
+
+    bits: int = 8
+    group_size: int = 64
+    mode: str = "affine"
+
+
+@dataclass(frozen=True, slots=True)
 class FileRecord:
     """A file by name, with its size in bytes and its SHA-256 in hex."""
 
@@ -100,6 +109,7 @@ class ModelConfig:
     scheduler: SchedulerConfig = SchedulerConfig()
     sampling: SamplingConfig = SamplingConfig()
     dtype: str = "float16"
+    quantization: QuantizationConfig | None = None
     converter_version: str = ""
     sources: tuple[FileRecord, ...] = ()
     files: tuple[FileRecord, ...] = field(default=())
@@ -110,8 +120,11 @@ class ModelConfig:
         return self.unet.sample_size * self.vae.downsampling
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {"model_type": "moebius", **asdict(self)}
+        """Plain JSON values; "quantization" only where there is one."""
+        values = {"model_type": "moebius", **asdict(self)}
+        if self.quantization is None:
+            del values["quantization"]
+        return values
 
     def save(self, path: Path) -> None:
         """Write `config.json` at `path`."""
@@ -134,13 +147,14 @@ class ModelConfig:
                 scheduler=build(SchedulerConfig, values["scheduler"]),
                 sampling=build(SamplingConfig, values["sampling"]),
                 dtype=values["dtype"],
+                quantization=build(QuantizationConfig, values["quantization"]) if "quantization" in values else None,
                 converter_version=values["converter_version"],
                 sources=tuple(build(FileRecord, v) for v in values["sources"]),
                 files=tuple(build(FileRecord, v) for v in values["files"]),
             )
         except FileNotFoundError:
             raise MoebiusError(f"{folder} is not a model folder: it has no {CONFIG_NAME}") from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise MoebiusError(f"{path} is not a model configuration ({error}); convert the model again") from None
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import mlx.core as mx
 import mlx.nn as nn
+from mlx.utils import tree_flatten
 
-from mlx_moebius.config import UNET_NAME, VAE_NAME, ModelConfig
+from mlx_moebius.config import UNET_NAME, VAE_NAME, ModelConfig, QuantizationConfig
+from mlx_moebius.convert.quantize import check_settings, dequantize
 from mlx_moebius.diffusion import Diffusion
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.layers import fuse
@@ -34,18 +36,22 @@ def load_diffusion(folder: Path, dtype: str | None = None) -> Diffusion:
     Raises MoebiusError when the folder is not a complete model.
     """
     config = ModelConfig.load(folder)
-    unet = load_strict(UNet(config.unet), folder / UNET_NAME)
+    check_settings(config.quantization)
+    unet = load_strict(UNet(config.unet), folder / UNET_NAME, config.quantization)
     vae = load_strict(AutoencoderKL(config.vae), folder / VAE_NAME)
     return Diffusion(unet, vae, config, DTYPES[dtype or default_dtype()])
 
 
-def load_strict(model: M, path: Path) -> M:
+def load_strict(model: M, path: Path, quantization: QuantizationConfig | None = None) -> M:
     """Fill a model from a safetensors file, every name and shape as declared, in float32, and fuse it."""
     try:
         weights = mx.load(str(path))
         assert isinstance(weights, dict)
+        if quantization is not None:
+            parameters: Any = tree_flatten(model.parameters())
+            weights = dequantize(weights, {name: array.shape for name, array in parameters}, quantization)
         model.load_weights([(name, array.astype(mx.float32)) for name, array in weights.items()], strict=True)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise MoebiusError(f"{path} is missing or damaged ({reason}); convert or download the model again") from None
     fuse(model)

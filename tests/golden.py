@@ -49,14 +49,15 @@ def load(network: nn.Module, weights: dict[str, np.ndarray]) -> None:
     mx.eval(network.parameters())
 
 
-def _source(keys: str, prefix: str = "") -> dict[str, StoredTensor]:
+def source(keys: str, prefix: str = "") -> dict[str, StoredTensor]:
+    """The checkpoint behind a golden file, in PyTorch's names and layouts."""
     shapes = json.loads((DATA / keys).read_text())
     return {name: StoredTensor(fill(prefix + name, tuple(shape)), dtype) for name, (shape, dtype) in shapes.items()}
 
 
 def golden_unet(size: str) -> UNet:
     """The "tiny" or the "full" U-Net of the golden files, mapped as the converter maps a checkpoint."""
-    config, tensors = map_unet(_source(f"unet_{size}_keys.json"))
+    config, tensors = map_unet(source(f"unet_{size}_keys.json"))
     network = UNet(config)
     load(network, {name: tensor.raw for name, tensor in tensors.items()})
     return network
@@ -65,7 +66,7 @@ def golden_unet(size: str) -> UNet:
 def golden_vae(size: str) -> tuple[AutoencoderKL, VAEConfig]:
     """The "tiny" or the "full" VAE of the golden files."""
     settings = json.loads((DATA / f"vae_{size}_config.json").read_text())
-    config, tensors = map_vae(_source(f"vae_{size}_keys.json", "vae."), settings)
+    config, tensors = map_vae(source(f"vae_{size}_keys.json", "vae."), settings)
     network = AutoencoderKL(config)
     load(network, {name: tensor.raw for name, tensor in tensors.items()})
     return network, config

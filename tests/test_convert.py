@@ -342,3 +342,33 @@ else:
         parameters, peak = map(int, done.stdout.split())
         assert parameters >= trained  # and the running statistics
         assert peak < 1.5e9
+
+
+@pytest.mark.parametrize("part", ["unet", "vae"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"layers_per_block": 10**9},
+        {"layers_per_block": 1.5},
+        {"layers_per_block": "2"},
+        {"block_out_channels": [32] * 10_000},
+        {"block_out_channels": [2**40, 64, 128]},
+        {"block_out_channels": []},
+        {"block_out_channels": 32},
+        {"norm_num_groups": 0},
+        {"in_channels": -1},
+        {"in_channels": None},
+        {"in_channels": [[1]]},
+    ],
+    ids=str,
+)
+def test_configurations_from_elsewhere_are_bounded(part: str, values: dict[str, object], tmp_path: Path) -> None:
+    shutil.copytree(BUNDLED["nano"], tmp_path / "nano")
+    path = tmp_path / "nano/config.json"
+    config = json.loads(path.read_text())
+    config[part] |= values
+    path.write_text(json.dumps(config))
+    with pytest.raises(MoebiusError) as caught:
+        verify(tmp_path / "nano")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000

@@ -204,8 +204,8 @@ def test_safetensors_written_by_the_library(tmp_path: Path) -> None:
 def test_safetensors_that_mlx_and_we_read_back(tmp_path: Path, dtype: str) -> None:
     values = np.random.default_rng(0).standard_normal((64, 3)).astype(np.float32)
     path = tmp_path / "file.safetensors"
-    shapes = {"a": (64, 3), "b": (3, 64)}
-    write_safetensors(path, shapes, dtype, lambda name: encode(values if name == "a" else values.T, dtype))
+    shapes = {"a": ((64, 3), dtype), "b": ((3, 64), dtype)}
+    write_safetensors(path, shapes, [encode(values, dtype), encode(values.T, dtype)])
     rounded = np.array(mx.array(values).astype(getattr(mx, dtype)).astype(mx.float32))
     loaded = mx.load(str(path))
     assert isinstance(loaded, dict)

@@ -1,0 +1,37 @@
+"""Model folders to the hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlx_moebius.convert.card import Card
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.models.hub import UnavailableError, look_up, upload
+
+
+def card_for_upload(repository: str, base_model: str, license: str, note: str) -> Card:
+    """A card for a public folder; the licence is the one that the base model's own card states, unless given.
+
+    Raises MoebiusError when there is none: weights are not passed on without their licence.
+    """
+    if not license:
+        try:
+            license = look_up(base_model, "main", "its model card").licence
+        except UnavailableError as error:
+            raise MoebiusError(
+                f"cannot read the licence of {base_model} ({error.reason}); give it as --license"
+            ) from None
+    if not license:
+        raise MoebiusError(f"the card of {base_model} states no licence; give it as --license")
+    return Card(note, repository, base_model, license)
+
+
+def upload_folder(folder: Path, repository: str) -> str:
+    """Put a verified model folder into `repository`, which is made if need be; returns the commit's address.
+
+    Raises MoebiusError.
+    """
+    try:
+        return upload(folder, repository)
+    except UnavailableError as error:
+        raise MoebiusError(f"cannot upload {folder} to {error.what}: {error.reason}; the folder stays") from None

@@ -1,0 +1,260 @@
+"""From what a user calls a model to the folder that holds it: bundled, given, in the cache, or downloaded first.
+
+`python -m mlx_moebius.models` shows and changes the cache. Once a model is there, no network is touched.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
+
+from mlx_moebius.config import CONFIG_NAME, UNET_NAME, VAE_NAME, ModelConfig, VAEConfig
+from mlx_moebius.convert.checkpoint import WEIGHT_NAMES
+from mlx_moebius.convert.folder import convert_checkpoint, verify
+from mlx_moebius.errors import MoebiusError
+
+if TYPE_CHECKING:
+    from mlx_moebius.models.hub import HubFile, Repository
+
+BUNDLED = {"nano": Path(__file__).parents[1] / "nano"}
+RELEASED = {"pretrained": "pretrained", "places2": "ft_places2", "celebahq": "ft_celebahq", "ffhq": "ft_ffhq"}
+"""Name -> folder in UNET_REPOSITORY."""
+DEFAULT_MODEL = "places2"
+
+UNET_REPOSITORY, VAE_REPOSITORY = "hustvl/Moebius", "hustvl/PixelHacker"
+CARDS = "https://huggingface.co"
+VAE_FILES = ("vae/config.json", "vae/diffusion_pytorch_model.bin")
+# A commit here pins a repository. "main" is followed at the first download only: the commit that it was and every
+# checksum are then kept in ORIGIN_NAME, and the converted model never changes.
+REVISIONS = {UNET_REPOSITORY: "main", VAE_REPOSITORY: "main"}
+
+ORIGIN_NAME = "origin.json"
+OURS = (CONFIG_NAME, UNET_NAME, VAE_NAME)
+REPOSITORY_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+
+
+def find_model(name: str, report: Callable[[str], None] | None = None, keep_source: bool = False) -> Path:
+    """The model folder for a name, downloaded and converted at its first use.
+
+    Args:
+        name: "nano" (bundled), a released model ("pretrained", "places2", "celebahq", "ffhq"), a folder, or a
+            repository of the hub ("organisation/name"); released models and repositories also with "@revision".
+        report: takes one line about each step of a download; standard error if None.
+        keep_source: keep the downloaded checkpoint after its conversion.
+
+    Raises MoebiusError when there is no such model, or when its weights cannot be had.
+    """
+    if (folder := locate(name)) is not None:
+        return folder
+    from mlx_moebius.models.hub import UnavailableError  # with the hub's client, which only downloads need
+
+    report = report or _to_standard_error
+    with _lock(slug(name), report):
+        if (folder := locate(name)) is not None:  # another process was faster
+            return folder
+        try:
+            return _acquire(name, report, keep_source)
+        except UnavailableError as error:
+            raise MoebiusError(f"cannot get {error.what}: {error.reason}. {_ways_out(name)}") from None
+        except OSError as error:
+            raise MoebiusError(f"cannot keep {name} in {home()}: {error.strerror or error}") from None
+
+
+def locate(name: str) -> Path | None:
+    """The folder of a model that is on this machine; None when it is one to download.
+
+    Raises MoebiusError when `name` cannot be a model.
+    """
+    if name in BUNDLED:
+        return BUNDLED[name]
+    base = name.partition("@")[0]
+    if base not in RELEASED:
+        path = Path(name).expanduser()
+        if name and path.is_dir():
+            return path
+        if not REPOSITORY_NAME.fullmatch(base):
+            known = ", ".join([*BUNDLED, *RELEASED])
+            raise MoebiusError(
+                f"unknown model {name!r}: give one of {known}, a folder that mlx_moebius.convert wrote, "
+                "or a repository of the hub (ORGANISATION/NAME)"
+            )
+    folder = home() / "models" / slug(name)
+    return folder if is_complete(folder) else None
+
+
+def home() -> Path:
+    """Where downloaded models live: MLX_MOEBIUS_HOME, else beside the hub's own cache."""
+    if value := os.environ.get("MLX_MOEBIUS_HOME"):
+        return Path(value).expanduser()
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE).parent / "mlx-moebius"
+
+
+def slug(name: str) -> str:
+    """`name` as one file name."""
+    return quote(name, safe="@").replace(".", "%2E")
+
+
+def name_of(folder: Path) -> str:
+    """The inverse of `slug`, for a folder of the cache."""
+    return unquote(folder.name)
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a model folder has a configuration and files of the sizes that it states (`verify` checks contents)."""
+    try:
+        files = ModelConfig.load(folder).files
+    except MoebiusError:
+        return False
+    paths = [(folder / file.name, file.size) for file in files]
+    return bool(files) and all(path.is_file() and path.stat().st_size == size for path, size in paths)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Files to download, and where among them (by their names) the checkpoint's parts are."""
+
+    files: tuple[tuple[Repository, str], ...]
+    unet: str
+    vae: str
+    converted: bool = False
+
+
+def _acquire(name: str, report: Callable[[str], None], keep_source: bool) -> Path:
+    """Download, convert and verify a model, which takes its place in the cache only when all went well."""
+    from mlx_moebius.models import hub
+
+    target, downloads = home() / "models" / slug(name), home() / "downloads" / slug(name)
+    report(f"{name} is not on this machine yet; it will be kept in {target}")
+    downloads.mkdir(parents=True, exist_ok=True)
+    source = _source(name, downloads, report)
+    fetched = [hub.fetch(repository, file, downloads, report) for repository, file in source.files]
+    staged = downloads / "converted"
+    shutil.rmtree(staged, ignore_errors=True)
+    if source.converted:
+        staged.mkdir()
+        for file in OURS:
+            shutil.copy(downloads / file, staged / file)
+    else:
+        report("converting")
+        settings = downloads / "vae/config.json"
+        if not settings.exists():  # a conversion that left it out: the released VAE's
+            settings.parent.mkdir(exist_ok=True)
+            settings.write_text(json.dumps(asdict(VAEConfig())))
+        convert_checkpoint(downloads / source.unet, downloads / source.vae, staged, vae_settings=settings)
+    report("verifying")
+    verify(staged)
+    _write_origin(staged, source, fetched)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(target, ignore_errors=True)  # incomplete, or we would not be here
+    staged.replace(target)
+    if not keep_source:
+        shutil.rmtree(downloads)
+    report(f"{name} is ready")
+    return target
+
+
+def _source(name: str, downloads: Path, report: Callable[[str], None]) -> Source:
+    """What to download for a released model or a repository."""
+    from mlx_moebius.models import hub
+
+    base, _, revision = name.partition("@")
+    if base in RELEASED:
+        weights = f"{RELEASED[base]}/{WEIGHT_NAMES[0]}"
+        unet = hub.look_up(UNET_REPOSITORY, revision or REVISIONS[UNET_REPOSITORY], weights)
+        return Source(((unet, weights), *_released_vae()), weights, VAE_FILES[1])
+    repository = hub.look_up(base, revision or "main")
+    if {UNET_NAME, VAE_NAME} <= repository.files:
+        if CONFIG_NAME in repository.files:
+            hub.fetch(repository, CONFIG_NAME, downloads, report)
+            if _is_ours(downloads / CONFIG_NAME):
+                return Source(tuple((repository, file) for file in OURS), UNET_NAME, VAE_NAME, converted=True)
+        settings = [VAE_FILES[0]] if VAE_FILES[0] in repository.files else []
+        files = tuple((repository, file) for file in (UNET_NAME, VAE_NAME, *settings))
+        return Source(files, UNET_NAME, VAE_NAME)
+    for weights in WEIGHT_NAMES:
+        if weights in repository.files:
+            own = [f"vae/{name}" for name in WEIGHT_NAMES if f"vae/{name}" in repository.files]
+            has_vae = own and VAE_FILES[0] in repository.files
+            vae = ((repository, VAE_FILES[0]), (repository, own[0])) if has_vae else _released_vae()
+            return Source(((repository, weights), *vae), weights, vae[1][1])
+    wanted = f"neither {UNET_NAME} and {VAE_NAME} nor {' or '.join(WEIGHT_NAMES)}"
+    raise hub.UnavailableError(base, f"no Moebius model: it has {wanted} at its top level")
+
+
+def _released_vae() -> tuple[tuple[Repository, str], ...]:
+    from mlx_moebius.models import hub
+
+    repository = hub.look_up(VAE_REPOSITORY, REVISIONS[VAE_REPOSITORY], VAE_FILES[1])
+    return tuple((repository, file) for file in VAE_FILES)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a `config.json` is of a model folder, and not of another conversion."""
+    try:
+        values = json.loads(path.read_text())
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(values, dict) and values.get("model_type") == "moebius"
+
+
+def _write_origin(folder: Path, source: Source, files: list[HubFile]) -> None:
+    licences = {repository.name: repository.licence for repository, _ in source.files}
+    text = json.dumps({"licences": licences, "files": [asdict(file) for file in files]}, indent=2)
+    (folder / ORIGIN_NAME).write_text(text + "\n")
+
+
+def read_origin(folder: Path) -> dict[str, Any] | None:
+    """What a cached model was made from: {"licences": {repository: licence}, "files": [HubFile as dict]}."""
+    path = folder / ORIGIN_NAME
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def _ways_out(name: str) -> str:
+    """What to do when a model cannot be downloaded."""
+    base, _, revision = name.partition("@")
+    if base in RELEASED:
+        weights = f"{RELEASED[base]}/{WEIGHT_NAMES[0]}"
+        manual = (
+            f"download {weights} of {UNET_REPOSITORY} and {' and '.join(VAE_FILES)} of {VAE_REPOSITORY} by hand, "
+            f"run `python -m mlx_moebius.convert {weights} OUT --vae vae`"
+        )
+    else:
+        manual = f"download the weights of {base} by hand, run `python -m mlx_moebius.convert FOLDER OUT`"
+    return (
+        f"Ways out: (1) --model nano, the small bundled model; (2) {manual} and use --model OUT; "
+        "(3) set HF_ENDPOINT to a mirror of the hub and try again (a broken download goes on where it stopped)."
+    )
+
+
+@contextmanager
+def _lock(name: str, report: Callable[[str], None]) -> Iterator[None]:
+    """Hold this model's lock between processes; a process that dies releases it."""
+    folder = home() / "locks"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / name).open("w")
+    except OSError as error:
+        raise MoebiusError(f"cannot use {folder}: {error.strerror}; set MLX_MOEBIUS_HOME to another folder") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            report("another process is downloading this model; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _to_standard_error(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

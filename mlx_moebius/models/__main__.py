@@ -1,0 +1,135 @@
+"""Command line: `python -m mlx_moebius.models list|download|path|remove|verify`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlx_moebius import models
+from mlx_moebius.convert.folder import verify as verify_folder
+from mlx_moebius.errors import MoebiusError
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help="Models on this machine and on the hub.")
+
+Name = Annotated[str, typer.Argument(help="pretrained, places2, celebahq, ffhq, ORGANISATION/NAME; with @REVISION.")]
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Print a MoebiusError as one line and exit with status 1."""
+    try:
+        yield
+    except MoebiusError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+@app.command("list")
+def list_models() -> None:
+    """Show every model: what is on disk, its size, source and licence."""
+    with one_line_errors():
+        typer.echo(f"cache: {models.home()}")
+        for name, folder in models.BUNDLED.items():
+            typer.echo(f"{name:12} {_size(folder):>9}  bundled")
+        for name in dict.fromkeys([*models.RELEASED, *_cached()]):
+            folder = models.home() / "models" / models.slug(name)
+            line = f"{_size(folder):>9}  {_origin(folder)}" if models.is_complete(folder) else _absent(name)
+            typer.echo(f"{name:12} {line}")
+        cards = [f"{models.CARDS}/{name}" for name in (models.UNET_REPOSITORY, models.VAE_REPOSITORY)]
+        typer.echo(f"licences of the released weights: the cards at {' (U-Net) and '.join(cards)} (VAE)")
+        for folder in _folders("downloads"):
+            name = models.name_of(folder)
+            typer.echo(f"{name:12} {_size(folder):>9}  downloaded source in {folder}")
+
+
+@app.command()
+def download(
+    name: Name = models.DEFAULT_MODEL,
+    keep_source: Annotated[bool, typer.Option("--keep-source", help="Keep the downloaded checkpoint.")] = False,
+) -> None:
+    """Download and convert a model, unless it is here already; print its folder."""
+    with one_line_errors():
+        typer.echo(models.find_model(name, keep_source=keep_source))
+
+
+@app.command()
+def path(name: Name) -> None:
+    """Print a model's folder; an error if it is not on this machine."""
+    with one_line_errors():
+        typer.echo(_present(name))
+
+
+@app.command()
+def remove(name: Name) -> None:
+    """Delete a downloaded model, and whatever an interrupted download left."""
+    with one_line_errors():
+        folders = [models.home() / kind / models.slug(name) for kind in ("models", "downloads")]
+        there = [folder for folder in folders if folder.is_dir()]
+        if not there:
+            raise MoebiusError(f"{name} is not in {models.home()}: there is nothing to remove")
+        for folder in there:
+            typer.echo(f"removing {folder} ({_size(folder)})")
+            try:
+                shutil.rmtree(folder)
+            except OSError as error:
+                raise MoebiusError(f"cannot remove {error.filename}: {error.strerror}") from None
+
+
+@app.command()
+def verify(name: Annotated[str, typer.Argument(help="A model; every one on this machine if left out.")] = "") -> None:
+    """Read models in full and compare them with the checksums of their conversion."""
+    with one_line_errors():
+        for each in [name] if name else [*models.BUNDLED, *_cached()]:
+            for file in verify_folder(_present(each)):
+                typer.echo(f"{each:12} {file.name:18} {file.size:12,} bytes  ok")
+
+
+def _present(name: str) -> Path:
+    folder = models.locate(name)
+    if folder is None:
+        raise MoebiusError(f"{name} is not on this machine; `python -m mlx_moebius.models download {name}` gets it")
+    return folder
+
+
+def _folders(kind: str) -> list[Path]:
+    folder = models.home() / kind
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _cached() -> list[str]:
+    return [models.name_of(folder) for folder in _folders("models")]
+
+
+def _size(folder: Path) -> str:
+    return f"{sum(file.stat().st_size for file in folder.rglob('*') if file.is_file()) / 1e6:.1f} MB"
+
+
+def _origin(folder: Path) -> str:
+    origin = models.read_origin(folder)
+    if origin is None:
+        return "origin unknown"
+    commits = {file["repository"]: file["commit"][:12] for file in origin["files"]}
+    return ", ".join(
+        f"{repository}@{commit} (licence {origin['licences'].get(repository) or 'not stated'})"
+        for repository, commit in commits.items()
+    )
+
+
+def _absent(name: str) -> str:
+    if name not in models.RELEASED:
+        return f"{'-':>9}  incomplete: `download {name}` repairs it"
+    return f"{'-':>9}  not downloaded; about 450 MB and the VAE from {models.UNET_REPOSITORY} {models.RELEASED[name]}/"
+
+
+def main() -> None:
+    """Entry point."""
+    app(prog_name="mlx_moebius.models")
+
+
+if __name__ == "__main__":
+    main()

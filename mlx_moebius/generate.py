@@ -24,6 +24,7 @@ from mlx_moebius.extend import Extension, parse_aspect, parse_sides
 from mlx_moebius.mask_files import load_mask
 from mlx_moebius.masks import Mask
 from mlx_moebius.masks import dilate as dilate_mask
+from mlx_moebius.models import DEFAULT_MODEL
 from mlx_moebius.photo import Photo, photo_from_image, read_photo, read_provenance
 from mlx_moebius.pipeline import MoebiusPipeline
 from mlx_moebius.save import check_output, default_output, replacing, write_photo
@@ -72,7 +73,8 @@ def generate(
     model: Annotated[
         str | None,
         typer.Option(
-            help="nano (bundled: a small demonstration, trained on drawings) or a converted folder. [default: nano]"
+            help="places2, pretrained, celebahq or ffhq (released weights, downloaded at first use), nano (bundled: a "
+            "demonstration trained on drawings), a converted folder, or a repository of the hub. [default: places2]"
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Sampling steps. [default: the model's, 20 if it has none]")] = None,
@@ -140,8 +142,8 @@ def generate(
 ) -> None:
     """Remove what a mask covers from a photo, at the photo's own resolution; the rest stays as it is.
 
-    The bundled model, nano, is a demonstration trained on drawings. Photos want the released weights, converted with
-    `python -m mlx_moebius.convert`.
+    The released weights are downloaded at their first use; afterwards no network is touched. The bundled model, nano,
+    is a demonstration trained on drawings: it works offline, but photos want the released weights.
     """
     # 1. Look at everything that was asked for before any work.
     if seeds is not None and (pick or extend or aspect or save_mask):
@@ -169,7 +171,9 @@ def generate(
     # 2. Load the model.
     if device is not None:
         choose_device(device.value)
-    pipeline = MoebiusPipeline.from_pretrained(model or earlier.get("model", "nano"), dtype.value if dtype else None)
+    pipeline = MoebiusPipeline.from_pretrained(
+        model or earlier.get("model", DEFAULT_MODEL), dtype.value if dtype else None
+    )
     pipeline.max_windows = max_windows
     asked = {
         "num_steps": steps,

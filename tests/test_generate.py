@@ -20,7 +20,9 @@ PHOTO, MASK = EXAMPLES / "landscape.png", EXAMPLES / "landscape_mask.png"
 
 
 def generate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mlx_moebius.generate", *map(str, arguments)]
+    """Run it, with the bundled model unless another is asked for."""
+    model = [] if "--model" in arguments else ["--model", "nano"]
+    command = [sys.executable, "-m", "mlx_moebius.generate", *map(str, arguments), *model]
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 

@@ -15,18 +15,23 @@ import numpy as np
 import typer
 from PIL import Image
 
+from mlx_moebius.batch import Job
 from mlx_moebius.blas import BLAS
 from mlx_moebius.compose import Result, Settings, widest_feather
+from mlx_moebius.config import ModelConfig
 from mlx_moebius.contact_sheet import contact_sheet
 from mlx_moebius.diffusion import Step
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.extend import Extension, parse_aspect, parse_sides
+from mlx_moebius.folder import default_folder, fill_folder, find_pairs, show_plan
 from mlx_moebius.mask_files import load_mask
 from mlx_moebius.masks import Mask
 from mlx_moebius.masks import dilate as dilate_mask
-from mlx_moebius.models import DEFAULT_MODEL
+from mlx_moebius.memory import parse_size, windows_within
+from mlx_moebius.models import DEFAULT_MODEL, find_model
 from mlx_moebius.photo import Photo, photo_from_image, read_photo, read_provenance
 from mlx_moebius.pipeline import MoebiusPipeline
+from mlx_moebius.report import Mode
 from mlx_moebius.save import check_output, default_output, replacing, write_photo
 from mlx_moebius.version import __version__
 
@@ -57,10 +62,14 @@ def show_version(wanted: bool) -> None:
 
 @app.command(no_args_is_help=True)
 def generate(
-    image: Annotated[Path, typer.Argument(help="The photo: JPEG, PNG, WebP, TIFF, AVIF, BMP or HEIC.")],
+    image: Annotated[Path, typer.Argument(help="The photo (JPEG, PNG, WebP, TIFF, AVIF, BMP, HEIC), or a folder.")],
     mask: Annotated[
         list[str] | None,
-        typer.Option("--mask", "-m", help='Mask file, white = fill; or "alpha": what is transparent. May be repeated.'),
+        typer.Option(
+            "--mask",
+            "-m",
+            help='Mask file, white = fill; or "alpha": what is transparent. For a folder, a folder too.',
+        ),
     ] = None,
     mask_from: Annotated[
         list[str] | None, typer.Option(metavar="X,Y,W,H", help="A box to fill, in pixels. May be repeated.")
@@ -122,9 +131,9 @@ def generate(
             "--reference", help="Exactly what the official pipeline does: square photos, the model's size out."
         ),
     ] = False,
-    max_windows: Annotated[
-        int, typer.Option(min=1, help="Windows that are denoised at once; fewer take less memory.")
-    ] = 4,
+    memory_limit: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="What the network may take, such as 8GB. [default: 60 %]")
+    ] = None,
     save_mask: Annotated[Path | None, typer.Option(help="Also write what was really filled.")] = None,
     quality: Annotated[
         int | None, typer.Option(min=1, max=100, help="Of JPEG, WebP, AVIF, HEIC. [default: the photo's own]")
@@ -135,6 +144,11 @@ def generate(
     no_metadata: Annotated[
         bool, typer.Option("--no-metadata", help="Do not record model and settings in the file.")
     ] = False,
+    recursive: Annotated[bool, typer.Option("--recursive", help="Folders: also those inside.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Folders: also what an earlier run has done.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Folders: only list photos, masks and time.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Folders: only errors.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Folders: events as JSON lines.")] = False,
     dtype: Annotated[Dtype | None, typer.Option(help="[default: float16 on a GPU, float32 on a CPU]")] = None,
     device: Annotated[Device | None, typer.Option(help="[default: the GPU where MLX has one]")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Windows, seam, time and memory.")] = False,
@@ -145,6 +159,37 @@ def generate(
     The released weights are downloaded at their first use; afterwards no network is touched. The bundled model, nano,
     is a demonstration trained on drawings: it works offline, but photos want the released weights.
     """
+    settings_asked: dict[str, Any] = {
+        "num_steps": steps,
+        "guidance_scale": guidance,
+        "strength": strength,
+        "noise_offset": noise_offset,
+        "seed": seed,
+        "dilate": parse_dilate(dilate),
+        "compensate": compensate,
+        "paste": paste,
+        "context": context,
+        "max_crop": max_crop,
+        "whole_image": whole_image or None,
+        "reference": reference or None,
+    }
+    if image.is_dir():
+        if seeds or pick or extend or aspect or save_mask:
+            raise MoebiusError("--seeds, --pick, --extend, --aspect and --save-mask are for one photo, not a folder")
+        folder = output or default_folder(image)
+        pairing = find_pairs(image, mask or [], mask_from or [], folder, recursive, overwrite)
+        earlier = recorded(from_metadata)
+        pipeline = load(model or earlier.get("model", DEFAULT_MODEL), dtype, device, memory_limit)
+        settings = pipeline.settings(**earlier.get("settings", {}) | given(settings_asked))
+        job = Job(image, folder, settings, tuple(mask_from or ()), invert, quality, not no_metadata)
+        if dry_run:
+            typer.echo("\n".join(show_plan(pipeline, job, pairing)))
+            return
+        mode: Mode = "json" if as_json else "quiet" if quiet else "bar" if sys.stderr.isatty() else "lines"
+        raise typer.Exit(fill_folder(pipeline, job, pairing, force, mode))
+    if recursive or force or dry_run or quiet or as_json:
+        raise MoebiusError(f"--recursive, --force, --dry-run, --quiet and --json are for a folder; {image} is none")
+
     # 1. Look at everything that was asked for before any work.
     if seeds is not None and (pick or extend or aspect or save_mask):
         raise MoebiusError(
@@ -169,29 +214,8 @@ def generate(
         warn(line)
 
     # 2. Load the model.
-    if device is not None:
-        choose_device(device.value)
-    pipeline = MoebiusPipeline.from_pretrained(
-        model or earlier.get("model", DEFAULT_MODEL), dtype.value if dtype else None
-    )
-    pipeline.max_windows = max_windows
-    asked = {
-        "num_steps": steps,
-        "guidance_scale": guidance,
-        "strength": strength,
-        "noise_offset": noise_offset,
-        "seed": seed,
-        "dilate": parse_dilate(dilate),
-        "compensate": compensate,
-        "paste": paste,
-        "context": context,
-        "max_crop": max_crop,
-        "whole_image": whole_image or None,
-        "extend": extension,
-        "reference": reference or None,
-    }
-    given = {name: value for name, value in asked.items() if value is not None}
-    settings = pipeline.settings(**earlier.get("settings", {}) | given)
+    pipeline = load(model or earlier.get("model", DEFAULT_MODEL), dtype, device, memory_limit)
+    settings = pipeline.settings(**earlier.get("settings", {}) | given(settings_asked | {"extend": extension}))
     if pick is not None:
         settings = replace(settings, seed=settings.seed + pick - 1)
 
@@ -241,6 +265,22 @@ class Progress:
     def __exit__(self, *error: object) -> None:
         if self.bar is not None:
             self.bar.__exit__(*error)
+
+
+def given(asked: dict[str, Any]) -> dict[str, Any]:
+    """What was asked for, without what was left open."""
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def load(model: str, dtype: Dtype | None, device: Device | None, memory_limit: str | None) -> MoebiusPipeline:
+    """A model that fills as many windows at once as memory allows; see first whether it allows any."""
+    if device is not None:
+        choose_device(device.value)
+    limit = parse_size(memory_limit) if memory_limit else None
+    windows = windows_within(ModelConfig.load(find_model(model)), limit)
+    pipeline = MoebiusPipeline.from_pretrained(model, dtype.value if dtype else None)
+    pipeline.max_windows = windows
+    return pipeline
 
 
 def frame_extension(photo: Photo, extend: str | None, aspect: str | None, gravity: str) -> Extension | None:

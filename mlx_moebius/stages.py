@@ -41,7 +41,7 @@ class Stages:
             if not is_out_of_memory(error):
                 raise
             raise MoebiusError(
-                f"out of memory in stage {name}: close other programs, or use --dtype float16 or fewer --max-windows"
+                f"out of memory in stage {name}: close other programs, or use --dtype float16 or --memory-limit"
             ) from error
         finally:
             stage.seconds += time.perf_counter() - start

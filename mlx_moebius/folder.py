@@ -56,16 +56,14 @@ def fill_folder(pipeline: MoebiusPipeline, job: Job, pairing: Pairing, force: bo
     report = Report(mode, len(pairing.pairs[rank::ranks]), rank)
     started = time.perf_counter()
     with ExitStack() as stack:
-        try:
-            for parent in {(job.output / each.name).parent for each in pairing.pairs}:
-                parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise MoebiusError(f"{job.output} cannot be made: {error.strerror or error}") from None
+        _make(job.output)
         if rank == 0:
             stack.enter_context(ledger.locked(job.output))
             for left in job.output.rglob(".moebius-*.part"):
                 left.unlink()  # of a run that was killed
             ledger.merge(job.output)
+            for parent in sorted({(job.output / each.name).parent for each in pairing.pairs}):
+                _make(parent)
         _barrier(group)
         done = {} if force else ledger.read(job.output)
         report.begin(len(pairing.without_mask))
@@ -141,6 +139,13 @@ def seconds_a_window(pipeline: MoebiusPipeline, job: Job) -> float:
     stages = pipeline.stages.by_name
     step = (times[-1] - times[0]) / (len(times) - 1)  # the first one includes compilation
     return stages["encode"].seconds + stages["decode"].seconds + step * job.settings.num_steps
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MoebiusError(f"{folder} cannot be made: {error.strerror or error}") from None
 
 
 def _barrier(group: mx.distributed.Group) -> None:

@@ -7,15 +7,17 @@ import resource
 from typing import Any
 
 import mlx.core as mx
+from mlx.utils import tree_flatten
 
 from mlx_moebius.config import ModelConfig
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.weights import DTYPES
+from mlx_moebius.unet import UNet
+from mlx_moebius.vae import STRIP_ELEMENTS, AutoencoderKL
 
 MOST = 8  # more windows at once are not faster
 SHARE = 0.6  # of the machine's memory, by default: the rest is for photos and other programs
-DENOISE = 56  # copies of the first block's activations; measured: 43 (released shapes), 53 (nano)
-AUTOENCODE = 80  # copies of the VAE's first block's activations at full size; measured: 78 (released shapes)
+DENOISE = 75  # copies of the first block's activations; measured: 62 (released shapes), 72 (nano)
+WHOLE, STRIP = 5.5, 33  # copies of the VAE's largest map, and of the strip of it that is convolved; measured on the CPU
 FLOAT32 = 1.2  # what a loaded model takes, over its weights in float32; measured: 1.2 (released shapes), 1.1 (nano)
 
 
@@ -34,9 +36,12 @@ def needed(config: ModelConfig, windows: int) -> int:
     measured with `mx.get_peak_memory` and rounded up.
     """
     latents = config.unet.sample_size**2 * config.unet.block_out_channels[0] * 4
-    pixels = config.image_size**2 * config.vae.block_out_channels[0] * 4
-    weights = FLOAT32 * sum(file.size for file in config.files) * 4 / DTYPES[config.dtype].size
-    return int(weights) + max(DENOISE * latents * 2 * windows, AUTOENCODE * pixels)
+    largest = config.image_size**2 * config.vae.block_out_channels[0] * 4
+    strip = min(largest, STRIP_ELEMENTS["cpu"] * 4)
+    networks = UNet(config.unet), AutoencoderKL(config.vae)  # not computed yet: only their shapes are looked at
+    parameters: Any = tree_flatten([network.parameters() for network in networks])
+    weights = 4 * sum(array.size for _, array in parameters)
+    return int(FLOAT32 * weights + max(DENOISE * latents * 2 * windows, WHOLE * largest + STRIP * strip))
 
 
 def windows_within(config: ModelConfig, limit: int | None = None) -> int:

@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 from mlx_moebius import ledger
 from tests.pictures import picture
 
-FAST = ("--steps", "2", "--guidance", "1")
+FAST = ("--model", "nano", "--steps", "2", "--guidance", "1")
 COMMAND = (sys.executable, "-m", "mlx_moebius.generate")
 
 

@@ -76,7 +76,7 @@ class Report:
         seconds = time.perf_counter() - self.started
         if not self.filled:
             return "starting"
-        left = (self.total - self.ended) * seconds / self.ended
+        left = (self.total - self.ended) * seconds / self.filled
         rest = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
         return f"{self.filled / seconds * 60:.1f} photos a minute, {rest} left"
 

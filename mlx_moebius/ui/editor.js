@@ -19,7 +19,7 @@ function paint(action, from = 0) {
   if (action.mask) return pen.drawImage(action.mask, 0, 0);
   const points = action.points.slice(Math.max(0, from - 1));
   pen.globalCompositeOperation = action.erase ? "destination-out" : "source-over";
-  pen.strokeStyle = "#ff2d6f";
+  pen.strokeStyle = "#00b7ff";
   pen.lineCap = pen.lineJoin = "round";
   pen.lineWidth = action.size;
   pen.beginPath();
@@ -203,7 +203,7 @@ window.moebius = {
     const context = mask.getContext("2d");
     context.drawImage(picture, 0, 0);
     const pixels = context.getImageData(0, 0, mask.width, mask.height);
-    for (let i = 0; i < pixels.data.length; i += 4) pixels.data.set([255, 45, 111, pixels.data[i]], i);
+    for (let i = 0; i < pixels.data.length; i += 4) pixels.data.set([0, 183, 255, pixels.data[i]], i);
     context.putImageData(pixels, 0, 0);
     if (done.length) done.push({ clear: true });
     act({ mask });

@@ -37,15 +37,18 @@ class Worker:
     def __init__(self) -> None:
         self._tasks: queue.Queue[tuple[Future[Any], Callable[[], Any]]] = queue.Queue()
         self._pipeline: MoebiusPipeline | None = None
+        self.busy = False
         threading.Thread(target=self._work, daemon=True, name="moebius").start()
 
     def _work(self) -> None:
         while True:
             future, task = self._tasks.get()
+            self.busy = True
             try:
                 future.set_result(task())
             except BaseException as error:
                 future.set_exception(error)
+            self.busy = False
 
     def submit(self, task: Callable[[], T]) -> Future[T]:
         """Do it after everything that was submitted before."""

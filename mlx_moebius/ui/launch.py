@@ -10,7 +10,7 @@ from types import TracebackType
 import gradio as gr
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.ui.page import build
+from mlx_moebius.ui.page import Desk, build
 
 HERE = Path(__file__).parent
 MAX_UPLOAD = "500mb"
@@ -24,7 +24,8 @@ class Page:
     def __init__(self, model: str, host: str, port: int, browser: bool, inline: bool, height: int) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="moebius-")
         os.environ["GRADIO_TEMP_DIR"] = self._folder.name  # where Gradio puts what is uploaded and downloaded
-        self._blocks = build(model, Path(self._folder.name))
+        self.desk = Desk(Path(self._folder.name))
+        self._blocks = build(self.desk, model)
         try:
             self._blocks.queue(max_size=20).launch(
                 server_name=host,

@@ -34,11 +34,6 @@ PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden
 T = TypeVar("T")
 
 
-def shown(error: MoebiusError) -> gr.Error:
-    """An error as the page shows it: one sentence."""
-    return gr.Error(str(error), duration=12, print_exception=False)
-
-
 def explained(function: Callable[..., T]) -> Callable[..., T]:
     """Show a MoebiusError on the page instead of a traceback in the terminal."""
 
@@ -47,7 +42,7 @@ def explained(function: Callable[..., T]) -> Callable[..., T]:
         try:
             return function(*arguments)
         except MoebiusError as error:
-            raise shown(error) from None
+            raise gr.Error(str(error), title="Not possible", duration=12, print_exception=False) from None
 
     return inner
 
@@ -133,9 +128,8 @@ def settings_from(steps: float, guidance: float, dilate: str, context: float) ->
     }
 
 
-def build(model: str, folder: Path) -> gr.Blocks:
-    """The page, with files in `folder`. Raises MoebiusError when the model cannot be loaded."""
-    desk = Desk(folder)
+def build(desk: Desk, model: str) -> gr.Blocks:
+    """The page. Raises MoebiusError when the model cannot be loaded."""
     defaults = default_settings(desk.worker, model)
     with gr.Blocks(title="Moebius", analytics_enabled=False, fill_width=False) as page:
         gr.HTML("<h1>Moebius</h1><p>Paint over what should go. Nothing leaves this computer.</p>", elem_id="title")
@@ -147,7 +141,7 @@ def build(model: str, folder: Path) -> gr.Blocks:
             endpoint = gr.Button()
         with gr.Row():
             with gr.Column(scale=3, min_width=320):
-                upload = gr.File(label="Drop a photo here", file_types=PHOTOS, height=160, elem_id="upload")
+                upload = gr.File(label="Photo", file_types=PHOTOS, height=160, elem_id="upload")
                 with gr.Tabs(visible=False) as tabs:
                     with gr.Tab("Paint", id="paint"):
                         gr.HTML(
@@ -179,16 +173,16 @@ def build(model: str, folder: Path) -> gr.Blocks:
                     info="nano is a demonstration; or a folder that mlx_moebius.convert wrote",
                 )  # fmt: skip
                 with gr.Row():
-                    seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=80, elem_id="seed")
-                    count = gr.Slider(1, MAX_SEEDS, 1, step=1, label="Seeds to compare", min_width=140, elem_id="count")
+                    seed = gr.Number(0, label="First seed", precision=0, minimum=0, min_width=80, elem_id="seed")
+                    count = gr.Slider(1, MAX_SEEDS, 1, step=1, label="How many", min_width=140, elem_id="count")
                 with gr.Accordion("More settings", open=False):
                     steps = gr.Slider(2, MAX_STEPS, defaults.num_steps, step=1, label="Steps", elem_id="steps")
                     guidance = gr.Slider(1, 10, defaults.guidance_scale, step=0.1, label="Guidance")
                     dilate = gr.Dropdown(DILATE, value="auto", label="Grow the mask", info="Pixels, or by each part")
                     context = gr.Slider(1, 6, defaults.context, step=0.1, label="Context", info="What the network sees")
                 with gr.Row():
-                    mask_file = gr.UploadButton("Load mask", file_types=PHOTOS, size="sm", elem_id="load-mask")
-                    save_mask = gr.Button("Save mask", size="sm", elem_id="save-mask")
+                    mask_file = gr.UploadButton("Load mask", file_types=PHOTOS, size="sm", min_width=100, elem_id="load-mask")
+                    save_mask = gr.Button("Save mask", size="sm", min_width=100, elem_id="save-mask")
                 saved = gr.File(label="The mask", visible=False, interactive=False, elem_id="saved-mask")
                 history = gr.Gallery(
                     label="Versions", columns=3, height=150, allow_preview=False, visible=False, interactive=False,
@@ -264,8 +258,8 @@ def build(model: str, folder: Path) -> gr.Blocks:
             except Cancelled:
                 yield {**back, progress: "Cancelled."}
             except MoebiusError as error:
+                gr.Warning(str(error), title="Not possible", duration=12)
                 yield {**back, progress: html.escape(str(error))}
-                raise shown(error) from None
 
         def on_cancel(request: gr.Request) -> list[Any]:
             desk.session(request).stop()

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from mlx_moebius.masks import dilate
 from mlx_moebius.photo import read_photo
 from mlx_moebius.ui import launch
-from mlx_moebius.ui.launch import Page as Server
+from mlx_moebius.ui.server import Server
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PHOTO, MASK = EXAMPLES / "landscape.png", EXAMPLES / "landscape_mask.png"
@@ -67,10 +67,12 @@ def page(server: Server, browser: Browser) -> Iterator[Page]:
     context.set_default_timeout(15_000)
     page = context.new_page()
     outside: list[str] = []
-    context.route(
-        lambda url: not url.startswith((server.url, "data:", "blob:")),
-        lambda route: (outside.append(route.request.url), route.abort()),
-    )
+
+    def refuse(route: Route) -> None:
+        outside.append(route.request.url)
+        route.abort()
+
+    context.route(lambda url: not url.startswith((server.url, "data:", "blob:")), refuse)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(server.url)
@@ -112,12 +114,14 @@ def stroke(page: Page, *points: tuple[float, float]) -> None:
 
 def painted(page: Page) -> Any:
     """The mask that the page would send, bool, at the size shown."""
-    return np.asarray(page.evaluate("""() => {
+    return np.asarray(
+        page.evaluate("""() => {
         const canvas = document.querySelector('#painting canvas');
         const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
         return Array.from({ length: canvas.height }, (_, y) => Array.from({ length: canvas.width },
             (_, x) => data[4 * (y * canvas.width + x) + 3] >= 128));
-    }"""))
+    }""")
+    )
 
 
 def run(page: Page) -> None:
@@ -141,7 +145,7 @@ def save_mask(page: Page, to: Path) -> Path:
 
 
 def command_line(photo: Path, mask: Path, output: Path, *more: str) -> bytes:
-    command = [sys.executable, "-m", "mlx_moebius.generate", photo, "-m", mask, "-o", output, *more]
+    command: list[str | Path] = [sys.executable, "-m", "mlx_moebius.generate", photo, "-m", mask, "-o", output, *more]
     subprocess.run(command, check=True, timeout=300)
     return output.read_bytes()
 
@@ -244,9 +248,7 @@ def test_choose_a_seed_continue_and_go_back(page: Page, tmp_path: Path) -> None:
     page.fill("#count input[type=number]", "1")
     page.keyboard.press("Tab")
     again = save_mask(page, tmp_path / "again")
-    page.click("#run")
-    expect(page.locator("#download")).to_be_visible(timeout=60_000)
-    page.wait_for_timeout(500)
+    run(page)
     third = np.asarray(Image.open(downloaded(page, "#download", tmp_path / "third")))
     untouched = ~dilate(np.asarray(Image.open(again)) > 0, 25)
     assert np.array_equal(third[untouched], filled[untouched])
@@ -256,6 +258,17 @@ def test_choose_a_seed_continue_and_go_back(page: Page, tmp_path: Path) -> None:
     stroke(page, (0.1, 0.1))
     page.click("#painting [data-do=undo]")
     shown(page)
+
+
+def test_a_telephone_shows_everything_without_scrolling_sideways(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    load(page, PHOTO)
+    stroke(page, *STRANGER)
+    page.fill("#count input[type=number]", "4")
+    page.keyboard.press("Tab")
+    run(page)
+    expect(page.locator("#choice")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
 def test_an_error_is_one_sentence(page: Page, tmp_path: Path) -> None:
@@ -313,10 +326,23 @@ def test_local_only_and_nothing_stays_behind(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("moebius-*"))
 
 
+def test_another_interface_gets_a_warning() -> None:
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        command = [sys.executable, "-m", "mlx_moebius.ui", "--no-browser", "--host", "0.0.0.0"]
+        command += ["--port", str(taken.getsockname()[1])]
+        process = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    warning, error = process.stderr.strip().splitlines()
+    assert "everyone who can reach 0.0.0.0" in warning
+    assert "is taken" in error
+    assert process.returncode == 1
+
+
 @pytest.mark.parametrize("client", [[sys.executable, "api.py"], ["sh", "api.sh"]])
 def test_other_programs_get_the_same_bytes(server: Server, tmp_path: Path, client: list[str]) -> None:
     out = tmp_path / "out.png"
-    command = [client[0], EXAMPLES / client[1], server.url, PHOTO, MASK, out]
+    command: list[str | Path] = [client[0], EXAMPLES / client[1], server.url, PHOTO, MASK, out]
     subprocess.run(command, check=True, timeout=120)
     assert out.read_bytes() == command_line(PHOTO, MASK, tmp_path / "cli.png", "--seed", "2")
     assert connections == []

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.ui import launch
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -21,18 +22,12 @@ def serve(
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
 ) -> None:
     """A page in the browser for removing things from photos; nothing leaves this computer."""
-    try:
-        from mlx_moebius.ui import launch
-    except ModuleNotFoundError as error:
-        if error.name != "gradio":
-            raise
-        raise MoebiusError('the page needs an optional package: pip install "mlx-moebius[ui]"') from None
     if host not in ("", "127.0.0.1", "localhost"):
         typer.echo(f"warning: everyone who can reach {host}:{port} can use this page; it has no password", err=True)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(0))  # so that the folder of temporary files is removed
-    with launch(model, host or "127.0.0.1", port, browser) as page:
-        typer.echo(page.url)
+    with launch(model, host or "127.0.0.1", port, browser) as server:
+        typer.echo(server.url)
         signal.pause()
 
 

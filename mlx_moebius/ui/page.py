@@ -158,10 +158,10 @@ def build(desk: Desk, model: str) -> gr.Blocks:
                             label="Before and after", interactive=False, max_height=640, buttons=["fullscreen"]
                         )
                         choice = gr.Gallery(
-                            label="Choose one", columns=4, height=220, allow_preview=False, visible=False,
-                            interactive=False, elem_id="choice",
+                            label="Choose one", columns=4, height="auto", object_fit="contain",
+                            allow_preview=False, visible=False, interactive=False, elem_id="choice",
                         )  # fmt: skip
-                        with gr.Row():
+                        with gr.Row(visible=False) as take:
                             download = gr.DownloadButton("Download", variant="primary", elem_id="download")
                             go_on = gr.Button("Continue on this", elem_id="continue")
             with gr.Column(scale=1, min_width=280):
@@ -181,7 +181,9 @@ def build(desk: Desk, model: str) -> gr.Blocks:
                     dilate = gr.Dropdown(DILATE, value="auto", label="Grow the mask", info="Pixels, or by each part")
                     context = gr.Slider(1, 6, defaults.context, step=0.1, label="Context", info="What the network sees")
                 with gr.Row():
-                    mask_file = gr.UploadButton("Load mask", file_types=PHOTOS, size="sm", min_width=100, elem_id="load-mask")
+                    mask_file = gr.UploadButton(
+                        "Load mask", file_types=PHOTOS, size="sm", min_width=100, elem_id="load-mask"
+                    )
                     save_mask = gr.Button("Save mask", size="sm", min_width=100, elem_id="save-mask")
                 saved = gr.File(label="The mask", visible=False, interactive=False, elem_id="saved-mask")
                 history = gr.Gallery(
@@ -194,14 +196,14 @@ def build(desk: Desk, model: str) -> gr.Blocks:
             return gr.Gallery(pictures, visible=len(pictures) > 1, selected_index=session.current)
 
         def painting(session: Session) -> list[Any]:
-            """What shows a version to paint on: picture, tabs, history."""
+            """What shows a version to paint on: picture, tabs, history, no mask file, no status."""
             tabs = gr.Tabs(visible=True, selected="paint")
-            return [data_url(session.picture, "webp"), tabs, versions(session), gr.File(visible=False)]
+            return [data_url(session.picture, "webp"), tabs, versions(session), gr.File(visible=False), ""]
 
         @explained
         def on_open(path: str | None, request: gr.Request) -> list[Any]:
             if path is None:
-                return [gr.skip()] * 4
+                return [gr.skip()] * 5
             session = desk.session(request)
             session.stop()
             for note in session.open(path):
@@ -223,7 +225,7 @@ def build(desk: Desk, model: str) -> gr.Blocks:
             fill = session.fills[session.chosen]
             return [(session.picture.copy(), fill.picture.copy()), str(fill.file)]
 
-        parts = [progress, cancel, run, tabs, live, compare, choice, download]
+        parts = [progress, cancel, run, tabs, live, compare, choice, download, take]
 
         def on_run(
             painted: str,
@@ -244,14 +246,18 @@ def build(desk: Desk, model: str) -> gr.Blocks:
                 for news in desk.run(session, painted, model, settings_from(steps, guidance, dilate, context), seeds):
                     show: dict[Any, Any] = {progress: news["status"]}
                     if "running" in news:
-                        show |= {cancel: gr.Button(visible=True), run: gr.Button(interactive=False)}
+                        show |= {
+                            cancel: gr.Button(visible=True),
+                            run: gr.Button(interactive=False),
+                            take: gr.Row(visible=False),
+                        }
                     if "live" in news:
                         show |= {live: gr.Image(news["live"], visible=True), compare: gr.ImageSlider(visible=False)}
                         show |= {tabs: gr.Tabs(selected="result"), choice: gr.Gallery(visible=False)}
                     if "finished" in news:
                         pair, file = chosen(session)
                         fills = [(fill.picture.copy(), f"seed {fill.seed}") for fill in session.fills]
-                        show |= {**idle, tabs: gr.Tabs(selected="result"), download: file}
+                        show |= {**idle, tabs: gr.Tabs(selected="result"), download: file, take: gr.Row(visible=True)}
                         show |= {compare: gr.ImageSlider(pair, visible=True)}
                         show |= {choice: gr.Gallery(fills, visible=len(fills) > 1, selected_index=0)}
                     yield show
@@ -302,7 +308,7 @@ def build(desk: Desk, model: str) -> gr.Blocks:
                 raise MoebiusError("give a photo and a mask")
             return str(desk.fill(photo, mask, model, settings_from(steps, guidance, dilate, context), int(seed)))
 
-        board = [picture, tabs, history, saved]
+        board = [picture, tabs, history, saved, progress]
         showing: dict[str, Any] = {"fn": None, "inputs": [picture], "js": LOAD}
         upload.change(on_open, [upload], board, **PRIVATE).success(**showing, api_visibility="private")
         go_on.click(on_go_on, None, board, **PRIVATE).success(**showing, api_visibility="private")

@@ -18,7 +18,7 @@ SYSTEM_FONTS = ["ui-sans-serif", "system-ui", "sans-serif"]
 MONOSPACE = ["ui-monospace", "monospace"]
 
 
-class Page:
+class Server:
     """A page that is being served, until `close`."""
 
     def __init__(self, model: str, host: str, port: int, browser: bool, inline: bool, height: int) -> None:
@@ -53,26 +53,10 @@ class Page:
         self._blocks.close(verbose=False)
         self._folder.cleanup()
 
-    def __enter__(self) -> Page:
+    def __enter__(self) -> Server:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def launch(
-    model: str = "nano",
-    host: str = "127.0.0.1",
-    port: int = 0,
-    browser: bool = False,
-    inline: bool = False,
-    height: int = 1000,
-) -> Page:
-    """Serve the page; it goes on in the background until `close`.
-
-    `port` 0 takes any that is free; `browser` opens the page; `inline` shows it in a notebook, `height` pixels high.
-    Raises MoebiusError when there is no such model or the port is taken.
-    """
-    return Page(model, host, port, browser, inline, height)

@@ -16,7 +16,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 
 @app.command()
 def serve(
-    model: Annotated[str, typer.Option(help="The model that the page starts with.")] = "nano",
+    model: Annotated[
+        str | None, typer.Option(help="What the page starts with. [default: places2 if it is there, otherwise nano]")
+    ] = None,
     host: Annotated[str, typer.Option(help="Another interface than this computer's own; see the warning.")] = "",
     port: Annotated[int, typer.Option(help="0: any that is free.")] = 7860,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,

@@ -7,16 +7,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
 
+from mlx_moebius.compose import Result, Settings, Squares, prepare
 from mlx_moebius.diffusion import Step
+from mlx_moebius.errors import MoebiusError
 from mlx_moebius.masks import Mask
+from mlx_moebius.models import locate
 from mlx_moebius.photo import Photo
-from mlx_moebius.pipeline import MoebiusPipeline, Result, Settings, Squares
+from mlx_moebius.pipeline import MoebiusPipeline
 
 PREVIEW = 2048  # longest side of what the page shows and paints on, in pixels
 PAUSE = 4  # a live preview is drawn when this many times its own cost has passed since the last one
@@ -57,8 +60,15 @@ class Worker:
         return future
 
     def pipeline(self, model: str) -> MoebiusPipeline:
-        """The model, loaded; only the last one is kept. To be called by a task."""
+        """The model, loaded; only the last one is kept. To be called by a task.
+
+        Raises MoebiusError when it is not on this computer: the page downloads nothing.
+        """
         if self._pipeline is None or self._pipeline.name != model:
+            if locate(model) is None:
+                raise MoebiusError(
+                    f"{model} is not on this computer: get it with `python -m mlx_moebius.models download {model}`"
+                )
             self._pipeline = None  # its memory first
             self._pipeline = MoebiusPipeline.from_pretrained(model)
         return self._pipeline
@@ -112,29 +122,26 @@ class Job:
         if self.stopped.is_set():
             raise Cancelled
         pipeline = worker.pipeline(self.model)
-        for index, seed in enumerate(self.seeds):
-            settings = pipeline.settings(**self.changes, seed=seed)
-            preview = Preview(pipeline, pipeline.prepare(self.photo, self.mask, settings))
-            result = pipeline.inpaint(self.photo, self.mask, settings, self._watch(index, preview, report))
-            report(Filled(result, seed, pipeline.provenance(settings)))
+        settings = pipeline.settings(**self.changes, seed=self.seeds[0])
+        preview = Preview(pipeline, prepare(self.photo, self.mask, pipeline.size, settings), len(self.seeds))
 
-    def _watch(
-        self, index: int, preview: Preview, report: Callable[[Progress | Filled], None]
-    ) -> Callable[[Step], None]:
         def watch(step: Step) -> None:
             if self.stopped.is_set():
                 raise Cancelled
-            report(Progress(index * step.total + step.number, len(self.seeds) * step.total, preview.draw(step)))
+            report(Progress(step.number, step.total, preview.draw(step)))
 
-        return watch
+        results = pipeline.variations(self.photo, self.mask, settings, self.seeds, watch)
+        for seed, result in zip(self.seeds, results, strict=True):
+            report(Filled(result, seed, pipeline.provenance(replace(settings, seed=seed), result)))
 
 
 class Preview:
     """What the network thinks the clean photo is, after a step, at reduced size."""
 
-    def __init__(self, pipeline: MoebiusPipeline, squares: Squares) -> None:
+    def __init__(self, pipeline: MoebiusPipeline, squares: Squares, runs: int) -> None:
         self.pipeline = pipeline
         self.squares = squares
+        self.runs = runs
         self.picture = reduced(squares.photo)
         self.next = 0.0
 
@@ -144,11 +151,12 @@ class Preview:
         if start < self.next:
             return None
         at_once, windows = self.pipeline.max_windows, self.squares.windows
-        steps = step.total // -(-len(windows) // at_once)
-        first = (step.number - 1) // steps * at_once
+        batches = -(-len(windows) // at_once)
+        steps = step.total // (self.runs * batches)
+        first = (step.number - 1) // steps % batches * at_once
         scale = self.picture.width / self.squares.photo.width
         for index in range(first, min(first + at_once, len(windows))):
-            fill = next(self.pipeline.decode([step.clean[index - first : index - first + 1]]))
+            fill = next(self.pipeline.decode(step.clean[index - first : index - first + 1]))
             left, top, right, bottom = (round(edge * scale) for edge in windows[index].frame)
             size = max(1, right - left), max(1, bottom - top)
             hole = Image.fromarray(self.squares.masks[index].astype(np.uint8) * 255).resize(size)

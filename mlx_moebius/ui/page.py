@@ -13,7 +13,7 @@ import gradio as gr
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.mask_files import load_mask
-from mlx_moebius.models import BUNDLED
+from mlx_moebius.models import BUNDLED, RELEASED
 from mlx_moebius.photo import read_photo
 from mlx_moebius.save import check_output, default_output, write_photo
 from mlx_moebius.ui.jobs import Cancelled, Filled, Job, Worker, default_settings
@@ -116,13 +116,13 @@ def status(done: int, total: int) -> str:
     return f'<span>{text}</span><progress value="{done}" max="{total}" aria-label="{text}"></progress>'
 
 
-def settings_from(steps: float, guidance: float, dilate: str, context: float) -> dict[str, Any]:
-    """Fields of `Settings` as the page's controls give them."""
-    if not 0 < steps <= MAX_STEPS:
+def settings_from(steps: float | None, guidance: float | None, dilate: str, context: float) -> dict[str, Any]:
+    """Fields of `Settings` as the page's controls give them; None is the model's own."""
+    if steps is not None and not 0 < steps <= MAX_STEPS:
         raise MoebiusError(f"steps must be 1 to {MAX_STEPS}")
     return {
-        "num_steps": int(steps),
-        "guidance_scale": float(guidance),
+        "num_steps": None if steps is None else int(steps),
+        "guidance_scale": None if guidance is None else float(guidance),
         "dilate": dilate if dilate == "auto" else int(dilate),
         "context": float(context),
     }
@@ -138,6 +138,7 @@ def build(desk: Desk, model: str) -> gr.Blocks:
         drawn = gr.Textbox(visible=False)  # a mask file on its way there
         with gr.Group(visible=False):  # what other programs call
             api_photo, api_mask, filled = gr.File(label="Photo"), gr.File(label="Mask"), gr.File(label="Filled")
+            api_steps, api_guidance = gr.Number(None, label="Steps"), gr.Number(None, label="Guidance")  # the model's
             endpoint = gr.Button()
         with gr.Row():
             with gr.Column(scale=3, min_width=320):
@@ -169,8 +170,8 @@ def build(desk: Desk, model: str) -> gr.Blocks:
                 cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="cancel")
                 progress = gr.HTML("", elem_id="status")
                 name = gr.Dropdown(
-                    [*BUNDLED], value=model, label="Model", allow_custom_value=True,
-                    info="nano is a demonstration; or a folder that mlx_moebius.convert wrote",
+                    [*BUNDLED, *RELEASED], value=model, label="Model", allow_custom_value=True, elem_id="model",
+                    info="places2 for photos; nano is a demonstration; or a converted folder",
                 )  # fmt: skip
                 with gr.Row():
                     seed = gr.Number(0, label="First seed", precision=0, minimum=0, min_width=80, elem_id="seed")
@@ -297,8 +298,8 @@ def build(desk: Desk, model: str) -> gr.Blocks:
             photo: str,
             mask: str,
             seed: float,
-            steps: float,
-            guidance: float,
+            steps: float | None,
+            guidance: float | None,
             dilate: str,
             context: float,
             model: str,
@@ -329,7 +330,7 @@ def build(desk: Desk, model: str) -> gr.Blocks:
         )
         endpoint.click(
             fill,
-            [api_photo, api_mask, seed, steps, guidance, dilate, context, name],
+            [api_photo, api_mask, seed, api_steps, api_guidance, dilate, context, name],
             [filled],
             api_name="fill",
             **ONE_AT_A_TIME,

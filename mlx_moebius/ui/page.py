@@ -116,13 +116,13 @@ def status(done: int, total: int) -> str:
     return f'<span>{text}</span><progress value="{done}" max="{total}" aria-label="{text}"></progress>'
 
 
-def settings_from(steps: float | None, guidance: float | None, dilate: str, context: float) -> dict[str, Any]:
-    """Fields of `Settings` as the page's controls give them; None is the model's own."""
-    if steps is not None and not 0 < steps <= MAX_STEPS:
+def settings_from(steps: float, guidance: float, dilate: str, context: float) -> dict[str, Any]:
+    """Fields of `Settings` as the page's controls give them; 0 steps or guidance are the model's own."""
+    if not 0 <= steps <= MAX_STEPS:
         raise MoebiusError(f"steps must be 1 to {MAX_STEPS}")
     return {
-        "num_steps": None if steps is None else int(steps),
-        "guidance_scale": None if guidance is None else float(guidance),
+        "num_steps": int(steps) or None,
+        "guidance_scale": float(guidance) or None,
         "dilate": dilate if dilate == "auto" else int(dilate),
         "context": float(context),
     }
@@ -138,7 +138,7 @@ def build(desk: Desk, model: str) -> gr.Blocks:
         drawn = gr.Textbox(visible=False)  # a mask file on its way there
         with gr.Group(visible=False):  # what other programs call
             api_photo, api_mask, filled = gr.File(label="Photo"), gr.File(label="Mask"), gr.File(label="Filled")
-            api_steps, api_guidance = gr.Number(None, label="Steps"), gr.Number(None, label="Guidance")  # the model's
+            api_steps, api_guidance = gr.Number(0, label="Steps"), gr.Number(0, label="Guidance")  # the model's
             endpoint = gr.Button()
         with gr.Row():
             with gr.Column(scale=3, min_width=320):
@@ -298,8 +298,8 @@ def build(desk: Desk, model: str) -> gr.Blocks:
             photo: str,
             mask: str,
             seed: float,
-            steps: float | None,
-            guidance: float | None,
+            steps: float,
+            guidance: float,
             dilate: str,
             context: float,
             model: str,

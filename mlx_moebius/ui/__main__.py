@@ -1,0 +1,46 @@
+"""`python -m mlx_moebius.ui`: serve the page until it is interrupted."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.ui import launch
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.command()
+def serve(
+    model: Annotated[
+        str | None, typer.Option(help="What the page starts with. [default: places2 if it is there, otherwise nano]")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Another interface than this computer's own; see the warning.")] = "",
+    port: Annotated[int, typer.Option(help="0: any that is free.")] = 7860,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
+) -> None:
+    """A page in the browser for removing things from photos; nothing leaves this computer."""
+    if host not in ("", "127.0.0.1", "localhost"):
+        typer.echo(f"warning: everyone who can reach {host}:{port} can use this page; it has no password", err=True)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(0))  # so that the folder of temporary files is removed
+    with launch(model, host or "127.0.0.1", port, browser) as server:
+        typer.echo(server.url)
+        signal.pause()
+
+
+def main() -> None:
+    """Run the command line; an error is one line and exit code 1."""
+    try:
+        app()
+    except MoebiusError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -83,7 +83,6 @@ class Diffusion:
 
     def _compile_step(self, conditioning: Conditioning) -> Callable[..., tuple[mx.array, mx.array]]:
         """One guided (two branches) or unguided (one) step as a single compiled graph; weights become constants."""
-
         mx.eval(conditioning.layers)
 
         def step(

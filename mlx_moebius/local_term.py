@@ -9,6 +9,7 @@ layouts. Which one is fastest depends on grid and back end: `default_impl` is th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import mlx.core as mx
@@ -42,7 +43,7 @@ def default_impl(height: int, width: int) -> str:
         return "windows"
     if height * width <= 256:
         return "dense"
-    return "bands" if width % BAND == 0 else "windows"
+    return "bands"
 
 
 def local_term(q: mx.array, offsets: mx.array, v: mx.array, kernel: int, y: mx.array) -> mx.array:
@@ -83,25 +84,26 @@ def _windows(q: mx.array, offsets: mx.array, v: mx.array, kernel: int, y: mx.arr
 
 
 def _bands(q: mx.array, offsets: mx.array, v: mx.array, kernel: int, y: mx.array) -> mx.array:
-    """One product for BAND pixels of a row: BAND * h rows, against the union of their neighbourhoods."""
+    """One product for BAND pixels of a row (fewer on a narrow grid) against the union of their neighbourhoods."""
     B, H, W, C = v.shape
-    heads, bands, union = q.shape[3], W // BAND, kernel * (kernel + BAND - 1)
-    weights = _matmul(q, offsets).reshape(B, H, bands, BAND, heads, -1).swapaxes(3, 4)
+    band = math.gcd(W, BAND)
+    heads, bands, union = q.shape[3], W // band, kernel * (kernel + band - 1)
+    weights = _matmul(q, offsets).reshape(B, H, bands, band, heads, -1).swapaxes(3, 4)
     # A pixel's weights stand one column (kernel entries) further right than its left neighbour's in the union.
     # Rows padded to union + kernel and read as rows of `union` do exactly that.
     padded = mx.pad(weights, [*[(0, 0)] * 5, (0, union + kernel - kernel * kernel)])
-    stride = BAND * heads * (union + kernel)
-    group = BAND * (union + kernel)
+    stride = band * heads * (union + kernel)
+    group = band * (union + kernel)
     shifted = mx.as_strided(
         mx.contiguous(padded),
-        [B, H, bands, heads, BAND, union],
+        [B, H, bands, heads, band, union],
         [H * bands * stride, bands * stride, stride, group, union, 1],
     )
     column = kernel * C
     row = (W + kernel - 1) * column
-    unions = mx.as_strided(_columns(v, kernel), [B, H, bands, union, C], [H * row, row, BAND * column, C, 1])
-    local = shifted.reshape(B, H, bands, heads * BAND, union) @ unions
-    return y + local.reshape(B, H, bands, heads, BAND, C).swapaxes(3, 4).reshape(y.shape)
+    unions = mx.as_strided(_columns(v, kernel), [B, H, bands, union, C], [H * row, row, band * column, C, 1])
+    local = shifted.reshape(B, H, bands, heads * band, union) @ unions
+    return y + local.reshape(B, H, bands, heads, band, C).swapaxes(3, 4).reshape(y.shape)
 
 
 def _dense(q: mx.array, offsets: mx.array, v: mx.array, kernel: int, y: mx.array) -> mx.array:

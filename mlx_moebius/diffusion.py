@@ -83,7 +83,6 @@ class Diffusion:
 
     def _compile_step(self, conditioning: Conditioning) -> Callable[..., tuple[mx.array, mx.array]]:
         """One guided (two branches) or unguided (one) step as a single compiled graph; weights become constants."""
-
         mx.eval(conditioning.layers)
 
         def step(
@@ -122,11 +121,13 @@ class Diffusion:
         guidance_scale: float,
         strength: float,
         latents: mx.array | None = None,
+        guidance_until: float = 1.0,
     ) -> Iterator[Step]:
         """Run the sampler and yield every step; stop iterating to cancel.
 
         At strength 1 the start is pure noise, below it the image's latents noised to the first timestep;
-        `latents` [B, h, w, 4] replaces either. Guidance 1 runs one branch instead of two.
+        `latents` [B, h, w, 4] replaces either. Guidance 1 runs one branch instead of two, and so
+        do all steps after the share `guidance_until` of the run (an approximation, off at 1).
         The step after the one yielded is already under way, so that the caller's work costs no time.
 
         Raises MoebiusError when so few steps are asked for that none would run.
@@ -138,10 +139,11 @@ class Diffusion:
             noised = self.scheduler.add_noise(encoded.latents, noise.start, timesteps[0])
             latents = noise.start if strength >= 1 else noised
         shifts = self.unet.time_shifts(mx.array(timesteps))
-        step = self._steps[1 if guidance_scale == 1 else 2]
+        guided = 0 if guidance_scale == 1 else round(guidance_until * len(timesteps))
         pending: Step | None = None
         for index, timestep in enumerate(timesteps):
             levels = mx.array([*self.scheduler.step_coefficients(timestep, num_steps), guidance_scale])
+            step = self._steps[2 if index < guided else 1]
             latents, clean = step(latents, encoded.mask, encoded.masked_latents, shifts[index : index + 1], levels)
             mx.async_eval(latents, clean)
             if pending is not None:

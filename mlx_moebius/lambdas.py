@@ -10,6 +10,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from mlx_moebius.layers import BatchNorm, Linear, Weights, fold
+from mlx_moebius.local_term import local_term
 
 
 class SelfLambda(nn.Module):
@@ -50,35 +51,8 @@ class SelfLambda(nn.Module):
         content = (content + self.key_bias[:, None]).astype(x.dtype)  # (B, k, v)
         q = q.reshape(B, H * W * self.heads, width)
         y = (q @ content).reshape(B, H, W, self.heads, width)
-        weights = (q @ self.offsets).reshape(B, H, W, self.heads, -1)
-        return local_term(weights, v, self.kernel, y).reshape(B, H, W, C)
-
-
-def local_term(weights: mx.array, v: mx.array, kernel: int, y: mx.array) -> mx.array:
-    """y[h, n] + sum over the offsets d of weights[h, n, d] v[n + d], with zeros beyond the border.
-
-    Args:
-        weights: [B, H, W, h, kernel * kernel], offsets ordered (dx, dy).
-        v: values [B, H, W, v].
-        kernel: odd side of the neighbourhood.
-        y: [B, H, W, h, v], the content term.
-
-    Unfolding only along y and viewing the rest as overlapping windows gives each pixel its contiguous
-    [kernel * kernel, v] matrix at `kernel` times the memory of v, not kernel * kernel times.
-    """
-    B, H, W, C = v.shape
-    reach = kernel // 2
-    padded = mx.contiguous(mx.pad(v, [(0, 0), (reach, reach), (reach, reach), (0, 0)]))
-    row = (W + 2 * reach) * C
-    columns = mx.as_strided(  # (B, y, x, dy, v)
-        padded, [B, H, W + 2 * reach, kernel, C], [(H + 2 * reach) * row, row, C, row, 1]
-    )
-    column = kernel * C
-    row = (W + 2 * reach) * column
-    windows = mx.as_strided(  # (B, y, x, dx dy, v), rows of neighbouring pixels overlap
-        mx.contiguous(columns), [B, H, W, kernel * kernel, C], [H * row, row, column, C, 1]
-    )
-    return mx.addmm(y, weights, windows)
+        q = q.reshape(B, H, W, self.heads, width)
+        return local_term(q, self.offsets, v, self.kernel, y).reshape(B, H, W, C)
 
 
 class CrossLambda(nn.Module):

@@ -127,3 +127,17 @@ def test_noise_offset_shifts_whole_channels() -> None:
     shift = np.asarray(shifted - plain)
     assert np.allclose(shift, shift[:, :1, :1], atol=1e-6)
     assert np.abs(shift).max() > 0.1
+
+
+def test_guidance_until_drops_the_second_branch(tiny: Diffusion) -> None:
+    data, noise = golden("pipeline.npz"), golden_noise("pipe", 2)
+    start = encoded(tiny, data, 2, noise)
+
+    def run(guidance: float, until: float) -> list[np.ndarray]:
+        steps = tiny.denoise(start, noise, 10, guidance, 0.99, guidance_until=until)
+        return [np.asarray(step.latents) for step in steps]
+
+    guided, unguided, half = run(2.0, 1.0), run(1.0, 1.0), run(2.0, 0.5)
+    assert relative_error(mx.array(run(2.0, 0.0)[-1]), unguided[-1]) <= 1e-6
+    assert relative_error(mx.array(half[3]), guided[3]) <= 1e-6  # round(0.5 * 9) = 4 guided steps
+    assert relative_error(mx.array(half[4]), guided[4]) > 1e-4

@@ -9,10 +9,12 @@ import mlx.nn as nn
 import numpy as np
 import pytest
 
+from mlx_moebius.errors import MoebiusError
 from mlx_moebius.lambdas import CrossLambda, SelfLambda
 from mlx_moebius.layers import DepthwiseSeparableConv, FeedForward, Resnet, Upsample
+from mlx_moebius.local_term import IMPLS, choose_impl, local_term
 from mlx_moebius.unet import Downsample, TimeEmbedding, sinusoidal_embedding
-from tests.fill import fill
+from tests.fill import fill, inputs
 from tests.golden import DATA, golden, load, nchw, nhwc, relative_error
 
 TOLERANCE = 5e-6
@@ -46,6 +48,27 @@ def grid(positions: np.ndarray) -> mx.array:
     """[B, N, C] with N a square number -> [B, H, W, C]."""
     B, N, C = positions.shape
     return mx.array(positions.reshape(B, int(N**0.5), int(N**0.5), C))
+
+
+@pytest.mark.parametrize("impl", IMPLS)
+@pytest.mark.parametrize("kernel", [15, 7])
+def test_local_implementations_agree(kernel: int, impl: str) -> None:
+    q, v = (mx.array(inputs(f"local_{name}", (2, 12, 16, 4 * 6))) for name in "qv")
+    offsets = mx.array(inputs("local_w", (6, kernel * kernel)))
+    y = mx.array(inputs("local_y", (2, 12, 16, 4, 24)))
+    q = q.reshape(2, 12, 16, 4, 6)
+    choose_impl("windows")
+    expected = np.asarray(local_term(q, offsets, v, kernel, y))
+    choose_impl(impl)
+    try:
+        assert relative_error(local_term(q, offsets, v, kernel, y), expected) <= 2e-6
+    finally:
+        choose_impl(None)
+
+
+def test_unknown_local_implementation() -> None:
+    with pytest.raises(MoebiusError, match="windows, bands, dense, conv"):
+        choose_impl("fast")
 
 
 @pytest.mark.parametrize(("name", "kernel"), [("self_lambda", 15), ("self_lambda_r7", 7)])

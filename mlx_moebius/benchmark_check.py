@@ -1,0 +1,132 @@
+"""`--check`: does this device compute what it should, in every dtype and formulation?
+
+For hardware that the developers do not have. The bundled model's blocks and its whole pipeline run on the default
+device; references are the CPU in float32 and the same device in float32.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+
+from mlx_moebius.benchmark_graph import MLX_VERSION, device_name, watch_calls
+from mlx_moebius.diffusion import Diffusion, draw_noise
+from mlx_moebius.lambdas import CrossLambda, SelfLambda
+from mlx_moebius.layers import DepthwiseSeparableConv, FeedForward, GroupNorm, Resnet, Upsample
+from mlx_moebius.local_term import IMPLS, choose_impl
+from mlx_moebius.models import find_model
+from mlx_moebius.unet import Downsample, Transformer
+from mlx_moebius.weights import DTYPES, load_diffusion
+
+BLOCKS = (
+    SelfLambda, CrossLambda, DepthwiseSeparableConv, FeedForward, GroupNorm, Resnet, Transformer, Upsample, Downsample,
+)  # fmt: skip
+# Relative L2 errors. About five times what a CPU shows in that dtype; float32 leaves room for TF32 (ten bits).
+BLOCK_BOUNDS = {"float32": 2e-3, "float16": 5e-3, "bfloat16": 4e-2}
+IMAGE_BOUNDS = {"float32": 5e-3, "float16": 1e-2, "bfloat16": 5e-2}
+
+Calls = dict[str, tuple[tuple[Any, ...], mx.array]]
+
+
+def run_check(print_line: Callable[[str], None]) -> bool:
+    """Print one line a block, dtype and formulation; True when every bound holds."""
+    device = mx.default_device()
+    print_line(f"{device_name()}, mlx {MLX_VERSION}")
+    print_line(f"{'what':34}{'dtype':10}{'vs CPU':>10}{'vs float32':>12}{'bound':>9}{'ms':>9}{'peak MB':>9}")
+    mx.set_default_device(mx.cpu)
+    try:
+        calls, image = record(load_diffusion(find_model("nano"), "float32"))
+    finally:
+        mx.set_default_device(device)
+    passed = True
+
+    def judge(what: str, dtype: str, errors: tuple[float, float], bound: float, seconds: float) -> None:
+        nonlocal passed
+        good = max(errors) <= bound  # false for nan
+        passed &= good
+        peak, verdict = mx.get_peak_memory() / 1e6, "ok" if good else "WRONG"
+        figures = f"{errors[0]:10.1e}{errors[1]:12.1e}{bound:9.0e}{seconds * 1e3:9.1f}{peak:9.0f}"
+        print_line(f"{what:34}{dtype:10}{figures} {verdict}")
+
+    same_device: dict[str, mx.array] = {}
+    whole: mx.array | None = None
+    for dtype in DTYPES:
+        for what, name, output, seconds in run_blocks(calls, dtype):
+            own = same_device.setdefault(what, output)
+            judge(what, dtype, (error(output, calls[name][1]), error(output, own)), BLOCK_BOUNDS[dtype], seconds)
+        mx.reset_peak_memory()
+        start = time.perf_counter()
+        result = run_image(load_diffusion(find_model("nano"), dtype))
+        seconds = time.perf_counter() - start
+        whole = result if whole is None else whole
+        judge("whole image", dtype, (error(result, image), error(result, whole)), IMAGE_BOUNDS[dtype], seconds)
+    print_line("all within bounds" if passed else "WRONG: this device or this version of MLX computes incorrectly")
+    return passed
+
+
+def error(actual: mx.array, expected: mx.array) -> float:
+    """Relative L2 error."""
+    a, e = (np.asarray(x.astype(mx.float32), np.float64) for x in (actual, expected))
+    return float(np.linalg.norm(a - e) / np.linalg.norm(e)) if np.isfinite(a).all() else float("inf")
+
+
+def record(diffusion: Diffusion) -> tuple[Calls, mx.array]:
+    """Inputs and output of every U-Net block in one guided evaluation, and the image of a whole run."""
+    calls: Calls = {}
+    unet = diffusion.unet
+    conditioning = unet.condition(mx.array([list(range(unet.config.num_tokens))] * 2))
+    side = unet.config.sample_size
+    x = mx.array(np.random.default_rng(0).standard_normal((1, side, side, unet.config.in_channels), np.float32))
+    with watch_calls(unet, BLOCKS, lambda name, inputs, output, _: calls.update({name: (inputs, output)})):
+        mx.eval(unet(x, unet.time_shifts(mx.array([500])), conditioning))
+    return calls, run_image(diffusion)
+
+
+def run_blocks(calls: Calls, dtype: str) -> list[tuple[str, str, mx.array, float]]:
+    """Every block, self-lambdas in each formulation, on its recorded inputs: label, name, output, warm seconds."""
+    unet = load_diffusion(find_model("nano"), "float32").unet
+    unet.set_dtype(DTYPES[dtype])
+    modules = dict(unet.named_modules())
+    results = []
+    mx.reset_peak_memory()
+    for name, (inputs, _) in calls.items():
+        module = modules[name]
+        cast = [i.astype(DTYPES[dtype]) if isinstance(i, mx.array) else i for i in inputs]
+        for impl in IMPLS if isinstance(module, SelfLambda) else [None]:
+            choose_impl(impl)
+            try:
+                output, seconds = call(module, cast)
+            finally:
+                choose_impl(None)
+            short = name.replace("transformer_blocks.0.", "").replace("_blocks", "").replace("attentions", "attn")
+            results.append((f"{short} {impl or ''}".strip(), name, output, seconds))
+    return results
+
+
+def call(module: nn.Module, inputs: list[Any]) -> tuple[mx.array, float]:
+    """The output and the seconds of a second call."""
+    mx.eval(module(*inputs))
+    start = time.perf_counter()
+    output = module(*inputs)
+    mx.eval(output)
+    return output, time.perf_counter() - start
+
+
+def run_image(diffusion: Diffusion) -> mx.array:
+    """A drawn image with a hole, filled in ten steps; [1, S, S, 3]."""
+    config = diffusion.config
+    size, side = config.image_size, config.unet.sample_size
+    ramp = np.linspace(-1, 1, size, dtype=np.float32)
+    image = np.stack(np.broadcast_arrays(ramp[:, None], ramp[None], ramp[::-1, None]), axis=-1)[None]
+    mask = np.zeros((1, size, size, 1), np.float32)
+    mask[:, size // 4 : size // 2, size // 4 : size // 2] = 1
+    noise = draw_noise([0], [0], side, config.vae.latent_channels, 0.0)
+    cells = mx.array(mask[:, :: size // side, :: size // side])
+    encoded = diffusion.encode(mx.array(np.ascontiguousarray(image)), mx.array(mask), cells, noise)
+    *_, last = diffusion.denoise(encoded, noise, 10, 2.0, 0.99)
+    return diffusion.decode(last.latents)

@@ -1,0 +1,80 @@
+"""The benchmark on the bundled model: what it reports, and that its check can fail."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import pytest
+from typer.testing import CliRunner
+
+from mlx_moebius import local_term
+from mlx_moebius.benchmark import app
+from mlx_moebius.benchmark_graph import count_gflop
+from mlx_moebius.config import ModelConfig
+from mlx_moebius.layers import fuse
+from mlx_moebius.unet import UNet
+
+
+def test_arithmetic_is_read_off_the_graph() -> None:
+    a, b, image = mx.zeros((5, 7)), mx.zeros((7, 9)), mx.zeros((2, 8, 8, 4))
+    kernel = mx.zeros((6, 3, 3, 4))
+    assert count_gflop(lambda a, b: a @ b, a, b) == pytest.approx(2 * 5 * 7 * 9 / 1e9)
+    assert count_gflop(lambda a, b: mx.addmm(mx.zeros(9), a, b), a, b) == pytest.approx(2 * 5 * 7 * 9 / 1e9)
+    convolution = count_gflop(lambda x: mx.conv2d(x, kernel, padding=1), image)
+    assert convolution == pytest.approx(2 * 2 * 8 * 8 * 6 * 9 * 4 / 1e9)
+
+
+def test_a_guided_step_of_the_released_size_takes_at_most_500_gflop() -> None:
+    unet = UNet(ModelConfig().unet)  # zeros: nothing is computed, only traced
+    fuse(unet)
+    conditioning = unet.condition(mx.array([list(range(10))] * 2))
+    shifts = unet.time_shifts(mx.array([500]))
+    mx.eval(conditioning.layers, shifts)
+    gflop = count_gflop(lambda x: unet(x, shifts, conditioning), mx.zeros((1, 64, 64, 9)))
+    assert 400 < gflop <= 500
+
+
+def test_report_and_comparison(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    command = ["--model", "nano", "--dtype", "float32", "--steps", "4", "--runs", "1"]
+    first = CliRunner().invoke(app, [*command, "--json", str(path), "--profile"])
+    assert first.exit_code == 0, first.output
+    assert "down_blocks.0.resnets.0" in first.output
+    report = json.loads(path.read_text())
+    assert set(report["stages"]) == {"encode", "step", "decode"}
+    for stage in report["stages"].values():
+        assert stage["gflop"] > 0.1
+        assert 0 < stage["min_seconds"] <= stage["median_seconds"] <= stage["max_seconds"]
+    assert set(report["peak_bytes"]) == {"load", "encode", "denoise", "decode"}
+    assert min(report["peak_bytes"].values()) > 1e6
+    second = CliRunner().invoke(app, [*command, "--compare", str(path)])
+    assert second.exit_code == 0
+    assert "was (ratio)" in second.output
+
+
+@pytest.mark.parametrize("extra", [["--dtype", "int8"], ["--compare", "missing.json"], ["--local-impl", "fast"]])
+def test_bad_options(extra: list[str]) -> None:
+    result = CliRunner().invoke(app, ["--model", "nano", *extra])
+    assert result.exit_code == 2
+    assert "error:" in result.output
+
+
+def test_check_passes_and_notices_a_broken_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    good = CliRunner().invoke(app, ["--check"])
+    assert good.exit_code == 0, good.output
+    assert "all within bounds" in good.output
+
+    correct = local_term.IMPLS["bands"]
+
+    def broken(*inputs: Any) -> mx.array:
+        return correct(*inputs) * 1.05
+
+    monkeypatch.setitem(local_term.IMPLS, "bands", broken)
+    bad = CliRunner().invoke(app, ["--check"])
+    assert bad.exit_code == 1
+    wrong = [line for line in bad.output.splitlines() if line.endswith("WRONG")]
+    assert wrong
+    assert all("bands" in line for line in wrong)

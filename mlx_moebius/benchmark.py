@@ -206,13 +206,13 @@ def benchmark(
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
     print(table(report, old))
-    if with_profile:
-        for name, seconds in profile(diffusion):
-            print(f"{seconds * 1e3:9.1f} ms  {name}")
     if json_path:
         partial = json_path.with_name(f".{json_path.name}.partial")
         partial.write_text(json.dumps(report, indent=2) + "\n")
         os.replace(partial, json_path)
+    if with_profile:
+        for name, seconds in profile(diffusion):
+            print(f"{seconds * 1e3:9.1f} ms  {name}")
 
 
 def read_report(path: Path) -> dict[str, Any]:

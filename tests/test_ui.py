@@ -45,9 +45,11 @@ sys.addaudithook(watch_network)
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with launch("nano") as server:
-        yield server
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLX_MOEBIUS_HOME", str(tmp_path_factory.mktemp("no_models")))
+        with launch("nano") as server:
+            yield server
 
 
 @pytest.fixture(scope="module")

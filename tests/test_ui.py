@@ -321,7 +321,8 @@ def test_local_only_and_nothing_stays_behind(tmp_path: Path) -> None:
     timer.start()
     assert process.stdout.readline().strip() == f"http://127.0.0.1:{port}"
     assert list(tmp_path.glob("moebius-*"))
-    with pytest.raises(OSError):  # all of 127.0.0.0/8 reaches a server that listens on every interface (on Linux)
+    # On Linux all of 127.0.0.0/8 reaches a server that listens on every interface.
+    with pytest.raises(OSError):  # noqa: PT011
         socket.create_connection(("127.0.0.2", port), timeout=5).close()
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()

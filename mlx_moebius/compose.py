@@ -28,8 +28,8 @@ class Settings:
     `dilate` is a square kernel in pixels (0: none) or "auto"; `compensate` levels the fill's colours with what lies
     round the mask; `paste` blends the fill into the photo (otherwise the network's whole squares replace it);
     `context`, `max_crop` and `whole_image` plan the windows (see `crops.plan`); `extend` widens the frame, in pixels
-    (left, top, right, bottom); `reference` does all as the official pipeline does, on the whole image reduced to the
-    network's square.
+    (left, top, right, bottom); `opaque` makes what is filled opaque (otherwise transparency stays); `reference` does
+    all as the official pipeline does, on the whole image reduced to the network's square.
     """
 
     num_steps: int = 20
@@ -44,6 +44,7 @@ class Settings:
     max_crop: int | None = None
     whole_image: bool = False
     extend: tuple[int, int, int, int] | None = None
+    opaque: bool = False
     reference: bool = False
 
 
@@ -113,7 +114,7 @@ def finish(squares: Squares, fills: list[Colours], settings: Settings) -> Result
         band = (0, top, photo.width, min(photo.height, top + BAND))
         reaches = [window.reach(photo.width, photo.height) for window in windows]
         if any(reach[1] < band[3] and band[1] < reach[3] for reach in reaches):
-            photo = photo.composite(*blend(levels, windows, mask, band), band)
+            photo = photo.composite(*blend(levels, windows, mask, band), band, settings.opaque)
     seam = measure_seam(photo.rgb(), squares.mask, widest_feather(windows))
     result = Result(photo, squares.mask, squares.windows, seam, [])
     if result.enlargement > MAX_ENLARGEMENT:

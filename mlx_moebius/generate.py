@@ -24,7 +24,7 @@ from mlx_moebius.diffusion import Step
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.extend import Extension, parse_aspect, parse_sides
 from mlx_moebius.folder import default_folder, fill_folder, find_pairs, show_plan
-from mlx_moebius.mask_files import load_mask
+from mlx_moebius.mask_files import ALPHA, load_mask
 from mlx_moebius.masks import Mask
 from mlx_moebius.masks import dilate as dilate_mask
 from mlx_moebius.memory import parse_size, windows_within
@@ -171,6 +171,7 @@ def generate(
         "context": context,
         "max_crop": max_crop,
         "whole_image": whole_image or None,
+        "opaque": ALPHA in (mask or []) or None,
         "reference": reference or None,
     }
     if image.is_dir():

@@ -178,6 +178,7 @@ class MoebiusPipeline:
     ) -> Result:
         """Widen the frame pass by pass; each starts from the last one's result, and the photo itself stays as it is."""
         checked(Extension(*(sum(sides) for sides in zip(*steps, strict=True))), photo)
+        settings = replace(settings, opaque=True)
         canvas, windows, warnings = photo, [], []
         new = np.zeros((photo.height, photo.width), bool)
         for index, step in enumerate(steps):

@@ -178,6 +178,20 @@ def test_a_run_is_repeated_from_its_metadata(folder: Path) -> None:
     assert "does not say how it was filled" in refused.stderr
 
 
+def test_a_hole_in_the_photo_is_filled_and_becomes_opaque(folder: Path) -> None:
+    with Image.open(folder / "landscape.png") as image:
+        cut = image.convert("RGBA")
+    cut.paste((0, 0, 0, 0), (150, 170, 170, 200))
+    cut.putpixel((5, 5), (1, 2, 3, 200))
+    cut.save(folder / "cut.png")
+    run = generate(folder / "cut.png", "--mask", "alpha", "--steps", "3")
+    assert run.returncode == 0, run.stderr
+    before, after = (np.asarray(Image.open(folder / name)) for name in ("cut.png", "cut_filled.png"))
+    assert (after[170:200, 150:170, 3] == 255).all()
+    assert after[170:200, 150:170, 1].mean() > 100  # meadow, not the black beneath the hole
+    assert np.array_equal(after[:100], before[:100])
+
+
 def test_a_wider_frame(folder: Path) -> None:
     run = generate(folder / "landscape.png", "--aspect", "16:9", "--gravity", "left", "--steps", "3")
     assert run.returncode == 0, run.stderr

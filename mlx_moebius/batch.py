@@ -250,7 +250,9 @@ def _is_done(record: Record, earlier: Record | None) -> bool:
 def _fail(task: Task, error: Exception) -> None:
     line = " ".join(str(error).split())
     if not isinstance(error, MoebiusError):
-        line = f"{task.pair.name}: {type(error).__name__} {line}"
+        line = f"{type(error).__name__} {line}"
+    if str(task.pair.name) not in line:
+        line = f"{task.pair.name}: {line}"
     task.record["error"] = line
     task.squares = None
 

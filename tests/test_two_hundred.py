@@ -76,3 +76,18 @@ def test_two_hundred_photos_ten_broken_killed_five_times(tmp_path: Path) -> None
     peaks = [event["peak_bytes"]["process"] for event in events(run, "done")]
     print(json.dumps({name: end[name] for name in ("seconds", "photos_a_minute", "network_busy")}))
     print("peak MiB after 10, 20, ... photos:", [peak >> 20 for peak in peaks[9::10]])
+
+
+@pytest.mark.slow
+def test_memory_is_flat_over_two_hundred_photos(tmp_path: Path) -> None:
+    """Photos of one size and format: what differs between them is what needs more memory, not how many there are."""
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    first = draw(folder / "000.jpg", 1200, 800)
+    for index in range(1, 200):
+        (folder / f"{index:03}.jpg").write_bytes(first.read_bytes())
+    mask = draw_mask(tmp_path / "mask.png", 1200, 800)
+    run = generate(folder, out, "--mask", str(mask), "--json")
+    assert run.returncode == 0, run.stderr
+    peaks = [event["peak_bytes"]["process"] for event in events(run, "done")]
+    assert len(peaks) == 200
+    assert peaks[-1] <= 1.05 * peaks[9]

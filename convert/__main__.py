@@ -12,7 +12,7 @@ from mlx_moebius.config import SamplingConfig
 from mlx_moebius.convert.card import Card
 from mlx_moebius.convert.folder import convert_checkpoint, verify
 from mlx_moebius.convert.quantize import quantization_config
-from mlx_moebius.errors import MoebiusError
+from mlx_moebius.errors import MoebiusError, one_line_errors
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -57,7 +57,7 @@ def command(
 
     PyTorch is not needed, and nothing in the checkpoint is executed.
     """
-    try:
+    with one_line_errors():
         if check is not None:
             if source is not None or upload_repo:
                 raise MoebiusError("--verify FOLDER takes no SOURCE and OUT and no --upload-repo")
@@ -90,9 +90,6 @@ def command(
             )
         if upload_repo:
             typer.echo(upload_folder(folder, upload_repo))
-    except MoebiusError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
 
 
 def parse_sampling(text: str) -> SamplingConfig:

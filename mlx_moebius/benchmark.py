@@ -32,10 +32,11 @@ from mlx_moebius.benchmark_graph import (
 from mlx_moebius.blas import BLAS
 from mlx_moebius.config import ModelConfig
 from mlx_moebius.diffusion import Diffusion, draw_noise
-from mlx_moebius.errors import MoebiusError
+from mlx_moebius.errors import MoebiusError, one_line_errors
 from mlx_moebius.layers import Resnet, Upsample, fuse
 from mlx_moebius.local_term import choose_impl
 from mlx_moebius.models import find_model
+from mlx_moebius.save import replacing
 from mlx_moebius.stages import Stages
 from mlx_moebius.unet import Downsample, Transformer, UNet
 from mlx_moebius.vae import AutoencoderKL
@@ -194,7 +195,7 @@ def benchmark(
     ] = False,
 ) -> None:
     """Measure speed and memory, or with --check whether this device computes correctly."""
-    try:
+    with one_line_errors(status=2):
         if check:
             raise typer.Exit(0 if run_check(print) else 1)
         if dtype is not None and dtype not in DTYPES:
@@ -202,14 +203,10 @@ def benchmark(
         choose_impl(local_impl)
         old = read_report(compare) if compare else None
         report, diffusion = measure(model, dtype or default_dtype(), batch, steps, runs)
-    except MoebiusError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
     print(table(report, old))
     if json_path:
-        partial = json_path.with_name(f".{json_path.name}.partial")
-        partial.write_text(json.dumps(report, indent=2) + "\n")
-        os.replace(partial, json_path)
+        with replacing(json_path) as file:
+            file.write(json.dumps(report, indent=2).encode() + b"\n")
     if with_profile:
         for name, seconds in profile(diffusion):
             print(f"{seconds * 1e3:9.1f} ms  {name}")

@@ -1,8 +1,21 @@
-"""The one exception that users are meant to read."""
+"""The one exception that users are meant to read, and how the command lines show it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class MoebiusError(Exception):
-    """Bad input or an impossible request: one line that says what is wrong and what to do.
+    """Bad input or an impossible request: one line that says what is wrong and what to do."""
 
-    The command lines print it without a traceback and exit with a non-zero status.
-    """
+
+@contextmanager
+def one_line_errors(status: int = 1) -> Iterator[None]:
+    """Show a MoebiusError as one line on standard error, without a traceback, and exit with `status`."""
+    try:
+        yield
+    except MoebiusError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(status) from None

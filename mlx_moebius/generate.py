@@ -21,7 +21,7 @@ from mlx_moebius.compose import Result, Settings, widest_feather
 from mlx_moebius.config import ModelConfig
 from mlx_moebius.contact_sheet import contact_sheet
 from mlx_moebius.diffusion import Step
-from mlx_moebius.errors import MoebiusError
+from mlx_moebius.errors import MoebiusError, one_line_errors
 from mlx_moebius.extend import Extension, parse_aspect, parse_sides
 from mlx_moebius.folder import default_folder, fill_folder, find_pairs, show_plan
 from mlx_moebius.mask_files import ALPHA, load_mask
@@ -351,11 +351,8 @@ def report(pipeline: MoebiusPipeline, photo: Photo, result: Result) -> None:
 
 def main() -> None:
     """Run the command line; an error is one line and exit code 1."""
-    try:
+    with one_line_errors():
         app()
-    except MoebiusError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
 
 
 if __name__ == "__main__":

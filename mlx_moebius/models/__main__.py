@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -12,21 +10,11 @@ import typer
 
 from mlx_moebius import models
 from mlx_moebius.convert.folder import verify as verify_folder
-from mlx_moebius.errors import MoebiusError
+from mlx_moebius.errors import MoebiusError, one_line_errors
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help="Models on this machine and on the hub.")
 
 Name = Annotated[str, typer.Argument(help="pretrained, places2, celebahq, ffhq, ORGANISATION/NAME; with @REVISION.")]
-
-
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Print a MoebiusError as one line and exit with status 1."""
-    try:
-        yield
-    except MoebiusError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
 
 
 @app.command("list")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mlx_moebius.errors import MoebiusError
+from mlx_moebius.errors import one_line_errors
 from mlx_moebius.ui import launch
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -35,11 +35,8 @@ def serve(
 
 def main() -> None:
     """Run the command line; an error is one line and exit code 1."""
-    try:
+    with one_line_errors():
         app()
-    except MoebiusError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
 
 
 if __name__ == "__main__":

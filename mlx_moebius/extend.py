@@ -38,7 +38,7 @@ def parse_sides(text: str, photo: Photo) -> Extension:
         number = amount.removesuffix("%")
         if side not in Extension._fields or side in sides or not number.isdecimal():
             raise MoebiusError(
-                f'--extend "{text}" is not like left=256,top=10% (sides: {", ".join(Extension._fields)})'
+                f'the extension "{text}" is not like left=256,top=10% (sides: {", ".join(Extension._fields)})'
             )
         sides[side] = round(length * int(number) / 100) if amount.endswith("%") else int(number)
     return checked(Extension(**sides), photo)
@@ -51,9 +51,9 @@ def parse_aspect(text: str, gravity: str, photo: Photo) -> Extension:
     """
     width, _, height = text.partition(":")
     if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise MoebiusError(f'--aspect "{text}" is not like 16:9')
+        raise MoebiusError(f'the aspect "{text}" is not like 16:9')
     if gravity not in GRAVITIES:
-        raise MoebiusError(f'--gravity "{gravity}" is not one of {", ".join(GRAVITIES)}')
+        raise MoebiusError(f'the gravity "{gravity}" is not one of {", ".join(GRAVITIES)}')
     across = max(0, round(photo.height * int(width) / int(height)) - photo.width)
     down = max(0, round(photo.width * int(height) / int(width)) - photo.height)
     left = {"left": 0, "right": across}.get(gravity, across // 2)

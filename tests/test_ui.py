@@ -146,8 +146,9 @@ def save_mask(page: Page, to: Path) -> Path:
     return downloaded(page, "#saved-mask a", to)
 
 
-def command_line(photo: Path, mask: Path, output: Path, *more: str) -> bytes:
-    command: list[str | Path] = [sys.executable, "-m", "mlx_moebius.generate", photo, "-m", mask, "-o", output]
+def command_line(photo: Path, mask: Path | None, output: Path, *more: str) -> bytes:
+    command: list[str | Path] = [sys.executable, "-m", "mlx_moebius.generate", photo, "-o", output]
+    command += ["-m", mask] if mask else []
     subprocess.run([*command, "--model", "nano", *more], check=True, timeout=300)
     return output.read_bytes()
 
@@ -260,6 +261,57 @@ def test_choose_a_seed_continue_and_go_back(page: Page, tmp_path: Path) -> None:
     stroke(page, (0.1, 0.1))
     page.click("#painting [data-do=undo]")
     shown(page)
+
+
+def test_extend_the_frame_with_and_without_painting(page: Page, tmp_path: Path) -> None:
+    load(page, PHOTO)
+    photo = np.asarray(Image.open(PHOTO))
+    height, width = photo.shape[:2]
+    how_far = page.locator("#extension input, #extension textarea")
+    page.locator("#extend > button").press("Enter")
+    expect(how_far).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(how_far).to_be_focused()
+    for text, error in (("left", "is not like left=256,top=10%"), ("16/9", "is not like"), ("1:9", "is too far")):
+        page.keyboard.press("Control+a")
+        page.keyboard.type(text)
+        page.keyboard.press("Control+Enter")
+        expect(page.locator("#status")).to_contain_text(error)
+        expect(page.locator("#status")).not_to_contain_text("--")
+    how_far.fill("left=40, bottom=10%")
+    expect(page.locator("#run")).to_have_text("Extend the frame")
+    page.fill("#count input[type=number]", "2")
+    page.keyboard.press("Tab")
+    page.click("#run")
+    expect(page.locator("#status")).to_contain_text("set How many to 1")
+    page.fill("#count input[type=number]", "1")
+    page.keyboard.press("Tab")
+    run(page)
+    out = downloaded(page, "#download", tmp_path / "out")
+    wider = np.asarray(Image.open(out))
+    assert wider.shape[:2] == (height + round(height / 10), width + 40)
+    assert np.array_equal(wider[:height, 40:], photo)
+    assert out.read_bytes() == command_line(PHOTO, None, tmp_path / "sides.png", "--extend", "left=40,bottom=10%")
+    expect(page.locator("#compare img")).to_have_count(2)
+    sizes = page.locator("#compare img").evaluate_all("all => all.map((one) => [one.naturalWidth, one.naturalHeight])")
+    assert sizes == [[wider.shape[1], wider.shape[0]]] * 2
+
+    page.click("#continue")
+    page.wait_for_function(f"document.querySelector('#painting canvas').width === {wider.shape[1]}")
+    shown(page)
+    expect(page.locator("#run")).to_have_text("Remove what is painted")
+    page.locator("#history .grid-container button").first.click()
+    page.wait_for_function(f"document.querySelector('#painting canvas').width === {width}")
+    shown(page)
+    stroke(page, *STRANGER)
+    mask = save_mask(page, tmp_path)
+    how_far.fill("16:9")
+    page.locator("#gravity input").click()
+    page.get_by_role("option", name="left").click()
+    run(page)
+    out = downloaded(page, "#download", tmp_path / "both")
+    more = ("--aspect", "16:9", "--gravity", "left")
+    assert out.read_bytes() == command_line(PHOTO, mask, tmp_path / "both.png", *more)
 
 
 def test_a_telephone_shows_everything_without_scrolling_sideways(page: Page) -> None:

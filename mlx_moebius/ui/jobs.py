@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -94,10 +94,13 @@ class Progress:
 
 @dataclass(slots=True)
 class Job:
-    """A photo, a mask, and one fill for each seed; `changes` are fields of `Settings`."""
+    """A photo, a mask, and one fill for each seed; `changes` are fields of `Settings`.
+
+    With `extend` among them, there may be no mask, and there is one seed.
+    """
 
     photo: Photo
-    mask: Mask
+    mask: Mask | None
     model: str
     changes: dict[str, Any]
     seeds: list[int]
@@ -123,14 +126,20 @@ class Job:
             raise Cancelled
         pipeline = worker.pipeline(self.model)
         settings = pipeline.settings(**self.changes, seed=self.seeds[0])
-        preview = Preview(pipeline, prepare(self.photo, self.mask, pipeline.size, settings), len(self.seeds))
+        preview = None  # a wider frame grows in passes, which have windows of their own
+        if self.mask is not None and not settings.extend:
+            preview = Preview(pipeline, prepare(self.photo, self.mask, pipeline.size, settings), len(self.seeds))
 
         def watch(step: Step) -> None:
             if self.stopped.is_set():
                 raise Cancelled
-            report(Progress(step.number, step.total, preview.draw(step)))
+            report(Progress(step.number, step.total, preview.draw(step) if preview else None))
 
-        results = pipeline.variations(self.photo, self.mask, settings, self.seeds, watch)
+        results: Iterable[Result]
+        if self.mask is None or settings.extend:
+            results = [pipeline.inpaint(self.photo, self.mask, settings, watch)]
+        else:
+            results = pipeline.variations(self.photo, self.mask, settings, self.seeds, watch)
         for seed, result in zip(self.seeds, results, strict=True):
             report(Filled(result, seed, pipeline.provenance(replace(settings, seed=seed), result)))
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.extend import GRAVITIES
 from mlx_moebius.mask_files import load_mask
 from mlx_moebius.models import BUNDLED, RELEASED
 from mlx_moebius.photo import read_photo
@@ -27,6 +28,8 @@ PHOTOS = [".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".avif", ".bmp", ".
 READY = "while (!window.moebius) await new Promise((next) => setTimeout(next, 20));"  # it comes with the first photo
 LOAD = f"async (url) => {{ {READY} await window.moebius.load(url); }}"
 LOAD_MASK = f"async (url) => {{ {READY} await window.moebius.loadMask(url); }}"
+RUN_LABEL = "Remove what is painted"
+RELABEL = f"(text) => text.trim() ? 'Extend the frame' : '{RUN_LABEL}'"
 WITH_MASK = "(_, ...rest) => [window.moebius.mask(), ...rest]"
 ONE_AT_A_TIME: dict[str, Any] = {"concurrency_id": "moebius", "concurrency_limit": 1}
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -69,10 +72,24 @@ class Desk:
             session.close()
 
     def run(
-        self, session: Session, painted: str, model: str, changes: dict[str, Any], seeds: list[int]
+        self,
+        session: Session,
+        painted: str,
+        model: str,
+        changes: dict[str, Any],
+        seeds: list[int],
+        extend: str,
+        gravity: str,
     ) -> Iterator[dict[str, Any]]:
-        """Fill what is painted, once for each seed; yields what the page is to show, by the name of the part."""
-        job = Job(session.photo, session.mask(painted), model, changes, seeds)
+        """Fill what is painted, once for each seed, or extend the frame; painting is not needed for that.
+
+        Yields what the page is to show, by the name of the part.
+        """
+        extension = session.extension(extend, gravity)
+        if extension and len(seeds) > 1:
+            raise MoebiusError("the frame is extended with one seed at a time: set How many to 1")
+        mask = None if extension and not painted else session.mask(painted)
+        job = Job(session.photo, mask, model, changes | {"extend": extension}, seeds)
         session.stopped = job.stopped
         filled: list[Filled] = []
         yield {"status": status(0, 1), "running": True}
@@ -83,7 +100,7 @@ class Desk:
                 yield {"status": status(event.done, event.total), "live": event.picture}
             else:
                 yield {"status": status(event.done, event.total)}
-        warnings = session.finish(filled)
+        warnings = session.finish(filled, extension)
         lines = "".join(f'<div class="warning">{html.escape(line)}</div>' for line in warnings)
         yield {"status": f"Done.{lines}", "finished": True}
 
@@ -156,7 +173,11 @@ def build(desk: Desk, model: str) -> gr.Blocks:
                             label="So far", interactive=False, visible=False, height=520, buttons=[], elem_id="live"
                         )
                         compare = gr.ImageSlider(
-                            label="Before and after", interactive=False, max_height=640, buttons=["fullscreen"]
+                            label="Before and after",
+                            interactive=False,
+                            max_height=640,
+                            buttons=["fullscreen"],
+                            elem_id="compare",
                         )
                         choice = gr.Gallery(
                             label="Choose one", columns=4, height="auto", object_fit="contain",
@@ -166,7 +187,7 @@ def build(desk: Desk, model: str) -> gr.Blocks:
                             download = gr.DownloadButton("Download", variant="primary", elem_id="download")
                             go_on = gr.Button("Continue on this", elem_id="continue")
             with gr.Column(scale=1, min_width=280):
-                run = gr.Button("Remove what is painted", variant="primary", size="lg", elem_id="run")
+                run = gr.Button(RUN_LABEL, variant="primary", size="lg", elem_id="run")
                 cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="cancel")
                 progress = gr.HTML("", elem_id="status")
                 name = gr.Dropdown(
@@ -176,6 +197,15 @@ def build(desk: Desk, model: str) -> gr.Blocks:
                 with gr.Row():
                     seed = gr.Number(0, label="First seed", precision=0, minimum=0, min_width=80, elem_id="seed")
                     count = gr.Slider(1, MAX_SEEDS, 1, step=1, label="How many", min_width=140, elem_id="count")
+                with gr.Accordion("Extend the frame", open=False, elem_id="extend"):
+                    extend = gr.Textbox(
+                        label="How far", placeholder="left=256,top=10%", max_lines=1, elem_id="extension",
+                        info="Pixels or per cent on each side, or an aspect such as 16:9",
+                    )  # fmt: skip
+                    gravity = gr.Dropdown(
+                        list(GRAVITIES), value="center", label="Where the photo stays", info="For an aspect",
+                        elem_id="gravity",
+                    )  # fmt: skip
                 with gr.Accordion("More settings", open=False):
                     steps = gr.Slider(2, MAX_STEPS, defaults.num_steps, step=1, label="Steps", elem_id="steps")
                     guidance = gr.Slider(1, 10, defaults.guidance_scale, step=0.1, label="Guidance")
@@ -197,14 +227,14 @@ def build(desk: Desk, model: str) -> gr.Blocks:
             return gr.Gallery(pictures, visible=len(pictures) > 1, selected_index=session.current)
 
         def painting(session: Session) -> list[Any]:
-            """What shows a version to paint on: picture, tabs, history, no mask file, no status."""
+            """What shows a version to paint on: picture, tabs, history, no mask file, no status, no extension."""
             tabs = gr.Tabs(visible=True, selected="paint")
-            return [data_url(session.picture, "webp"), tabs, versions(session), gr.File(visible=False), ""]
+            return [data_url(session.picture, "webp"), tabs, versions(session), gr.File(visible=False), "", ""]
 
         @explained
         def on_open(path: str | None, request: gr.Request) -> list[Any]:
             if path is None:
-                return [gr.skip()] * 5
+                return [gr.skip()] * 6
             session = desk.session(request)
             session.stop()
             for note in session.open(path):
@@ -224,7 +254,7 @@ def build(desk: Desk, model: str) -> gr.Blocks:
 
         def chosen(session: Session) -> list[Any]:
             fill = session.fills[session.chosen]
-            return [(session.picture.copy(), fill.picture.copy()), str(fill.file)]
+            return [(fill.before.copy(), fill.picture.copy()), str(fill.file)]
 
         parts = [progress, cancel, run, tabs, live, compare, choice, download, take]
 
@@ -237,6 +267,8 @@ def build(desk: Desk, model: str) -> gr.Blocks:
             context: float,
             seed: float,
             count: float,
+            extend: str,
+            gravity: str,
             request: gr.Request,
         ) -> Iterator[dict[Any, Any]]:
             session = desk.session(request)
@@ -244,7 +276,8 @@ def build(desk: Desk, model: str) -> gr.Blocks:
             back = {**idle, tabs: gr.Tabs(selected="paint"), compare: gr.ImageSlider(visible=True)}
             try:
                 seeds = [int(seed) + i for i in range(min(int(count), MAX_SEEDS))]
-                for news in desk.run(session, painted, model, settings_from(steps, guidance, dilate, context), seeds):
+                changes = settings_from(steps, guidance, dilate, context)
+                for news in desk.run(session, painted, model, changes, seeds, extend, gravity):
                     show: dict[Any, Any] = {progress: news["status"]}
                     if "running" in news:
                         show |= {
@@ -309,7 +342,7 @@ def build(desk: Desk, model: str) -> gr.Blocks:
                 raise MoebiusError("give a photo and a mask")
             return str(desk.fill(photo, mask, model, settings_from(steps, guidance, dilate, context), int(seed)))
 
-        board = [picture, tabs, history, saved, progress]
+        board = [picture, tabs, history, saved, progress, extend]
         showing: dict[str, Any] = {"fn": None, "inputs": [picture], "js": LOAD}
         upload.change(on_open, [upload], board, **PRIVATE).success(**showing, api_visibility="private")
         go_on.click(on_go_on, None, board, **PRIVATE).success(**showing, api_visibility="private")
@@ -320,9 +353,10 @@ def build(desk: Desk, model: str) -> gr.Blocks:
         save_mask.click(on_save_mask, [sent], [saved], js=WITH_MASK, **PRIVATE)
         choice.select(on_choice, None, [compare, download], **PRIVATE)
         name.change(on_model, [name], [steps, guidance], **PRIVATE)
+        extend.change(fn=None, inputs=[extend], outputs=[run], js=RELABEL, api_visibility="private")
         running = run.click(
             on_run,
-            [sent, name, steps, guidance, dilate, context, seed, count],
+            [sent, name, steps, guidance, dilate, context, seed, count, extend, gravity],
             parts,
             js=WITH_MASK,
             **ONE_AT_A_TIME,

@@ -14,12 +14,14 @@ import numpy as np
 from PIL import Image
 
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.extend import Extension, parse_aspect, parse_sides
 from mlx_moebius.mask_files import check, load_mask, resized
 from mlx_moebius.masks import Mask
 from mlx_moebius.photo import Photo, read_photo
 from mlx_moebius.save import check_output, default_output, write_photo
 from mlx_moebius.ui.jobs import Filled, reduced
 
+OUTSIDE = (128, 128, 128)  # what the page shows where there was no photo before its frame was extended
 KEPT = 12  # versions of a photo that one can go back to
 
 
@@ -31,6 +33,7 @@ class Fill:
     file: Path
     seed: int
     picture: Image.Image
+    before: Image.Image
 
 
 @dataclass(slots=True)
@@ -102,13 +105,23 @@ class Session:
         check(mask, inverted=False, warnings=[])
         return mask
 
+    def extension(self, text: str, gravity: str) -> Extension | None:
+        """What "left=256,top=10%" or "16:9" adds to the photo; None when nothing is asked for.
+
+        Raises MoebiusError for anything else, as the command line does.
+        """
+        text = text.strip()
+        if not text:
+            return None
+        return parse_aspect(text, gravity, self.photo) if ":" in text else parse_sides(text, self.photo)
+
     def save_mask(self, painted: str) -> Path:
         """The mask as a PNG file of the photo's size."""
         file = self.folder / f"{Path(self.name).stem}_mask.png"
         Image.fromarray(self.mask(painted).astype(np.uint8) * 255).save(file)
         return file
 
-    def finish(self, filled: list[Filled]) -> list[str]:
+    def finish(self, filled: list[Filled], extension: Extension | None) -> list[str]:
         """Write the fills of a run to files, in the source's format; returns warnings."""
         self.runs += 1
         shutil.rmtree(self.folder / str(self.runs - 1), ignore_errors=True)
@@ -120,9 +133,19 @@ class Session:
             photo = each.result.photo
             file = default_output(folder / self.name)
             warnings += [*each.result.warnings, *write_photo(photo, file, provenance=each.provenance)]
-            fills.append(Fill(photo, file, each.seed, reduced(photo)))
+            picture = reduced(photo)
+            before = self._framed(picture, extension) if extension else self.picture
+            fills.append(Fill(photo, file, each.seed, picture, before))
         self.fills, self.chosen = fills, 0
         return list(dict.fromkeys(warnings))
+
+    def _framed(self, picture: Image.Image, extension: Extension) -> Image.Image:
+        """The photo where it lies in the wider `picture`."""
+        scale = picture.width / (self.photo.width + extension.left + extension.right)
+        size = max(1, round(self.photo.width * scale)), max(1, round(self.photo.height * scale))
+        frame = Image.new("RGB", picture.size, OUTSIDE)
+        frame.paste(self.picture.resize(size), (round(extension.left * scale), round(extension.top * scale)))
+        return frame
 
     def go_on(self) -> None:
         """Paint on the chosen fill; later versions than the one it was made of are dropped."""

@@ -272,7 +272,7 @@ def test_extend_the_frame_with_and_without_painting(page: Page, tmp_path: Path) 
     expect(how_far).to_be_visible()
     page.keyboard.press("Tab")
     expect(how_far).to_be_focused()
-    for text, error in (("left", "is not like left=256,top=10%"), ("16/9", "is not like"), ("1:9", "is too far")):
+    for text, error in (("left", '"left" is not like left=256,top=10%'), ("16:x", "not like 16:9"), ("1:9", "too far")):
         page.keyboard.press("Control+a")
         page.keyboard.type(text)
         page.keyboard.press("Control+Enter")

@@ -28,7 +28,7 @@ from mlx_moebius.ui.server import Server
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PHOTO, MASK = EXAMPLES / "landscape.png", EXAMPLES / "landscape_mask.png"
-LOCAL = ("127.0.0.1", "::1", "localhost", "0.0.0.0")
+LOCAL = ("127.0.0.1", "127.0.0.2", "::1", "localhost", "0.0.0.0")
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
 
 connections: list[str] = []  # that this process, which is the server, tries to make to other machines

@@ -360,8 +360,7 @@ def test_cancel_and_a_closed_tab_end_the_job(page: Page, browser: Browser, serve
     page.click("#cancel")
     expect(page.locator("#status")).to_contain_text("Cancelled.")
     expect(page.locator("#run")).to_be_enabled()
-    page.click("#run")
-    expect(page.locator("#status")).to_contain_text("of 198", timeout=30_000)
+    ask_until(page, "of 198")
     assert server.desk.worker.busy
     page.close()  # with 198 steps to do
     deadline = time.monotonic() + 20

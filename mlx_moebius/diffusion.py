@@ -130,8 +130,11 @@ class Diffusion:
         do all steps after the share `guidance_until` of the run (an approximation, off at 1).
         The step after the one yielded is already under way, so that the caller's work costs no time.
 
-        Raises MoebiusError when so few steps are asked for that none would run.
+        Raises MoebiusError when so few steps are asked for that none would run, or more than there are timesteps.
         """
+        if num_steps > self.config.scheduler.num_train_timesteps:
+            most = self.config.scheduler.num_train_timesteps
+            raise MoebiusError(f"{num_steps} steps are too many: the model has {most} timesteps (20 is usual)")
         timesteps = self.scheduler.timesteps(num_steps, strength) if num_steps > 0 else []
         if not timesteps:
             raise MoebiusError(f"{num_steps} steps at strength {strength:g} run nothing: use more steps (20 is usual)")

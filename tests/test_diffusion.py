@@ -111,6 +111,11 @@ def test_too_few_steps_are_refused(tiny: Diffusion, num_steps: int, strength: fl
         run(tiny, num_steps=num_steps, strength=strength)
 
 
+def test_more_steps_than_timesteps_are_refused(tiny: Diffusion) -> None:
+    with pytest.raises(MoebiusError, match="too many"):
+        run(tiny, num_steps=1001)
+
+
 def test_noise_depends_on_seed_and_part_alone() -> None:
     together, alone = draw_noise([3, 4], [0, 1], 8, 4, 0.1), draw_noise([4], [1], 8, 4, 0.1)
     for batched, single in zip(together, alone, strict=True):

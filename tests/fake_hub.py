@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from mlx_moebius.models import REVISIONS
+
 CHECKOUT = Path(__file__).parents[1]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LARGE = 10_000
@@ -35,7 +37,7 @@ class Fault:
 
 
 class FakeHub:
-    """Repositories {name: {path: content}} at COMMIT, also called "main"; `faults` by path; `log` of what was asked."""
+    """Repositories {name: {path: content}} at one commit, also called "main"; `faults` by path; `log` of requests."""
 
     def __init__(self, repositories: dict[str, dict[str, bytes]]) -> None:
         self.repositories = repositories
@@ -87,6 +89,11 @@ class FakeHub:
             text=True,
             timeout=120,
         )
+
+
+def commit_of(repository: str) -> str:
+    """The only commit of a repository here: for a released one, that which the project pins."""
+    return REVISIONS.get(repository, COMMIT)
 
 
 def git_blob(content: bytes) -> str:
@@ -180,10 +187,10 @@ class _Hub(_Handler):
             self.answer(fault.status, **fault.headers)
         elif self.hub.fault(name, "silent"):
             self.hub.closing.wait(60)
-        elif content is None or revision not in ("main", COMMIT):
+        elif content is None or revision not in ("main", commit_of(repository)):
             self.answer(404, X_Error_Code="EntryNotFound")
         elif len(content) < LARGE:
-            headers = {"ETag": f'"{git_blob(content)}"', "X_Repo_Commit": COMMIT}
+            headers = {"ETag": f'"{git_blob(content)}"', "X_Repo_Commit": commit_of(repository)}
             if self.command == "HEAD":
                 self.answer(200, **headers, Content_Length=str(len(content)))
             else:
@@ -192,7 +199,7 @@ class _Hub(_Handler):
             self.answer(
                 302,
                 Location=f"{self.hub.storage}/{repository}/{name}",
-                X_Repo_Commit=COMMIT,
+                X_Repo_Commit=commit_of(repository),
                 X_Linked_Etag=f'"{hashlib.sha256(content).hexdigest()}"',
                 X_Linked_Size=str(len(content)),
             )
@@ -204,11 +211,12 @@ class _Hub(_Handler):
             self.answer(fault.status, **fault.headers)
         elif files is None:
             self.answer(401, X_Error_Code="RepoNotFound")
-        elif revision not in ("main", COMMIT):
+        elif revision not in ("main", commit_of(name)):
             self.answer(404, X_Error_Code="RevisionNotFound")
         else:
             siblings = [{"rfilename": file} for file in files]
-            self.json({"id": name, "sha": COMMIT, "siblings": siblings, "cardData": {"license": "apache-2.0"}})
+            card = {"license": "apache-2.0"}
+            self.json({"id": name, "sha": commit_of(name), "siblings": siblings, "cardData": card})
 
     def do_POST(self) -> None:
         path, body = self.note(), self.body()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fake_hub import CHUNK, COMMIT, FakeHub, Fault
+from tests.fake_hub import CHUNK, FakeHub, Fault, commit_of
 from tests.golden import DATA
 
 NANO = DATA / "nano"
@@ -60,7 +60,7 @@ def refusal(hub: FakeHub, home: Path, **variables: str) -> str:
 def test_large_files_come_from_the_storage_without_the_users_token(hub: FakeHub, tmp_path: Path) -> None:
     run = hub.run(tmp_path, *DOWNLOAD, HF_TOKEN="hf_secret")
     assert (run.returncode, run.stdout) == (0, f"{tmp_path}/models/models/places2\n")
-    asked = hub.requests("GET", f"/resolve/{COMMIT}/{WEIGHTS}")
+    asked = hub.requests("GET", f"/resolve/{commit_of('hustvl/Moebius')}/{WEIGHTS}")
     assert [headers["authorization"] for headers in asked] == ["Bearer hf_secret"]
     (stored,) = hub.requests("GET", f"/hustvl/Moebius/{WEIGHTS}")
     assert "authorization" not in stored

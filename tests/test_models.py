@@ -17,10 +17,11 @@ from safetensors.numpy import save_file
 from mlx_moebius.convert.checkpoint import read_tensors
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.models import BUNDLED, DEFAULT_MODEL, RELEASED, find_model, home, name_of, slug
-from tests.fake_hub import CHECKOUT, COMMIT, FakeHub
+from tests.fake_hub import CHECKOUT, FakeHub, commit_of
 from tests.test_hub import DOWNLOAD, NANO, VAE_FILES, WEIGHTS, nothing_is_there, released
 
 MODELS = ("-m", "mlx_moebius.models")
+MOEBIUS, PIXELHACKER = commit_of("hustvl/Moebius"), commit_of("hustvl/PixelHacker")
 
 
 @pytest.fixture
@@ -55,8 +56,8 @@ def test_downloaded_model_is_the_converted_checkpoint(ready: Path) -> None:
     origin = json.loads((ready / "origin.json").read_text())
     assert origin["licences"] == {"hustvl/Moebius": "apache-2.0", "hustvl/PixelHacker": "apache-2.0"}
     assert [(file["repository"], file["name"], file["commit"]) for file in origin["files"]] == [
-        ("hustvl/Moebius", WEIGHTS, COMMIT),
-        *(("hustvl/PixelHacker", name, COMMIT) for name in VAE_FILES),
+        ("hustvl/Moebius", WEIGHTS, MOEBIUS),
+        *(("hustvl/PixelHacker", name, PIXELHACKER) for name in VAE_FILES),
     ]
     sources = {source["sha256"] for source in json.loads((BUNDLED["nano"] / "config.json").read_text())["sources"]}
     assert {file["sha256"] for file in origin["files"]} == sources
@@ -152,7 +153,7 @@ def test_list_verify_remove(hub: FakeHub, ready: Path, tmp_path: Path) -> None:
     assert all(name in listed for name in (*BUNDLED, *RELEASED))
     line = next(line for line in listed.splitlines() if line.startswith("places2"))
     assert "6.5 MB" in line
-    assert f"hustvl/Moebius@{COMMIT[:12]} (licence apache-2.0)" in line
+    assert f"hustvl/Moebius@{MOEBIUS[:12]} (licence apache-2.0)" in line
     assert hub.run(tmp_path, *MODELS, "verify").stdout.count(" ok") == 4
 
     damaged = bytearray((ready / "unet.safetensors").read_bytes())
@@ -221,12 +222,14 @@ def test_hostile_download_is_refused_and_not_kept_as_a_model(hub: FakeHub, tmp_p
 
 
 def test_revisions_are_models_of_their_own(hub: FakeHub, ready: Path, tmp_path: Path) -> None:
-    run = hub.run(tmp_path, *MODELS, "download", f"places2@{COMMIT}")
+    assert not any("main" in path for _, path, _ in hub.log), "without a revision, the pinned commits are asked for"
+    run = hub.run(tmp_path, *MODELS, "download", "places2@main")
     assert run.returncode == 0, run.stderr
+    assert hub.requests("GET", "/api/models/hustvl/Moebius/revision/main")
     folder = Path(run.stdout.strip())
     assert folder != ready
     assert same_weights(folder)
-    assert f"places2@{COMMIT}" in hub.run(tmp_path, *MODELS, "list").stdout
+    assert "places2@main" in hub.run(tmp_path, *MODELS, "list").stdout
 
 
 def test_names_that_need_no_download(tmp_path: Path) -> None:

@@ -34,9 +34,11 @@ DEFAULT_MODEL = "places2"
 UNET_REPOSITORY, VAE_REPOSITORY = "hustvl/Moebius", "hustvl/PixelHacker"
 CARDS = "https://huggingface.co"
 VAE_FILES = ("vae/config.json", "vae/diffusion_pytorch_model.bin")
-# A commit here pins a repository. "main" is followed at the first download only: the commit that it was and every
-# checksum are then kept in ORIGIN_NAME, and the converted model never changes.
-REVISIONS = {UNET_REPOSITORY: "main", VAE_REPOSITORY: "main"}
+REVISIONS = {
+    UNET_REPOSITORY: "cd01f47fb648219d3fa605806c5ce00b713faa5e",
+    VAE_REPOSITORY: "012fd343158936a265b8a0ee38a791a7a2841f45",
+}
+"""The commits that released models come from, unless the user asks for another ("places2@main")."""
 
 ORIGIN_NAME = "origin.json"
 OURS = (CONFIG_NAME, UNET_NAME, VAE_NAME)

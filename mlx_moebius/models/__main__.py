@@ -111,7 +111,7 @@ def _origin(folder: Path) -> str:
 def _absent(name: str) -> str:
     if name not in models.RELEASED:
         return f"{'-':>9}  incomplete: `download {name}` repairs it"
-    return f"{'-':>9}  not downloaded; about 450 MB and the VAE from {models.UNET_REPOSITORY} {models.RELEASED[name]}/"
+    return f"{'-':>9}  not downloaded; 1.1 GB with the VAE, from {models.UNET_REPOSITORY} {models.RELEASED[name]}/"
 
 
 def main() -> None:

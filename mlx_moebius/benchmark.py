@@ -19,6 +19,7 @@ import mlx.nn as nn
 import typer
 from mlx.utils import tree_map
 
+from mlx_moebius.benchmark_approximate import approximation_table, approximations
 from mlx_moebius.benchmark_check import run_check
 from mlx_moebius.benchmark_graph import (
     MLX_VERSION,
@@ -31,7 +32,7 @@ from mlx_moebius.benchmark_graph import (
 )
 from mlx_moebius.blas import BLAS
 from mlx_moebius.config import ModelConfig
-from mlx_moebius.diffusion import Diffusion, draw_noise
+from mlx_moebius.diffusion import Diffusion, Encoded, draw_noise
 from mlx_moebius.errors import MoebiusError, one_line_errors
 from mlx_moebius.layers import Resnet, Upsample, fuse
 from mlx_moebius.local_term import choose_impl
@@ -42,6 +43,7 @@ from mlx_moebius.unet import Downsample, Transformer, UNet
 from mlx_moebius.vae import AutoencoderKL
 from mlx_moebius.weights import DTYPES, default_dtype, load_diffusion
 
+BATCHES = (1, 2, 4, 8)
 BLOCKS = (Resnet, Transformer, Upsample, Downsample)
 GUIDANCE = 2.5
 
@@ -137,6 +139,24 @@ def measure(model: str | None, dtype: str, batch: int, steps: int, runs: int) ->
     return report, diffusion
 
 
+def throughput(diffusion: Diffusion, runs: int) -> dict[str, float]:
+    """Median seconds of a guided step for each image of a batch, by the batch's size."""
+    side, channels = diffusion.config.unet.sample_size, diffusion.config.vae.latent_channels
+    seconds = {}
+    for batch in BATCHES:
+        noise = draw_noise(range(batch), range(batch), side, channels, 0.0)
+        encoded = Encoded(noise.start, mx.ones((batch, side, side, 1)), noise.start)
+        times, last = [], 0.0
+        for step in diffusion.denoise(encoded, noise, runs + 2, GUIDANCE, 1.0):
+            now = time.perf_counter()
+            if 1 < step.number < step.total:  # as in `measure`; the first compiles
+                times.append((now - last) / batch)
+            last = now
+        seconds[str(batch)] = statistics.median(times)
+        mx.clear_cache()
+    return seconds
+
+
 def profile(diffusion: Diffusion) -> list[tuple[str, float]]:
     """Seconds of each block in one guided step, slowest first; each evaluated alone, hence slower than in a step."""
     unet, seconds = diffusion.unet, dict[str, float]()
@@ -171,6 +191,11 @@ def table(report: dict[str, Any], old: dict[str, Any] | None) -> str:
         f"load {report['load_seconds']:.1f} s, image {report['image_seconds']:.1f} s ({report['steps']} steps)"
     )
     lines.append(f"peak memory in GB: {peaks}")
+    if "throughput" in report:
+        batches = ", ".join(f"{batch}: {seconds:.2f}" for batch, seconds in report["throughput"].items())
+        lines.append(f"seconds a guided step and image, by batch: {batches}")
+    if "approximations" in report:
+        lines.append(approximation_table(report["approximations"]))
     return "\n".join(lines)
 
 
@@ -190,6 +215,12 @@ def benchmark(
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
     compare: Annotated[Path | None, typer.Option(help="An earlier report to compare with.")] = None,
     with_profile: Annotated[bool, typer.Option("--profile", help="Rank the U-Net's blocks by time.")] = False,
+    with_throughput: Annotated[
+        bool, typer.Option("--throughput", help="Also a guided step at batch 1, 2, 4 and 8.")
+    ] = False,
+    with_approximations: Annotated[
+        bool, typer.Option("--approximations", help="Also what the inexact options cost, on the bundled model.")
+    ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Check results instead of speed; exit code 1 if wrong.")
     ] = False,
@@ -203,6 +234,10 @@ def benchmark(
         choose_impl(local_impl)
         old = read_report(compare) if compare else None
         report, diffusion = measure(model, dtype or default_dtype(), batch, steps, runs)
+        if with_throughput:
+            report["throughput"] = throughput(diffusion, runs)
+        if with_approximations:
+            report["approximations"] = approximations()
     print(table(report, old))
     if json_path:
         with replacing(json_path) as file:

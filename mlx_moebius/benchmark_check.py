@@ -15,7 +15,7 @@ import mlx.nn as nn
 import numpy as np
 
 from mlx_moebius.benchmark_graph import MLX_VERSION, device_name, watch_calls
-from mlx_moebius.diffusion import Diffusion, draw_noise
+from mlx_moebius.diffusion import Diffusion, Encoded, Noise, draw_noise
 from mlx_moebius.lambdas import CrossLambda, SelfLambda
 from mlx_moebius.layers import DepthwiseSeparableConv, FeedForward, GroupNorm, Resnet, Upsample
 from mlx_moebius.local_term import IMPLS, choose_impl
@@ -119,6 +119,13 @@ def call(module: nn.Module, inputs: list[Any]) -> tuple[mx.array, float]:
 
 def run_image(diffusion: Diffusion) -> mx.array:
     """A drawn image with a hole, filled in ten steps; [1, S, S, 3]."""
+    encoded, noise = drawn_example(diffusion)
+    *_, last = diffusion.denoise(encoded, noise, 10, 2.0, 0.99)
+    return diffusion.decode(last.latents)
+
+
+def drawn_example(diffusion: Diffusion) -> tuple[Encoded, Noise]:
+    """A colour gradient with a hole, encoded, and the noise to fill it from."""
     config = diffusion.config
     size, side = config.image_size, config.unet.sample_size
     ramp = np.linspace(-1, 1, size, dtype=np.float32)
@@ -127,6 +134,4 @@ def run_image(diffusion: Diffusion) -> mx.array:
     mask[:, size // 4 : size // 2, size // 4 : size // 2] = 1
     noise = draw_noise([0], [0], side, config.vae.latent_channels, 0.0)
     cells = mx.array(mask[:, :: size // side, :: size // side])
-    encoded = diffusion.encode(mx.array(np.ascontiguousarray(image)), mx.array(mask), cells, noise)
-    *_, last = diffusion.denoise(encoded, noise, 10, 2.0, 0.99)
-    return diffusion.decode(last.latents)
+    return diffusion.encode(mx.array(np.ascontiguousarray(image)), mx.array(mask), cells, noise), noise

@@ -15,6 +15,7 @@ from mlx_moebius.errors import MoebiusError
 from mlx_moebius.mask_files import check
 from mlx_moebius.masks import Mask, dilate, grow
 from mlx_moebius.photo import Box, Photo, photo_from_image
+from mlx_moebius.scheduler import Solver
 from mlx_moebius.stitch import Colours, Seam, blend, extract, feather_width, match_colour, measure_seam, prefill
 
 BAND = 512  # rows of a photo that are blended at a time, which bounds the memory
@@ -25,6 +26,7 @@ MAX_ENLARGEMENT = 3.0  # beyond it the fill is visibly softer than the photo
 class Settings:
     """Everything that decides what comes out, besides model, photo and mask.
 
+    `guidance_until` (a share of the steps, after which guidance is left out) and `solver` trade exactness for time.
     `dilate` is a square kernel in pixels (0: none) or "auto"; `compensate` levels the fill's colours with what lies
     round the mask; `paste` blends the fill into the photo (otherwise the network's whole squares replace it);
     `context`, `max_crop` and `whole_image` plan the windows (see `crops.plan`); `extend` widens the frame, in pixels
@@ -46,6 +48,8 @@ class Settings:
     extend: tuple[int, int, int, int] | None = None
     opaque: bool = False
     reference: bool = False
+    guidance_until: float = 1.0
+    solver: Solver = "ddim"
 
 
 @dataclass(frozen=True, slots=True)

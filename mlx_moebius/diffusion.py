@@ -14,7 +14,7 @@ import numpy as np
 
 from mlx_moebius.config import ModelConfig
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.scheduler import DDIMScheduler, ddim_step, predict_clean
+from mlx_moebius.scheduler import Scheduler, Solver, solver_step
 from mlx_moebius.unet import BACKGROUND_TOKENS, FOREGROUND_TOKENS, Conditioning, UNet
 from mlx_moebius.vae import AutoencoderKL
 
@@ -73,7 +73,7 @@ class Diffusion:
         """Takes fused float32 networks; the U-Net then computes in `dtype`, the VAE stays as it is."""
         self.config = config
         self.dtype = dtype
-        self.scheduler = DDIMScheduler(config.scheduler)
+        self.scheduler = Scheduler(config.scheduler)
         self.vae = vae
         self.unet = unet
         branches = [list(FOREGROUND_TOKENS), list(BACKGROUND_TOKENS)]  # unconditional first
@@ -86,15 +86,20 @@ class Diffusion:
         mx.eval(conditioning.layers)
 
         def step(
-            latents: mx.array, encoded_mask: mx.array, masked: mx.array, shifts: mx.array, levels: mx.array
+            latents: mx.array,
+            before: mx.array,
+            encoded_mask: mx.array,
+            masked: mx.array,
+            shifts: mx.array,
+            scalars: mx.array,
         ) -> tuple[mx.array, mx.array]:
-            alpha, alpha_next, guidance = levels
+            guidance, *level = scalars
             x = mx.concatenate([latents, encoded_mask, masked], axis=-1)
             noise = self.unet(x, shifts, conditioning).astype(mx.float32)
             if conditioning.branches == 2:
                 unconditional, conditional = mx.split(noise, 2)
                 noise = unconditional + guidance * (conditional - unconditional)
-            return ddim_step(latents, noise, alpha, alpha_next), predict_clean(latents, noise, alpha)
+            return solver_step(latents, noise, before, *level)
 
         return mx.compile(step)
 
@@ -122,12 +127,14 @@ class Diffusion:
         strength: float,
         latents: mx.array | None = None,
         guidance_until: float = 1.0,
+        solver: Solver = "ddim",
     ) -> Iterator[Step]:
         """Run the sampler and yield every step; stop iterating to cancel.
 
         At strength 1 the start is pure noise, below it the image's latents noised to the first timestep;
         `latents` [B, h, w, 4] replaces either. Guidance 1 runs one branch instead of two, and so
-        do all steps after the share `guidance_until` of the run (an approximation, off at 1).
+        do all steps after the share `guidance_until` of the run (an approximation, off at 1). `solver` as in
+        `scheduler`.
         The step after the one yielded is already under way, so that the caller's work costs no time.
 
         Raises MoebiusError when so few steps are asked for that none would run, or more than there are timesteps.
@@ -135,7 +142,7 @@ class Diffusion:
         if num_steps > self.config.scheduler.num_train_timesteps:
             most = self.config.scheduler.num_train_timesteps
             raise MoebiusError(f"{num_steps} steps are too many: the model has {most} timesteps (20 is usual)")
-        timesteps = self.scheduler.timesteps(num_steps, strength) if num_steps > 0 else []
+        timesteps = self.scheduler.timesteps(num_steps, strength, solver) if num_steps > 0 else []
         if not timesteps:
             raise MoebiusError(f"{num_steps} steps at strength {strength:g} run nothing: use more steps (20 is usual)")
         if latents is None:
@@ -144,10 +151,12 @@ class Diffusion:
         shifts = self.unet.time_shifts(mx.array(timesteps))
         guided = 0 if guidance_scale == 1 else round(guidance_until * len(timesteps))
         pending: Step | None = None
-        for index, timestep in enumerate(timesteps):
-            levels = mx.array([*self.scheduler.step_coefficients(timestep, num_steps), guidance_scale])
+        clean = latents
+        for index, (timestep, *level) in enumerate(self.scheduler.levels(timesteps, solver)):
             step = self._steps[2 if index < guided else 1]
-            latents, clean = step(latents, encoded.mask, encoded.masked_latents, shifts[index : index + 1], levels)
+            scalars = mx.array([guidance_scale, *level])
+            own = shifts[index : index + 1]
+            latents, clean = step(latents, clean, encoded.mask, encoded.masked_latents, own, scalars)
             mx.async_eval(latents, clean)
             if pending is not None:
                 mx.eval(pending.latents)

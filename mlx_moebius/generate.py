@@ -46,6 +46,13 @@ class Dtype(str, Enum):
     bfloat16 = "bfloat16"
 
 
+class SolverName(str, Enum):
+    """How the sampler steps."""
+
+    ddim = "ddim"
+    dpm = "dpm++"
+
+
 class Device(str, Enum):
     """Where MLX computes."""
 
@@ -89,6 +96,13 @@ def generate(
     steps: Annotated[int | None, typer.Option(help="Sampling steps. [default: the model's, 20 if it has none]")] = None,
     guidance: Annotated[
         float | None, typer.Option(help="Guidance scale; 1 is twice as fast. [default: the model's, 2.5]")
+    ] = None,
+    guidance_until: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Faster, not exact: guide only this share of the steps, say 0.6.")
+    ] = None,
+    solver: Annotated[
+        SolverName | None,
+        typer.Option(help="Faster, not exact: dpm++ needs half the steps, so give --steps 10 with it. [default: ddim]"),
     ] = None,
     strength: Annotated[
         float | None, typer.Option(min=0, max=1, help="1 starts from pure noise. [default: 0.99]")
@@ -162,6 +176,8 @@ def generate(
     settings_asked: dict[str, Any] = {
         "num_steps": steps,
         "guidance_scale": guidance,
+        "guidance_until": guidance_until,
+        "solver": solver.value if solver else None,
         "strength": strength,
         "noise_offset": noise_offset,
         "seed": seed,

@@ -244,6 +244,8 @@ class MoebiusPipeline:
                     settings.guidance_scale,
                     settings.strength,
                     None if latents is None else latents[own],
+                    settings.guidance_until,
+                    settings.solver,
                 ):
                     if here is not None:
                         here(step)

@@ -14,7 +14,7 @@ from mlx_moebius.layers import Conv3x3, GroupNorm, Linear, Upsample, on_cpu
 
 EPS = 1e-6
 # Largest input of one convolution, in elements. The CPU back end copies it nine times over, a GPU does not.
-STRIP_ELEMENTS = {"cpu": 2**21, "gpu": 2**27}
+STRIP_ELEMENTS = {"cpu": 2**20, "gpu": 2**27}
 
 
 def row_strips(x: mx.array, multiple_of: int = 1) -> list[tuple[int, int]]:

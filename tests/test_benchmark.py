@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from mlx_moebius import local_term
 from mlx_moebius.benchmark import app
+from mlx_moebius.benchmark_approximate import approximation_table, approximations
 from mlx_moebius.benchmark_graph import count_gflop
 from mlx_moebius.config import ModelConfig
 from mlx_moebius.layers import fuse
@@ -40,7 +41,7 @@ def test_a_guided_step_of_the_released_size_takes_at_most_500_gflop() -> None:
 def test_report_and_comparison(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     command = ["--model", "nano", "--dtype", "float32", "--steps", "4", "--runs", "1"]
-    first = CliRunner().invoke(app, [*command, "--json", str(path), "--profile"])
+    first = CliRunner().invoke(app, [*command, "--json", str(path), "--profile", "--throughput"])
     assert first.exit_code == 0, first.output
     assert "down_blocks.0.resnets.0" in first.output
     report = json.loads(path.read_text())
@@ -50,9 +51,23 @@ def test_report_and_comparison(tmp_path: Path) -> None:
         assert 0 < stage["min_seconds"] <= stage["median_seconds"] <= stage["max_seconds"]
     assert set(report["peak_bytes"]) == {"load", "encode", "denoise", "decode"}
     assert min(report["peak_bytes"].values()) > 1e6
+    assert list(report["throughput"]) == ["1", "2", "4", "8"]
+    assert min(report["throughput"].values()) > 0
     second = CliRunner().invoke(app, [*command, "--compare", str(path)])
     assert second.exit_code == 0
     assert "was (ratio)" in second.output
+
+
+def test_approximations_against_the_exact_result() -> None:
+    report = approximations()
+    assert report["default"]["error"] == 0
+    assert 0 < report["--guidance-until 0.6"]["error"] < 0.5
+    second_order = report["--steps 10 --solver dpm++"]
+    assert second_order["evaluations"] == 20
+    assert (
+        second_order["error_converged"] < report["default"]["error_converged"] < report["--steps 10"]["error_converged"]
+    )
+    assert "--steps 10 --solver dpm++" in approximation_table(report)
 
 
 @pytest.mark.parametrize("extra", [["--dtype", "int8"], ["--compare", "missing.json"], ["--local-impl", "fast"]])

@@ -14,6 +14,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
+from mlx_moebius import vae
 from mlx_moebius.benchmark_graph import MLX_VERSION, device_name, watch_calls
 from mlx_moebius.diffusion import Diffusion, Encoded, Noise, draw_noise
 from mlx_moebius.lambdas import CrossLambda, SelfLambda
@@ -25,6 +26,7 @@ from mlx_moebius.weights import DTYPES, load_diffusion
 
 BLOCKS = (
     SelfLambda, CrossLambda, DepthwiseSeparableConv, FeedForward, GroupNorm, Resnet, Transformer, Upsample, Downsample,
+    vae.Resnet, vae.Attention, vae.Downsample,
 )  # fmt: skip
 # Relative L2 errors. About five times what a CPU shows in that dtype; float32 leaves room for TF32 (ten bits).
 BLOCK_BOUNDS = {"float32": 2e-3, "float16": 5e-3, "bfloat16": 4e-2}
@@ -37,7 +39,7 @@ def run_check(print_line: Callable[[str], None]) -> bool:
     """Print one line a block, dtype and formulation; True when every bound holds."""
     device = mx.default_device()
     print_line(f"{device_name()}, mlx {MLX_VERSION}")
-    print_line(f"{'what':34}{'dtype':10}{'vs CPU':>10}{'vs float32':>12}{'bound':>9}{'ms':>9}{'peak MB':>9}")
+    print_line(f"{'what':38}{'dtype':10}{'vs CPU':>10}{'vs float32':>12}{'bound':>9}{'ms':>9}{'peak MB':>9}")
     mx.set_default_device(mx.cpu)
     try:
         calls, image = record(load_diffusion(find_model("nano"), "float32"))
@@ -51,7 +53,7 @@ def run_check(print_line: Callable[[str], None]) -> bool:
         passed &= good
         peak, verdict = mx.get_peak_memory() / 1e6, "ok" if good else "WRONG"
         figures = f"{errors[0]:10.1e}{errors[1]:12.1e}{bound:9.0e}{seconds * 1e3:9.1f}{peak:9.0f}"
-        print_line(f"{what:34}{dtype:10}{figures} {verdict}")
+        print_line(f"{what:38}{dtype:10}{figures} {verdict}")
 
     same_device: dict[str, mx.array] = {}
     whole: mx.array | None = None
@@ -76,7 +78,10 @@ def error(actual: mx.array, expected: mx.array) -> float:
 
 
 def record(diffusion: Diffusion) -> tuple[Calls, mx.array]:
-    """Inputs and output of every U-Net block in one guided evaluation, and the image of a whole run."""
+    """Inputs and output of every block, and the image of a whole run.
+
+    The U-Net's of one guided evaluation; the VAE's of a drawn image and of noise.
+    """
     calls: Calls = {}
     unet = diffusion.unet
     conditioning = unet.condition(mx.array([list(range(unet.config.num_tokens))] * 2))
@@ -84,17 +89,28 @@ def record(diffusion: Diffusion) -> tuple[Calls, mx.array]:
     x = mx.array(np.random.default_rng(0).standard_normal((1, side, side, unet.config.in_channels), np.float32))
     with watch_calls(unet, BLOCKS, lambda name, inputs, output, _: calls.update({name: (inputs, output)})):
         mx.eval(unet(x, unet.time_shifts(mx.array([500])), conditioning))
+    latents = x[..., : diffusion.config.vae.latent_channels]
+    with watch_calls(diffusion.vae, BLOCKS, lambda name, i, output, _: calls.update({f"vae.{name}": (i, output)})):
+        drawn_example(diffusion)
+        diffusion.decode(latents)
     return calls, run_image(diffusion)
 
 
 def run_blocks(calls: Calls, dtype: str) -> list[tuple[str, str, mx.array, float]]:
-    """Every block, self-lambdas in each formulation, on its recorded inputs: label, name, output, warm seconds."""
-    unet = load_diffusion(find_model("nano"), "float32").unet
-    unet.set_dtype(DTYPES[dtype])
-    modules = dict(unet.named_modules())
+    """Every block, self-lambdas in each formulation, on its recorded inputs: label, name, output, warm seconds.
+
+    The VAE's in float32 only: it never computes in anything else.
+    """
+    diffusion = load_diffusion(find_model("nano"), "float32")
+    diffusion.unet.set_dtype(DTYPES[dtype])
+    modules = dict(diffusion.unet.named_modules())
+    if dtype == "float32":
+        modules |= {f"vae.{name}": module for name, module in diffusion.vae.named_modules()}
     results = []
     mx.reset_peak_memory()
     for name, (inputs, _) in calls.items():
+        if name not in modules:
+            continue
         module = modules[name]
         cast = [i.astype(DTYPES[dtype]) if isinstance(i, mx.array) else i for i in inputs]
         for impl in IMPLS if isinstance(module, SelfLambda) else [None]:

@@ -11,6 +11,8 @@ import math
 import os
 import statistics
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,11 +25,13 @@ from mlx_moebius.benchmark_approximate import approximation_table, approximation
 from mlx_moebius.benchmark_check import run_check
 from mlx_moebius.benchmark_graph import (
     MLX_VERSION,
+    Product,
     bandwidth_gbs,
-    count_gflop,
+    count_products,
     device_name,
     gemm_gflops,
-    timed,
+    least_seconds,
+    total_gflop,
     watch_calls,
 )
 from mlx_moebius.blas import BLAS
@@ -46,6 +50,8 @@ from mlx_moebius.weights import DTYPES, default_dtype, load_diffusion
 BATCHES = (1, 2, 4, 8)
 BLOCKS = (Resnet, Transformer, Upsample, Downsample)
 GUIDANCE = 2.5
+WARM_UP = 2  # steps of the image that is not counted: the first one compiles
+RELEASED_SIZE = "released size, generated weights"
 
 
 def generated_diffusion(config: ModelConfig, dtype: str) -> Diffusion:
@@ -66,77 +72,98 @@ def generated_diffusion(config: ModelConfig, dtype: str) -> Diffusion:
 
 
 def measure(model: str | None, dtype: str, batch: int, steps: int, runs: int) -> tuple[dict[str, Any], Diffusion]:
-    """One run of everything: a JSON-able report, and the model that it was made with."""
-    stages = Stages()
-    with stages.measure("load"):
-        diffusion = load_diffusion(find_model(model), dtype) if model else generated_diffusion(ModelConfig(), dtype)
-    config, unet = diffusion.config, diffusion.unet
+    """Whole images, after one that is not counted: a JSON-able report, and the model that it was made with."""
+    stages, seconds = Stages(), dict[str, list[float]]()
+
+    @contextmanager
+    def stage(name: str) -> Iterator[None]:
+        with stages.measure(name):
+            start = time.perf_counter()
+            yield
+            seconds.setdefault(name, []).append(time.perf_counter() - start)
+
+    for _ in range(runs):
+        diffusion = None  # gives its memory back before the next one is loaded
+        with stage("load"):
+            diffusion = load_diffusion(find_model(model), dtype) if model else generated_diffusion(ModelConfig(), dtype)
+    assert diffusion is not None
+    config = diffusion.config
     size, side, channels = config.image_size, config.unet.sample_size, config.vae.latent_channels
     noise = draw_noise(range(batch), range(batch), side, channels, 0.0)
     images, masks = mx.random.uniform(-1, 1, (batch, size, size, 3)), mx.zeros((batch, size, size, 1))
     masks[:, : size // 2] = 1
     cells = masks[:, :: size // side, :: size // side]
 
-    encode_seconds, decode_seconds, step_seconds = [], [], []
-    with stages.measure("encode"):
-        encode_seconds = timed(lambda: diffusion.encode(images, masks, cells, noise), runs)
-    encoded = diffusion.encode(images, masks, cells, noise)
-    mx.eval(encoded)
-    with stages.measure("denoise"):
-        for _ in diffusion.denoise(encoded, noise, 2, GUIDANCE, 1.0):  # compiles
-            pass
-        start = last = time.perf_counter()
-        for _ in diffusion.denoise(encoded, noise, steps, GUIDANCE, 1.0):
-            step_seconds.append(time.perf_counter() - last)
+    for run in range(runs + 1):
+        with stage("encode"):
+            encoded = diffusion.encode(images, masks, cells, noise)
+            mx.eval(encoded)
+        step_seconds = []
+        with stage("denoise"):
             last = time.perf_counter()
-        denoise_seconds = last - start
-    with stages.measure("decode"):
-        decode_seconds = timed(lambda: diffusion.decode(noise.start), runs)
-    # The step after the one yielded is under way already: the first interval may hold two, the last none.
-    step_seconds = step_seconds[1:-1] or [denoise_seconds / steps]
+            for step in diffusion.denoise(encoded, noise, steps if run else WARM_UP, GUIDANCE, 1.0):
+                now = time.perf_counter()
+                # The step after the one yielded is under way already: the first interval holds two, the last none.
+                if 1 < step.number < step.total:
+                    step_seconds.append(now - last)
+                last = now
+        with stage("decode"):
+            mx.eval(diffusion.decode(step.latents))
+        if run == 0:
+            del seconds["encode"], seconds["denoise"], seconds["decode"]
+        else:
+            seconds.setdefault("step", []).extend(step_seconds or [seconds["denoise"][-1] / step.total])
+            parts = (seconds[name][-1] for name in ("encode", "denoise", "decode"))
+            seconds.setdefault("image", []).append(sum(parts) / batch)
 
-    conditioning = unet.condition(mx.array([list(range(config.unet.num_tokens))] * 2))
-    shifts = unet.time_shifts(mx.array([500]))
-    x = mx.zeros((batch, side, side, config.unet.in_channels))
-    mx.eval(conditioning.layers, shifts)
-    gflop = {
-        "encode": count_gflop(lambda image: diffusion.vae.encode(image)[0], mx.concatenate([images, images])),
-        "step": count_gflop(lambda x: unet(x, shifts, conditioning), x),
-        "decode": count_gflop(diffusion.vae.decode, noise.start),
-    }
-    rates = {"step": gemm_gflops(diffusion.dtype), "encode": gemm_gflops(mx.float32)}
-    rates["decode"] = rates["encode"]
-    peaks = {name: stage.peak_bytes for name, stage in stages.by_name.items()}
-    seconds = {"encode": encode_seconds, "step": step_seconds, "decode": decode_seconds}
+    products = stage_products(diffusion, batch)
+    gemm = {name: gemm_gflops(DTYPES[name]) for name in dict.fromkeys((dtype, "float32"))}
+    bandwidth = bandwidth_gbs()
+
+    def summary(name: str) -> dict[str, Any]:
+        times = seconds[name]
+        median = statistics.median(times)
+        figures = {"median_seconds": median, "min_seconds": min(times), "max_seconds": max(times), "runs": len(times)}
+        if name not in products:
+            return figures
+        rate = gemm[dtype if name == "step" else "float32"]  # the VAE computes in float32 always
+        gflop, least = total_gflop(products[name]), least_seconds(products[name], rate, bandwidth)
+        gigabytes = sum(product.bytes for product in products[name]) / 1e9
+        limit = {"gigabytes": gigabytes, "limit_seconds": least, "share_of_limit": least / median}
+        return {**figures, "gflop": gflop, **limit, "share_of_gemm": gflop / median / rate}
+
     report = {
         "device": device_name(),
         "mlx": MLX_VERSION,
         "blas": BLAS,
         "cpus": os.cpu_count(),
-        "model": model or "released size, generated weights",
+        "model": model or RELEASED_SIZE,
         "dtype": dtype,
         "batch": batch,
         "steps": steps,
-        "gemm_gflops": rates["step"],
-        "gemm_gflops_float32": rates["encode"],
-        "bandwidth_gbs": bandwidth_gbs(),
-        "load_seconds": stages.by_name["load"].seconds,
-        "image_seconds": (statistics.median(encode_seconds) + denoise_seconds + statistics.median(decode_seconds))
-        / batch,
-        "peak_bytes": peaks,
-        "stages": {
-            name: {
-                "median_seconds": statistics.median(times),
-                "min_seconds": min(times),
-                "max_seconds": max(times),
-                "runs": len(times),
-                "gflop": gflop[name],
-                "share_of_gemm": gflop[name] / statistics.median(times) / rates[name],
-            }
-            for name, times in seconds.items()
-        },
+        "gemm_gflops": gemm[dtype],
+        "gemm_gflops_float32": gemm["float32"],
+        "bandwidth_gbs": bandwidth,
+        "peak_bytes": {name: each.peak_bytes for name, each in stages.by_name.items()},
+        "stages": {name: summary(name) for name in ("load", "encode", "step", "decode", "image")},
     }
     return report, diffusion
+
+
+def stage_products(diffusion: Diffusion, batch: int) -> dict[str, list[Product]]:
+    """The matrix products and convolutions of each stage."""
+    config, unet, vae = diffusion.config, diffusion.unet, diffusion.vae
+    conditioning = unet.condition(mx.array([list(range(config.unet.num_tokens))] * 2))
+    shifts = unet.time_shifts(mx.array([500]))
+    mx.eval(conditioning.layers, shifts)
+    latents = mx.zeros((batch, config.unet.sample_size, config.unet.sample_size, config.vae.latent_channels))
+    x = mx.zeros((*latents.shape[:3], config.unet.in_channels))
+    images = mx.zeros((2 * batch, config.image_size, config.image_size, config.vae.in_channels))  # and the masked ones
+    return {
+        "encode": count_products(lambda images: vae.encode(images)[0], images),
+        "step": count_products(lambda x: unet(x, shifts, conditioning), x),
+        "decode": count_products(vae.decode, latents),
+    }
 
 
 def throughput(diffusion: Diffusion, runs: int) -> dict[str, float]:
@@ -174,22 +201,23 @@ def table(report: dict[str, Any], old: dict[str, Any] | None) -> str:
     """The report for a terminal, with the old one's medians beside it where there is one."""
     lines = [
         f"{report['device']}, mlx {report['mlx']}, BLAS {report['blas']}",
-        f"{report['model']}, {report['dtype']}, batch {report['batch']}",
+        f"{report['model']}, {report['dtype']}, batch {report['batch']}, {report['steps']} steps an image",
         f"device: {report['gemm_gflops']:.0f} GFLOP/s ({report['dtype']} GEMM), {report['bandwidth_gbs']:.1f} GB/s",
-        f"{'stage':10}{'median s':>10}{'min':>9}{'max':>9}{'GFLOP':>9}{'of GEMM':>9}"
+        f"{'stage':8}{'median s':>10}{'min':>9}{'max':>9}{'GFLOP':>8}{'GB':>7}{'limit s':>9}{'of limit':>9}"
         + ("  was (ratio)" if old else ""),
     ]
     for name, stage in report["stages"].items():
-        line = f"{name:10}{stage['median_seconds']:10.3f}{stage['min_seconds']:9.3f}{stage['max_seconds']:9.3f}"
-        line += f"{stage['gflop']:9.0f}{stage['share_of_gemm']:9.0%}"
-        if old:
+        line = f"{name:8}{stage['median_seconds']:10.3f}{stage['min_seconds']:9.3f}{stage['max_seconds']:9.3f}"
+        if "gflop" in stage:
+            line += f"{stage['gflop']:8.0f}{stage['gigabytes']:7.1f}{stage['limit_seconds']:9.3f}"
+            line += f"{stage['share_of_limit']:9.0%}"
+        elif old:
+            line += " " * 33
+        if old and name in old["stages"]:
             was = old["stages"][name]["median_seconds"]
             line += f"  {was:.3f} ({stage['median_seconds'] / was:.2f})"
         lines.append(line)
     peaks = ", ".join(f"{name} {peak / 1e9:.2f}" for name, peak in report["peak_bytes"].items())
-    lines.append(
-        f"load {report['load_seconds']:.1f} s, image {report['image_seconds']:.1f} s ({report['steps']} steps)"
-    )
     lines.append(f"peak memory in GB: {peaks}")
     if "throughput" in report:
         batches = ", ".join(f"{batch}: {seconds:.2f}" for batch, seconds in report["throughput"].items())
@@ -205,12 +233,15 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def benchmark(
     model: Annotated[
-        str | None, typer.Option(help="A model by name or folder; default: released size, generated.")
+        str | None, typer.Option(help="A model by name or folder. [default: the released size, generated weights]")
     ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="The released size with generated weights, as by default.")
+    ] = False,
     dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 1,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the whole image.")] = 20,
-    runs: Annotated[int, typer.Option(min=1, help="Repetitions of encode and decode.")] = 3,
+    runs: Annotated[int, typer.Option(min=1, help="Whole images, after one that is not counted.")] = 3,
     local_impl: Annotated[str | None, typer.Option(help="Formulation of the local term: see local_term.py.")] = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
     compare: Annotated[Path | None, typer.Option(help="An earlier report to compare with.")] = None,
@@ -231,6 +262,8 @@ def benchmark(
             raise typer.Exit(0 if run_check(print) else 1)
         if dtype is not None and dtype not in DTYPES:
             raise MoebiusError(f"unknown dtype {dtype!r}: choose {', '.join(DTYPES)}")
+        if full and model is not None:
+            raise MoebiusError("--full means generated weights of the released size: leave it or --model out")
         choose_impl(local_impl)
         old = read_report(compare) if compare else None
         report, diffusion = measure(model, dtype or default_dtype(), batch, steps, runs)

@@ -1,4 +1,4 @@
-"""What a network asks of the hardware, and what the hardware gives: arithmetic, time by module, device speed."""
+"""What a network asks of the hardware, and what that gives: arithmetic, traffic, time by module, device speed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import math
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import mlx.core as mx
@@ -31,19 +31,33 @@ def timed(function: Callable[[], Any], runs: int) -> list[float]:
     return seconds[1:]
 
 
-def count_gflop(function: Callable[..., Any], *inputs: mx.array) -> float:
-    """Arithmetic of the matrix products and convolutions in the graph that `function` builds, in GFLOP.
+class Product(NamedTuple):
+    """A matrix product or convolution: its operations, two a multiplication, and the bytes that it reads and writes."""
 
-    Read off the traced graph's shapes, two operations a multiplication; element-wise work is not counted.
+    flop: int
+    bytes: int
+
+
+def count_products(function: Callable[..., Any], *inputs: mx.array) -> list[Product]:
+    """All matrix products and convolutions in the graph that `function` builds, read off its shapes.
+
+    Element-wise work is not counted: it can be fused into the products.
 
     Raises MoebiusError when the graph cannot be traced by this version of MLX.
     """
-    total = 0
+    products = []
+    stored: dict[Any, int] = {}  # bytes behind each array: a view may show the same ones many times over
 
     def visit(node: dict[str, Any]) -> None:
-        nonlocal total
-        if node.get("type") == "primitive":
-            total += primitive_flop(node["name"], node["inputs"], node["outputs"], node["arguments"])
+        if node.get("type") != "primitive":
+            return
+        name, outputs = node["name"], node["outputs"]
+        sizes = [stored.get(key, byte_size(shape, dtype)) for key, shape, dtype in node["inputs"]]
+        written = sum(byte_size(shape, dtype) for _, shape, dtype in outputs)
+        if name in VIEWS:
+            stored[outputs[0][0]] = min(sizes[0], written)
+        if flop := primitive_flop(name, node["inputs"], outputs):
+            products.append(Product(flop, sum(sizes) + written))
 
     mx.disable_compile()  # fused kernels would hide their primitives
     try:
@@ -54,10 +68,28 @@ def count_gflop(function: Callable[..., Any], *inputs: mx.array) -> float:
         raise MoebiusError(f"cannot count the arithmetic with mlx {MLX_VERSION}: {error}") from error
     finally:
         mx.enable_compile()
-    return total / 1e9
+    return products
 
 
-def primitive_flop(name: str, inputs: list[Any], outputs: list[Any], arguments: list[Any]) -> int:
+VIEWS = ("AsStrided", "Broadcast", "Reshape", "Transpose", "Flatten", "Unflatten", "ExpandDims", "Squeeze")
+
+
+def byte_size(shape: Sequence[int], dtype: mx.Dtype) -> int:
+    """Of an array that is stored in full."""
+    return math.prod(shape) * dtype.size
+
+
+def total_gflop(products: Iterable[Product]) -> float:
+    """Their arithmetic together."""
+    return sum(product.flop for product in products) / 1e9
+
+
+def least_seconds(products: Iterable[Product], gflops: float, gbs: float) -> float:
+    """The hardware's limit: each product as fast as either its arithmetic or its traffic allows (roofline model)."""
+    return sum(max(product.flop / gflops, product.bytes / gbs) for product in products) / 1e9
+
+
+def primitive_flop(name: str, inputs: list[Any], outputs: list[Any]) -> int:
     """Operations of one primitive, from the shapes of its inputs and outputs (entries (id, shape, dtype))."""
     if name in ("Matmul", "AddMM"):
         return 2 * math.prod(outputs[0][1]) * int(inputs[0][1][-1])

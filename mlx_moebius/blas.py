@@ -33,7 +33,7 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         m_trim_threshold, m_mmap_max = -1, -4  # malloc.h
         mallopt(m_mmap_max, 0)
-        mallopt(m_trim_threshold, 2**31 - 1)
+        mallopt(m_trim_threshold, -1)  # never
 
 
 BLAS = load_openblas()

@@ -10,6 +10,8 @@ from __future__ import annotations
 import mlx.core as mx
 import mlx.nn as nn
 
+from mlx_moebius.kernels import depthwise_conv, gated_depthwise_conv, group_statistics, layer_norm, relu, silu
+
 BATCH_NORM_EPS = 1e-5
 
 
@@ -118,56 +120,6 @@ class Upsample(nn.Module):
         return mx.as_strided(y, [B, H, 2, W, 2, C], strides).reshape(B, 2 * H, 2 * W, C) + self.bias
 
 
-def on_cpu() -> bool:
-    """Whether MLX computes on its CPU back end, where a few operations want another form than on a GPU."""
-    return mx.default_device().type == mx.DeviceType.cpu
-
-
-def relu(x: mx.array) -> mx.array:
-    """max(x, 0)."""
-    # Fused kernels of the CPU back end branch on every maximum, 9 ns an element; this is exact and does not.
-    return 0.5 * (x + mx.abs(x)) if on_cpu() else nn.relu(x)
-
-
-def silu(x: mx.array) -> mx.array:
-    """x * sigmoid(x)."""
-    return _silu_by_polynomials(x) if on_cpu() else nn.silu(x)
-
-
-@mx.compile
-def _silu_by_polynomials(x: mx.array) -> mx.array:
-    """x (1 + tanh(x / 2)) / 2, relative error 6e-8 over normal x.
-
-    MLX's CPU back end calls the scalar exp of the C library, 12 ns an element. This is a third of that: the usual
-    rational minimax approximation of tanh in float32 (degree 13 over degree 6, argument clamped to +-7.9).
-    """
-    half = 0.5 * x.astype(mx.float32)
-    z = mx.clip(half, -7.90531110763549805, 7.90531110763549805)
-    z2 = z * z
-    p = z2 * -2.76076847742355e-16 + 2.00018790482477e-13
-    for c in (-8.60467152213735e-11, 5.12229709037114e-08, 1.48572235717979e-05, 6.37261928875436e-04):
-        p = p * z2 + c
-    p = p * z2 + 4.89352455891786e-03
-    q = z2 * 1.19825839466702e-06 + 1.18534705686654e-04
-    for c in (2.26843463243900e-03, 4.89352518554385e-03):
-        q = q * z2 + c
-    return (half + half * (z * p / q)).astype(x.dtype)
-
-
-def group_statistics(x: mx.array, groups: int) -> tuple[mx.array, mx.array]:
-    """Mean and variance of x [B, H, W, C] over each group of channels, both float32 [B, groups, 1]."""
-    B, H, W, C = x.shape
-    x = x.astype(mx.float32)
-    if on_cpu():
-        # Sums over rows of channels are vectorised there; sums over groups inside a row take 40 times as long.
-        mean = x.mean(2).mean(1).reshape(B, groups, -1).mean(2, keepdims=True)
-        centre = mx.broadcast_to(mean, (B, groups, C // groups)).reshape(B, 1, 1, C)
-        return mean, (x - centre).square().mean(2).mean(1).reshape(B, groups, -1).mean(2, keepdims=True)
-    grouped = x.reshape(B, H * W, groups, C // groups)
-    mean = grouped.mean((1, 3), keepdims=True)
-    return mean[:, 0], (grouped - mean).square().mean((1, 3))[..., None]
-
-
 class GroupNorm(Weights):
     """Group normalisation with float32 statistics, and the SiLU that mostly follows it.
 
@@ -208,26 +160,7 @@ class LayerNorm(Weights):
 
     def __call__(self, x: mx.array) -> mx.array:
         """[..., C] -> the same shape."""
-        return mx.fast.layer_norm(x, self.get("weight"), self.get("bias"), 1e-5)
-
-
-def depthwise_conv(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
-    """Depthwise 3x3 convolution with padding 1: x [B, H, W, C], weight [C, 3, 3, 1], bias [C]."""
-    if on_cpu():
-        # MLX's CPU convolution is a naive loop for grouped channels; shifted additions are several times faster.
-        return _shifted_sum(mx.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)]), weight.astype(mx.float32), bias)
-    return mx.conv2d(x, weight, padding=1, groups=x.shape[-1]) + bias
-
-
-@mx.compile
-def _shifted_sum(padded: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
-    """A depthwise 3x3 convolution on an input padded by one pixel, summed in the weight's float32."""
-    H, W = padded.shape[1] - 2, padded.shape[2] - 2
-    y = bias.astype(weight.dtype)
-    for i in range(3):
-        for j in range(3):
-            y = y + padded[:, i : i + H, j : j + W] * weight[:, i, j, 0]
-    return y.astype(padded.dtype)
+        return layer_norm(x, self.get("weight"), self.get("bias"), 1e-5)
 
 
 class DepthwiseSeparableConv(nn.Module):
@@ -296,5 +229,5 @@ class FeedForward(nn.Module):
     def __call__(self, x: mx.array, residual: mx.array) -> mx.array:
         """[B, H, W, C] -> [B, H, W, C] plus `residual`."""
         h = silu(self.inverted_conv.conv(x))
-        h, gate = mx.split(depthwise_conv(h, self.depth_conv.conv.weight, self.depth_conv.conv.bias), 2, axis=-1)
-        return self.point_conv.conv(h * silu(gate), residual)
+        h = gated_depthwise_conv(h, self.depth_conv.conv.weight, self.depth_conv.conv.bias)
+        return self.point_conv.conv(h, residual)

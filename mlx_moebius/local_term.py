@@ -16,7 +16,7 @@ import mlx.core as mx
 import numpy as np
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.layers import on_cpu
+from mlx_moebius.kernels import on_cpu
 
 BAND = 8  # pixels that "bands" multiplies together
 _chosen: str | None = None

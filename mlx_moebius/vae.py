@@ -10,7 +10,8 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from mlx_moebius.config import VAEConfig
-from mlx_moebius.layers import Conv3x3, GroupNorm, Linear, Upsample, on_cpu
+from mlx_moebius.kernels import on_cpu
+from mlx_moebius.layers import Conv3x3, GroupNorm, Linear, Upsample
 
 EPS = 1e-6
 # Largest input of one convolution, in elements. The CPU back end copies it nine times over, a GPU does not.

@@ -13,19 +13,29 @@ from typer.testing import CliRunner
 from mlx_moebius import local_term
 from mlx_moebius.benchmark import app
 from mlx_moebius.benchmark_approximate import approximation_table, approximations
-from mlx_moebius.benchmark_graph import count_gflop
+from mlx_moebius.benchmark_graph import Product, count_products, least_seconds, total_gflop
 from mlx_moebius.config import ModelConfig
 from mlx_moebius.layers import fuse
 from mlx_moebius.unet import UNet
 
 
-def test_arithmetic_is_read_off_the_graph() -> None:
+def test_arithmetic_and_traffic_are_read_off_the_graph() -> None:
     a, b, image = mx.zeros((5, 7)), mx.zeros((7, 9)), mx.zeros((2, 8, 8, 4))
     kernel = mx.zeros((6, 3, 3, 4))
-    assert count_gflop(lambda a, b: a @ b, a, b) == pytest.approx(2 * 5 * 7 * 9 / 1e9)
-    assert count_gflop(lambda a, b: mx.addmm(mx.zeros(9), a, b), a, b) == pytest.approx(2 * 5 * 7 * 9 / 1e9)
-    convolution = count_gflop(lambda x: mx.conv2d(x, kernel, padding=1), image)
-    assert convolution == pytest.approx(2 * 2 * 8 * 8 * 6 * 9 * 4 / 1e9)
+    traffic = 4 * (5 * 7 + 7 * 9 + 5 * 9)
+    assert count_products(lambda a, b: a @ b, a, b) == [(2 * 5 * 7 * 9, traffic)]
+    assert count_products(lambda a, b: mx.addmm(mx.zeros(9), a, b), a, b)[0].flop == 2 * 5 * 7 * 9
+    (convolution,) = count_products(lambda x: mx.conv2d(x, kernel, padding=1), image)
+    assert convolution == (2 * 2 * 8 * 8 * 6 * 9 * 4, 4 * (image.size + kernel.size + 2 * 8 * 8 * 6))
+    # Ten overlapping windows of a vector read the vector once.
+    (windows,) = count_products(lambda v: mx.as_strided(v, [10, 91], [1, 1]) @ mx.zeros((91, 1)), mx.zeros(100))
+    assert windows == (2 * 10 * 91, 4 * (100 + 91 + 10))
+
+
+def test_the_limit_is_arithmetic_or_traffic_whichever_takes_longer() -> None:
+    products = [Product(flop=4 * 10**9, bytes=10**9), Product(flop=10**9, bytes=6 * 10**9)]
+    assert total_gflop(products) == 5
+    assert least_seconds(products, gflops=2, gbs=3) == pytest.approx(2 + 2)
 
 
 def test_a_guided_step_of_the_released_size_takes_at_most_500_gflop() -> None:
@@ -34,8 +44,8 @@ def test_a_guided_step_of_the_released_size_takes_at_most_500_gflop() -> None:
     conditioning = unet.condition(mx.array([list(range(10))] * 2))
     shifts = unet.time_shifts(mx.array([500]))
     mx.eval(conditioning.layers, shifts)
-    gflop = count_gflop(lambda x: unet(x, shifts, conditioning), mx.zeros((1, 64, 64, 9)))
-    assert 400 < gflop <= 500
+    products = count_products(lambda x: unet(x, shifts, conditioning), mx.zeros((1, 64, 64, 9)))
+    assert 400 < total_gflop(products) <= 500
 
 
 def test_report_and_comparison(tmp_path: Path) -> None:
@@ -45,9 +55,13 @@ def test_report_and_comparison(tmp_path: Path) -> None:
     assert first.exit_code == 0, first.output
     assert "down_blocks.0.resnets.0" in first.output
     report = json.loads(path.read_text())
-    assert set(report["stages"]) == {"encode", "step", "decode"}
-    for stage in report["stages"].values():
+    assert set(report["stages"]) == {"load", "encode", "step", "decode", "image"}
+    for name in ("encode", "step", "decode"):
+        stage = report["stages"][name]
         assert stage["gflop"] > 0.1
+        assert stage["limit_seconds"] >= stage["gflop"] / max(report["gemm_gflops"], report["gemm_gflops_float32"])
+        assert stage["share_of_limit"] == pytest.approx(stage["limit_seconds"] / stage["median_seconds"])
+    for stage in report["stages"].values():
         assert 0 < stage["min_seconds"] <= stage["median_seconds"] <= stage["max_seconds"]
     assert set(report["peak_bytes"]) == {"load", "encode", "denoise", "decode"}
     assert min(report["peak_bytes"].values()) > 1e6
@@ -70,7 +84,9 @@ def test_approximations_against_the_exact_result() -> None:
     assert "--steps 10 --solver dpm++" in approximation_table(report)
 
 
-@pytest.mark.parametrize("extra", [["--dtype", "int8"], ["--compare", "missing.json"], ["--local-impl", "fast"]])
+@pytest.mark.parametrize(
+    "extra", [["--dtype", "int8"], ["--compare", "missing.json"], ["--local-impl", "fast"], ["--full"]]
+)
 def test_bad_options(extra: list[str]) -> None:
     result = CliRunner().invoke(app, ["--model", "nano", *extra])
     assert result.exit_code == 2

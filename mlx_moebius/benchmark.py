@@ -31,6 +31,7 @@ from mlx_moebius.benchmark_graph import (
     device_name,
     gemm_gflops,
     least_seconds,
+    step_products,
     total_gflop,
     watch_calls,
 )
@@ -152,16 +153,12 @@ def measure(model: str | None, dtype: str, batch: int, steps: int, runs: int) ->
 
 def stage_products(diffusion: Diffusion, batch: int) -> dict[str, list[Product]]:
     """The matrix products and convolutions of each stage."""
-    config, unet, vae = diffusion.config, diffusion.unet, diffusion.vae
-    conditioning = unet.condition(mx.array([list(range(config.unet.num_tokens))] * 2))
-    shifts = unet.time_shifts(mx.array([500]))
-    mx.eval(conditioning.layers, shifts)
+    config, vae = diffusion.config, diffusion.vae
     latents = mx.zeros((batch, config.unet.sample_size, config.unet.sample_size, config.vae.latent_channels))
-    x = mx.zeros((*latents.shape[:3], config.unet.in_channels))
     images = mx.zeros((2 * batch, config.image_size, config.image_size, config.vae.in_channels))  # and the masked ones
     return {
         "encode": count_products(lambda images: vae.encode(images)[0], images),
-        "step": count_products(lambda x: unet(x, shifts, conditioning), x),
+        "step": step_products(diffusion.unet, batch),
         "decode": count_products(vae.decode, latents),
     }
 

@@ -17,6 +17,7 @@ import mlx.nn as nn
 import numpy as np
 
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.unet import UNet
 
 MLX_VERSION = version("mlx")
 
@@ -99,6 +100,18 @@ def primitive_flop(name: str, inputs: list[Any], outputs: list[Any]) -> int:
         (_, q, _), (_, k, _), (_, v, _) = inputs[:3]
         return 2 * math.prod(q) * int(k[-2]) + 2 * math.prod(q[:-1]) * int(v[-2]) * int(v[-1])
     return 0
+
+
+def step_products(unet: UNet, batch: int = 1, branches: int = 2, reuse: bool = False) -> list[Product]:
+    """Those of one step, guided if it has two branches, with the features of an earlier one or not."""
+    config = unet.config
+    conditioning = unet.condition(mx.array([list(range(config.num_tokens))] * branches))
+    shifts = unet.time_shifts(mx.array([500]))
+    mx.eval(conditioning.layers, shifts)
+    side, widths = config.sample_size, config.block_out_channels
+    x = mx.zeros((batch, side, side, config.in_channels))
+    features = mx.zeros((branches * batch, side, side, widths[1])) if reuse else None
+    return count_products(lambda x: unet(x, shifts, conditioning, features), x)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ MAX_ENLARGEMENT = 3.0  # beyond it the fill is visibly softer than the photo
 class Settings:
     """Everything that decides what comes out, besides model, photo and mask.
 
-    `guidance_until` (a share of the steps, after which guidance is left out) and `solver` trade exactness for time.
+    `guidance_until`, `solver` and `reuse_features` (see `Diffusion.denoise`) trade exactness for time.
     `dilate` is a square kernel in pixels (0: none) or "auto"; `compensate` levels the fill's colours with what lies
     round the mask; `paste` blends the fill into the photo (otherwise the network's whole squares replace it);
     `context`, `max_crop` and `whole_image` plan the windows (see `crops.plan`); `extend` widens the frame, in pixels
@@ -50,6 +50,7 @@ class Settings:
     reference: bool = False
     guidance_until: float = 1.0
     solver: Solver = "ddim"
+    reuse_features: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ class Diffusion:
         self._steps = {g: self._compile_step(unet.condition(mx.array(branches[-g:]))) for g in (1, 2)}
         mx.eval(unet.parameters(), vae.parameters())
 
-    def _compile_step(self, conditioning: Conditioning) -> Callable[..., tuple[mx.array, mx.array]]:
+    def _compile_step(self, conditioning: Conditioning) -> Callable[..., tuple[mx.array, mx.array, mx.array]]:
         """One guided (two branches) or unguided (one) step as a single compiled graph; weights become constants."""
         mx.eval(conditioning.layers)
 
@@ -92,14 +92,16 @@ class Diffusion:
             masked: mx.array,
             shifts: mx.array,
             scalars: mx.array,
-        ) -> tuple[mx.array, mx.array]:
+            features: mx.array | None,
+        ) -> tuple[mx.array, mx.array, mx.array]:
             guidance, *level = scalars
             x = mx.concatenate([latents, encoded_mask, masked], axis=-1)
-            noise = self.unet(x, shifts, conditioning).astype(mx.float32)
+            predicted, features = self.unet(x, shifts, conditioning, features)
+            noise = predicted.astype(mx.float32)
             if conditioning.branches == 2:
                 unconditional, conditional = mx.split(noise, 2)
                 noise = unconditional + guidance * (conditional - unconditional)
-            return solver_step(latents, noise, before, *level)
+            return *solver_step(latents, noise, before, *level), features
 
         return mx.compile(step)
 
@@ -128,13 +130,15 @@ class Diffusion:
         latents: mx.array | None = None,
         guidance_until: float = 1.0,
         solver: Solver = "ddim",
+        reuse_features: int = 1,
     ) -> Iterator[Step]:
         """Run the sampler and yield every step; stop iterating to cancel.
 
         At strength 1 the start is pure noise, below it the image's latents noised to the first timestep;
         `latents` [B, h, w, 4] replaces either. Guidance 1 runs one branch instead of two, and so
         do all steps after the share `guidance_until` of the run (an approximation, off at 1). `solver` as in
-        `scheduler`.
+        `scheduler`. The network's lower resolutions are computed every `reuse_features` steps (an approximation,
+        off at 1).
         The step after the one yielded is already under way, so that the caller's work costs no time.
 
         Raises MoebiusError when so few steps are asked for that none would run, or more than there are timesteps.
@@ -145,18 +149,24 @@ class Diffusion:
         timesteps = self.scheduler.timesteps(num_steps, strength, solver) if num_steps > 0 else []
         if not timesteps:
             raise MoebiusError(f"{num_steps} steps at strength {strength:g} run nothing: use more steps (20 is usual)")
+        if reuse_features < 1:
+            raise MoebiusError(f"features cannot serve {reuse_features} steps: 1 is exact, 2 is usual")
         if latents is None:
             noised = self.scheduler.add_noise(encoded.latents, noise.start, timesteps[0])
             latents = noise.start if strength >= 1 else noised
         shifts = self.unet.time_shifts(mx.array(timesteps))
         guided = 0 if guidance_scale == 1 else round(guidance_until * len(timesteps))
         pending: Step | None = None
-        clean = latents
+        clean, features = latents, None
         for index, (timestep, *level) in enumerate(self.scheduler.levels(timesteps, solver)):
             step = self._steps[2 if index < guided else 1]
             scalars = mx.array([guidance_scale, *level])
             own = shifts[index : index + 1]
-            latents, clean = step(latents, clean, encoded.mask, encoded.masked_latents, own, scalars)
+            if index % reuse_features == 0 or index == guided:  # those of two branches do not serve one
+                features = None
+            latents, clean, features = step(
+                latents, clean, encoded.mask, encoded.masked_latents, own, scalars, features
+            )
             mx.async_eval(latents, clean)
             if pending is not None:
                 mx.eval(pending.latents)

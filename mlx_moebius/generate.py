@@ -104,6 +104,12 @@ def generate(
         SolverName | None,
         typer.Option(help="Faster, not exact: dpm++ needs half the steps, so give --steps 10 with it. [default: ddim]"),
     ] = None,
+    reuse_features: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Faster, not exact: compute the network's lower resolutions only every N-th step, say 2."
+        ),
+    ] = None,
     strength: Annotated[
         float | None, typer.Option(min=0, max=1, help="1 starts from pure noise. [default: 0.99]")
     ] = None,
@@ -178,6 +184,7 @@ def generate(
         "guidance_scale": guidance,
         "guidance_until": guidance_until,
         "solver": solver.value if solver else None,
+        "reuse_features": reuse_features,
         "strength": strength,
         "noise_offset": noise_offset,
         "seed": seed,

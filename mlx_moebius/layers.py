@@ -7,10 +7,14 @@ loaded in (float32), into inference form: BatchNorm disappears into the weights 
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import mlx.core as mx
 import mlx.nn as nn
 
 from mlx_moebius.kernels import depthwise_conv, gated_depthwise_conv, group_statistics, layer_norm, relu, silu
+
+M = TypeVar("M", bound=nn.Module)
 
 BATCH_NORM_EPS = 1e-5
 
@@ -50,7 +54,7 @@ def absorb(norm: Weights, layer: Weights) -> None:
     layer.weight = layer.weight * norm.weight
 
 
-def fuse(model: nn.Module) -> nn.Module:
+def fuse(model: M) -> M:
     """Bring every module of a freshly loaded model into inference form; call it once."""
     for module in model.modules():
         if hasattr(module, "fuse"):

@@ -243,9 +243,10 @@ class MoebiusPipeline:
                     settings.num_steps,
                     settings.guidance_scale,
                     settings.strength,
-                    None if latents is None else latents[own],
-                    settings.guidance_until,
-                    settings.solver,
+                    latents=None if latents is None else latents[own],
+                    guidance_until=settings.guidance_until,
+                    solver=settings.solver,
+                    reuse_features=settings.reuse_features,
                 ):
                     if here is not None:
                         here(step)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from itertools import islice
 from typing import NamedTuple
 
 import mlx.core as mx
@@ -43,11 +44,22 @@ FLOAT32_PARTS = re.compile(
 )
 
 
-class Conditioning(NamedTuple):
-    """Constants of a run: one (table, values) a cross-lambda layer, for G guidance branches."""
+Tables = tuple[mx.array, mx.array]
+"""(table, values) of a cross-lambda layer."""
 
-    layers: list[tuple[mx.array, mx.array]]
+
+class Conditioning(NamedTuple):
+    """Constants of a run: the tables of every cross-lambda layer, for G guidance branches."""
+
+    layers: list[Tables]
     branches: int
+
+
+class Prediction(NamedTuple):
+    """What a call of the network returns."""
+
+    noise: mx.array
+    features: mx.array
 
 
 def repeat_batch(x: mx.array, batch: int) -> mx.array:
@@ -213,50 +225,68 @@ class UNet(nn.Module):
         temb = self.time_embedding(sinusoidal_embedding(timesteps, self.time_embedding.linear_1.weight.shape[1]))
         return mx.concatenate([r.time_shift(temb) for block in self._blocks() for r in block.resnets], axis=-1)
 
-    def trace(self, x: mx.array, shifts: mx.array, conditioning: Conditioning) -> list[mx.array]:
-        """Like a call, but returns the output of every down block, every up block, and last the network's."""
-        branches = conditioning.branches
-        batch = branches * x.shape[0]
-        widths = [r.conv1.point_bias.size for block in self._blocks() for r in block.resnets]
+    def _constants(self, shifts: mx.array, conditioning: Conditioning) -> list[list[tuple[mx.array, Tables]]]:
+        """The time shift and the cross-lambda's tables of every layer, one list a block."""
+        blocks = self._blocks()
+        widths = [r.conv1.point_bias.size for block in blocks for r in block.resnets]
         edges = [sum(widths[: i + 1]) for i in range(len(widths) - 1)]
-        time = iter(mx.split(shifts, edges, axis=-1))
-        tables = iter(conditioning.layers)
+        layers = iter(zip(mx.split(shifts, edges, axis=-1), conditioning.layers, strict=True))
+        return [list(islice(layers, len(block.resnets))) for block in blocks]
 
-        def layer(block: Block, i: int, x: mx.array, shared: bool = False) -> mx.array:
-            h = block.resnets[i](x, next(time) if len(shifts) == 1 else repeat_batch(next(time), len(x)))
-            return block.attentions[i](h, *next(tables), shared)
+    def trace(
+        self, x: mx.array, shifts: mx.array, conditioning: Conditioning, features: mx.array | None = None
+    ) -> list[mx.array]:
+        """Like a call, but returns the output of every down block, every up block, and last the network's.
+
+        `features`, the last but one up block's output at another step, stands for all that is computed below the
+        full resolution, whose outputs are left out.
+        """
+        batch = conditioning.branches * x.shape[0]
+        constants = self._constants(shifts, conditioning)
+        down = list(zip(self.down_blocks, constants, strict=False))
+        up = list(zip(self.up_blocks, constants[len(down) :], strict=True))
+        if features is not None:
+            down, up = down[:1], up[-1:]
+
+        def layer(block: Block, i: int, x: mx.array, shift: mx.array, tables: Tables, shared: bool = False) -> mx.array:
+            h = block.resnets[i](x, shift if len(shifts) == 1 else repeat_batch(shift, len(x)))
+            return block.attentions[i](h, *tables, shared)
 
         outputs: list[mx.array] = []
         h = self.conv_in(x.astype(mx.float32))
         skips = [repeat_batch(h, batch)]
-        for level, block in enumerate(self.down_blocks):
+        for level, (block, own) in enumerate(down):
             h = h if level < FLOAT32_BLOCKS else h.astype(self.dtype)
-            for i in range(len(block.resnets)):
+            for i, each in enumerate(own):
                 # Up to the first cross-lambda the branches do not differ: computed once for all.
-                h = layer(block, i, h, shared=level == 0 and i == 0)
+                h = layer(block, i, h, *each, shared=level == 0 and i == 0)
                 skips.append(h)
-            if "downsamplers" in block:
+            if "downsamplers" in block and features is None:
                 h = block.downsamplers[0](h)
                 skips.append(h)
             outputs.append(h)
-        h = h.astype(self.dtype)
-        for block in self.up_blocks:
-            for i in range(len(block.resnets)):
-                h = layer(block, i, mx.concatenate([h, skips.pop().astype(self.dtype)], axis=-1))
+        h = (h if features is None else features).astype(self.dtype)
+        for block, own in up:
+            for i, each in enumerate(own):
+                h = layer(block, i, mx.concatenate([h, skips.pop().astype(self.dtype)], axis=-1), *each)
             if "upsamplers" in block:
                 h = block.upsamplers[0](h)
             outputs.append(h)
         return [*outputs, self.conv_out(self.conv_norm_out(h))]
 
-    def __call__(self, x: mx.array, shifts: mx.array, conditioning: Conditioning) -> mx.array:
-        """Predicted noise, branch by branch.
+    def __call__(
+        self, x: mx.array, shifts: mx.array, conditioning: Conditioning, features: mx.array | None = None
+    ) -> Prediction:
+        """Predicted noise, branch by branch, and the features that it was made from.
 
         Args:
             x: float32 [B, h, w, 9]: noisy latents (4), mask (1 = fill), masked-image latents (4).
             shifts: a row of `time_shifts` for the batch, [1, S], or one a sample, [B, S].
             conditioning: from `condition`, for G branches.
+            features: those of another step, instead of computing them (an approximation, a third of the work).
 
         Returns:
-            [G * B, h, w, 4].
+            Noise [G * B, h, w, 4], and features [G * B, h, w, C], which the lower resolutions pass up to the full one.
         """
-        return self.trace(x, shifts, conditioning)[-1]
+        *outputs, noise = self.trace(x, shifts, conditioning, features)
+        return Prediction(noise, outputs[-2] if features is None else features)

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import mlx.core as mx
-import mlx.nn as nn
 from mlx.utils import tree_flatten
 
 from mlx_moebius.config import UNET_NAME, VAE_NAME, ModelConfig, QuantizationConfig
 from mlx_moebius.convert.quantize import check_settings, dequantize
 from mlx_moebius.diffusion import Diffusion
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.layers import fuse
+from mlx_moebius.layers import M, fuse
 from mlx_moebius.unet import UNet
 from mlx_moebius.vae import AutoencoderKL
-
-M = TypeVar("M", bound=nn.Module)
 
 DTYPES = {"float32": mx.float32, "float16": mx.float16, "bfloat16": mx.bfloat16}
 
@@ -54,6 +51,5 @@ def load_strict(model: M, path: Path, quantization: QuantizationConfig | None = 
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise MoebiusError(f"{path} is missing or damaged ({reason}); convert or download the model again") from None
-    fuse(model)
-    mx.eval(model.parameters())
+    mx.eval(fuse(model).parameters())
     return model

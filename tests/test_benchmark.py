@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from mlx_moebius import local_term
 from mlx_moebius.benchmark import app
 from mlx_moebius.benchmark_approximate import approximation_table, approximations
-from mlx_moebius.benchmark_graph import Product, count_products, least_seconds, total_gflop
-from mlx_moebius.config import ModelConfig
+from mlx_moebius.benchmark_graph import Product, count_products, least_seconds, step_products, total_gflop
+from mlx_moebius.config import UNetConfig
 from mlx_moebius.layers import fuse
 from mlx_moebius.unet import UNet
 
@@ -39,13 +39,10 @@ def test_the_limit_is_arithmetic_or_traffic_whichever_takes_longer() -> None:
 
 
 def test_a_guided_step_of_the_released_size_takes_at_most_500_gflop() -> None:
-    unet = UNet(ModelConfig().unet)  # zeros: nothing is computed, only traced
-    fuse(unet)
-    conditioning = unet.condition(mx.array([list(range(10))] * 2))
-    shifts = unet.time_shifts(mx.array([500]))
-    mx.eval(conditioning.layers, shifts)
-    products = count_products(lambda x: unet(x, shifts, conditioning), mx.zeros((1, 64, 64, 9)))
-    assert 400 < total_gflop(products) <= 500
+    unet = fuse(UNet(UNetConfig()))  # zeros: nothing is computed, only traced
+    assert 400 < total_gflop(step_products(unet)) <= 500
+    assert total_gflop(step_products(unet, branches=1)) < 260
+    assert total_gflop(step_products(unet, reuse=True)) < 150
 
 
 def test_report_and_comparison(tmp_path: Path) -> None:
@@ -74,13 +71,15 @@ def test_report_and_comparison(tmp_path: Path) -> None:
 
 def test_approximations_against_the_exact_result() -> None:
     report = approximations()
-    assert report["default"]["error"] == 0
+    assert report["default"] == {"arithmetic": 1, "error": 0, "error_converged": report["default"]["error_converged"]}
     assert 0 < report["--guidance-until 0.6"]["error"] < 0.5
-    second_order = report["--steps 10 --solver dpm++"]
-    assert second_order["evaluations"] == 20
+    second_order, reusing = report["--steps 10 --solver dpm++"], report["--reuse-features 2"]
+    assert second_order["arithmetic"] == pytest.approx(10 / 19)
     assert (
         second_order["error_converged"] < report["default"]["error_converged"] < report["--steps 10"]["error_converged"]
     )
+    assert 0 < reusing["error"] < report["--steps 14"]["error"] / 2
+    assert reusing["arithmetic"] < report["--steps 14"]["arithmetic"]
     assert "--steps 10 --solver dpm++" in approximation_table(report)
 
 

@@ -146,3 +146,22 @@ def test_guidance_until_drops_the_second_branch(tiny: Diffusion) -> None:
     assert relative_error(mx.array(run(2.0, 0.0)[-1]), unguided[-1]) <= 1e-6
     assert relative_error(mx.array(half[3]), guided[3]) <= 1e-6  # round(0.5 * 9) = 4 guided steps
     assert relative_error(mx.array(half[4]), guided[4]) > 1e-4
+
+
+def test_reused_features_spare_work_between_and_are_renewed(tiny: Diffusion) -> None:
+    data, noise = golden("pipeline.npz"), golden_noise("pipe", 2)
+    start = encoded(tiny, data, 2, noise)
+
+    def run(**options: Any) -> list[np.ndarray]:
+        return [np.asarray(step.latents) for step in tiny.denoise(start, noise, 10, 2.0, 0.99, **options)]
+
+    exact, second, once = run(), run(reuse_features=2), run(reuse_features=9)
+    assert np.array_equal(run(reuse_features=1), exact)
+    assert np.array_equal(second[0], exact[0])
+    assert 1e-3 < relative_error(mx.array(second[1]), exact[1]) < 0.5
+    assert np.array_equal(second[1], once[1])
+    assert not np.allclose(second[2], once[2], atol=1e-3)
+    # Features of two branches do not serve one: they are renewed where guidance ends, here after the first step.
+    assert np.array_equal(run(reuse_features=2, guidance_until=1 / 9)[:2], run(guidance_until=1 / 9)[:2])
+    with pytest.raises(MoebiusError, match="cannot serve 0 steps"):
+        run(reuse_features=0)

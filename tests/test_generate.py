@@ -178,19 +178,22 @@ def test_a_run_is_repeated_from_its_metadata(folder: Path) -> None:
     assert "does not say how it was filled" in refused.stderr
 
 
-@pytest.mark.parametrize("option", [("--solver", "dpm++"), ("--guidance-until", "0.5")])
-def test_approximate_options_change_the_fill_and_are_recorded(folder: Path, option: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("option", "value", "bad"),
+    [("--solver", "dpm++", "euler"), ("--guidance-until", "0.5", "7"), ("--reuse-features", "2", "0")],
+)
+def test_approximate_options_change_the_fill_and_are_recorded(folder: Path, option: str, value: str, bad: str) -> None:
     common = (folder / "landscape.png", "-m", folder / "landscape_mask.png", "--steps", "4")
     assert generate(*common, "-o", folder / "exact.png").returncode == 0
-    run = generate(*common, *option, "-o", folder / "fast.png")
+    run = generate(*common, option, value, "-o", folder / "fast.png")
     assert run.returncode == 0, run.stderr
     exact, fast = (np.asarray(Image.open(folder / name), np.float32) for name in ("exact.png", "fast.png"))
     assert np.abs(exact - fast).max() > 0
     assert np.abs(exact - fast).mean() < 2  # levels, over the whole photo
     provenance = read_provenance(folder / "fast.png")
     assert provenance
-    assert str(provenance["settings"][option[0].removeprefix("--").replace("-", "_")]) == option[1]
-    assert generate(*common, option[0], "7", "-o", folder / "no.png").returncode != 0
+    assert str(provenance["settings"][option.removeprefix("--").replace("-", "_")]) == value
+    assert generate(*common, option, bad, "-o", folder / "no.png").returncode != 0
 
 
 def test_a_hole_in_the_photo_is_filled_and_becomes_opaque(folder: Path) -> None:

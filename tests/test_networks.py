@@ -47,8 +47,8 @@ def test_guidance_branches_in_one_batch_equal_separate_runs() -> None:
     network = golden_unet("tiny")
     x = nhwc(inputs("unet_tiny_450", (2, 9, 16, 16)))
     shifts = network.time_shifts(mx.array([450]))
-    together = network(x, shifts, network.condition(mx.array(BRANCHES)))
-    apart = [network(x, shifts, network.condition(mx.array([ids]))) for ids in BRANCHES]
+    together = network(x, shifts, network.condition(mx.array(BRANCHES))).noise
+    apart = [network(x, shifts, network.condition(mx.array([ids]))).noise for ids in BRANCHES]
     assert relative_error(together, np.asarray(mx.concatenate(apart))) <= 2e-6
 
 
@@ -57,10 +57,20 @@ def test_one_timestep_a_sample() -> None:
     x = nhwc(inputs("unet_tiny_450", (2, 9, 16, 16)))
     constants = network.condition(mx.array(BRANCHES))
     shifts = network.time_shifts(mx.array([450, 7]))
-    together = network(x, shifts, constants)
-    apart = [network(x[i : i + 1], shifts[i : i + 1], constants) for i in range(2)]
+    together = network(x, shifts, constants).noise
+    apart = [network(x[i : i + 1], shifts[i : i + 1], constants).noise for i in range(2)]
     expected = mx.concatenate([apart[0][:1], apart[1][:1], apart[0][1:], apart[1][1:]])
     assert relative_error(together, np.asarray(expected)) <= 2e-6
+
+
+def test_features_of_the_same_step_change_nothing() -> None:
+    network = golden_unet("tiny")
+    x, constants = nhwc(inputs("unet_tiny_450", (2, 9, 16, 16))), network.condition(mx.array(BRANCHES))
+    shifts = network.time_shifts(mx.array([450]))
+    noise, features = network(x, shifts, constants)
+    again = network(x, shifts, constants, features).noise
+    assert relative_error(again, np.asarray(noise)) <= 1e-6
+    assert relative_error(network(x, shifts, constants, features + 1).noise, np.asarray(noise)) > 1e-3
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [(mx.float16, 1e-2), (mx.bfloat16, 8e-2)])

@@ -39,6 +39,7 @@ from mlx_moebius.blas import BLAS
 from mlx_moebius.config import ModelConfig
 from mlx_moebius.diffusion import Diffusion, Encoded, draw_noise
 from mlx_moebius.errors import MoebiusError, one_line_errors
+from mlx_moebius.kernels import choose_conv
 from mlx_moebius.layers import Resnet, Upsample, fuse
 from mlx_moebius.local_term import choose_impl
 from mlx_moebius.models import find_model
@@ -240,6 +241,7 @@ def benchmark(
     steps: Annotated[int, typer.Option(min=1, help="Steps of the whole image.")] = 20,
     runs: Annotated[int, typer.Option(min=1, help="Whole images, after one that is not counted.")] = 3,
     local_impl: Annotated[str | None, typer.Option(help="Formulation of the local term: see local_term.py.")] = None,
+    conv_impl: Annotated[str | None, typer.Option(help="Form of the 3x3 convolutions: see kernels.py.")] = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
     compare: Annotated[Path | None, typer.Option(help="An earlier report to compare with.")] = None,
     with_profile: Annotated[bool, typer.Option("--profile", help="Rank the U-Net's blocks by time.")] = False,
@@ -262,6 +264,7 @@ def benchmark(
         if full and model is not None:
             raise MoebiusError("--full means generated weights of the released size: leave it or --model out")
         choose_impl(local_impl)
+        choose_conv(conv_impl)
         old = read_report(compare) if compare else None
         report, diffusion = measure(model, dtype or default_dtype(), batch, steps, runs)
         if with_throughput:

@@ -1,7 +1,7 @@
-"""The operations that want another form on MLX's CPU back end than on a GPU, and nothing else.
+"""The operations whose best form depends on MLX's back end, and nothing else.
 
-A GPU takes MLX's own. On the CPU, `mx.compile` has a C++ compiler turn chains of element-wise operations into loops.
-Such a loop runs at the speed of memory when all its operands are contiguous and of one shape. With others it is
+A GPU mostly takes MLX's own. On the CPU, `mx.compile` has a C++ compiler turn chains of element-wise operations into
+loops. Such a loop runs at the speed of memory when all its operands are contiguous and of one shape. With others it is
 scalar code, which also spills its registers when it fuses too much. `mx.contiguous`, free on what is contiguous
 already, ends a loop: it stands below wherever two short loops are faster than a long one.
 """
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import mlx.core as mx
 import mlx.nn as nn
+
+from mlx_moebius.errors import MoebiusError
 
 
 def on_cpu() -> bool:
@@ -130,3 +132,51 @@ def _shifted_sum(padded: mx.array, weight: mx.array, bias: mx.array) -> mx.array
         for j in range(3):
             y = y + padded[:, i : i + H, j : j + W] * taps[i, j]
     return y.astype(padded.dtype)
+
+
+Padding = tuple[list[int], list[int]]
+"""Rows and columns added before, and after."""
+_chosen_conv: str | None = None
+
+
+def choose_conv(name: str | None) -> None:
+    """Use this form (a key of CONVS) for every 3x3 convolution from now on; None returns to the default.
+
+    Raises MoebiusError for an unknown name.
+    """
+    global _chosen_conv
+    if name is not None and name not in CONVS:
+        raise MoebiusError(f"unknown form of convolution {name!r}: choose {', '.join(CONVS)}")
+    _chosen_conv = name
+
+
+def conv3x3(x: mx.array, weight: mx.array, stride: int, padding: Padding, exact: bool = False) -> mx.array:
+    """3x3 convolution of x [B, H, W, C] with weight [O, 3, 3, C]; `exact` where its error would be fed to a network.
+
+    MLX's Metal back end takes Winograd's F(6x6, 3x3) for many channels. On an M5, whose matrix units multiply in TF32,
+    that is off by 6e-3 in float32; a 3-D convolution of depth 1 takes another path, exact and 1.3 to 4 times slower
+    (both measured by the authors of xocialize/mlx-moebius-swift; nobody here has a Mac).
+    """
+    metal = mx.metal.is_available() and not on_cpu()
+    default = "conv3d" if exact and metal and _takes_winograd(x, weight, stride) else "conv2d"
+    return CONVS[_chosen_conv or default](x, weight, stride, padding)
+
+
+def _takes_winograd(x: mx.array, weight: mx.array, stride: int) -> bool:
+    """Whether MLX's Metal back end would (`dispatch_conv_2D_gpu` in its conv.cpp)."""
+    B, H, W, C = x.shape
+    out = weight.shape[0]
+    return stride == 1 and C % 32 == 0 and out % 32 == 0 and C + out >= 256 and B * H * W >= 4096
+
+
+def _conv2d(x: mx.array, weight: mx.array, stride: int, padding: Padding) -> mx.array:
+    return mx.conv_general(x, weight, stride, padding)
+
+
+def _conv3d(x: mx.array, weight: mx.array, stride: int, padding: Padding) -> mx.array:
+    before, after = padding
+    y = mx.conv_general(x[:, None], weight[:, None], [1, stride, stride], ([0, *before], [0, *after]))
+    return y[:, 0]
+
+
+CONVS = {"conv2d": _conv2d, "conv3d": _conv3d}

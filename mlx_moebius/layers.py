@@ -12,7 +12,7 @@ from typing import TypeVar
 import mlx.core as mx
 import mlx.nn as nn
 
-from mlx_moebius.kernels import depthwise_conv, gated_depthwise_conv, group_statistics, layer_norm, relu, silu
+from mlx_moebius.kernels import conv3x3, depthwise_conv, gated_depthwise_conv, group_statistics, layer_norm, relu, silu
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -79,15 +79,15 @@ class Linear(Weights):
 
 
 class Conv3x3(Weights):
-    """3x3 convolution, padding 1, with bias."""
+    """3x3 convolution, padding 1, with bias; `exact` as in `kernels.conv3x3`."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
         super().__init__(weight=(out_channels, 3, 3, in_channels), bias=(out_channels,))
-        self.stride = stride
+        self.stride, self.exact = stride, False
 
     def __call__(self, x: mx.array) -> mx.array:
         """[B, H, W, in] -> [B, H / stride, W / stride, out]."""
-        return mx.conv2d(x, self.weight, self.stride, padding=1) + self.bias
+        return conv3x3(x, self.weight, self.stride, ([1, 1], [1, 1]), self.exact) + self.bias
 
 
 class Upsample(nn.Module):

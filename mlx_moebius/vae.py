@@ -10,7 +10,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from mlx_moebius.config import VAEConfig
-from mlx_moebius.kernels import on_cpu
+from mlx_moebius.kernels import conv3x3, on_cpu
 from mlx_moebius.layers import Conv3x3, GroupNorm, Linear, Upsample
 
 EPS = 1e-6
@@ -41,7 +41,7 @@ def conv_in_strips(x: mx.array, conv: Conv3x3, norm: GroupNorm | None = None) ->
         if norm is not None:
             part = norm.normalise(part, *scale_shift)
         padding = ([max(-first, 0), before], [max(last + 1 - height, 0), 1])
-        out.add(mx.conv_general(part, conv.weight, stride, padding) + conv.bias)
+        out.add(conv3x3(part, conv.weight, stride, padding, conv.exact) + conv.bias)
     return out.joined
 
 
@@ -169,6 +169,9 @@ class Encoder(nn.Module):
         self.mid_block = MidBlock(widths[-1], groups)
         self.conv_norm_out = GroupNorm(groups, widths[-1], EPS)
         self.conv_out = Conv3x3(widths[-1], 2 * config.latent_channels)
+        for module in self.modules():
+            if isinstance(module, Conv3x3):
+                module.exact = True  # the U-Net reads its result; the decoder's is rounded to 8 bits
 
     def __call__(self, x: mx.array) -> mx.array:
         """[B, H, W, 3] -> [B, H / f, W / f, 8]."""

@@ -15,6 +15,7 @@ from mlx_moebius.benchmark import app
 from mlx_moebius.benchmark_approximate import approximation_table, approximations
 from mlx_moebius.benchmark_graph import Product, count_products, least_seconds, step_products, total_gflop
 from mlx_moebius.config import UNetConfig
+from mlx_moebius.kernels import CONVS
 from mlx_moebius.layers import fuse
 from mlx_moebius.unet import UNet
 
@@ -84,7 +85,8 @@ def test_approximations_against_the_exact_result() -> None:
 
 
 @pytest.mark.parametrize(
-    "extra", [["--dtype", "int8"], ["--compare", "missing.json"], ["--local-impl", "fast"], ["--full"]]
+    "extra",
+    [["--dtype", "int8"], ["--compare", "missing.json"], ["--local-impl", "fast"], ["--conv-impl", "fast"], ["--full"]],
 )
 def test_bad_options(extra: list[str]) -> None:
     result = CliRunner().invoke(app, ["--model", "nano", *extra])
@@ -96,6 +98,8 @@ def test_check_passes_and_notices_a_broken_kernel(monkeypatch: pytest.MonkeyPatc
     good = CliRunner().invoke(app, ["--check"])
     assert good.exit_code == 0, good.output
     assert "all within bounds" in good.output
+    for form in (*local_term.IMPLS, *CONVS):
+        assert form in good.output
 
     correct = local_term.IMPLS["bands"]
 

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import mlx.core as mx
 import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
+from mlx_moebius.kernels import CONVS, Padding, choose_conv
 from mlx_moebius.unet import BACKGROUND_TOKENS, FOREGROUND_TOKENS, UNet
 from mlx_moebius.vae import STRIP_ELEMENTS
 from tests.fill import inputs
 from tests.golden import golden, golden_unet, golden_vae, nchw, nhwc, relative_error
 
-SIZES = ["tiny", pytest.param("full", marks=pytest.mark.slow)]
+FULL_VAE = [pytest.param("full", None, marks=pytest.mark.slow)]
 TOLERANCE = 1e-5
 BRANCHES = [list(FOREGROUND_TOKENS), list(BACKGROUND_TOKENS)]
+
+
+@pytest.fixture(autouse=True)
+def default_forms() -> Iterator[None]:
+    yield
+    choose_conv(None)
 
 
 def unet_trace(network: UNet, size: str, timestep: int) -> list[np.ndarray]:
@@ -94,8 +103,9 @@ def test_inference_form_has_no_batch_norm() -> None:
     assert not [name for name in names if "bn" in name or "running" in name or "norm_q" in name]
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_vae(size: str) -> None:
+@pytest.mark.parametrize(("size", "conv"), [("tiny", "conv2d"), ("tiny", "conv3d"), *FULL_VAE])
+def test_vae(size: str, conv: str | None) -> None:
+    choose_conv(conv)
     network, _ = golden_vae(size)
     expected, side = golden(f"vae_{size}.npz"), 64 if size == "tiny" else 512
     image = nhwc(np.tanh(inputs(f"vae_{size}_image", (1, 3, side, side))))
@@ -120,3 +130,11 @@ def test_row_strips_do_not_change_the_image(monkeypatch: pytest.MonkeyPatch) -> 
         results.append((network.encode(image)[0], network.decode(latents)))
     for whole, strips in zip(*results, strict=True):
         assert relative_error(strips, np.asarray(whole)) <= 2e-6
+
+
+@pytest.mark.parametrize(("stride", "padding"), [(1, ([1, 1], [1, 1])), (1, ([0, 1], [1, 1])), (2, ([0, 0], [1, 1]))])
+def test_forms_of_convolution_agree(stride: int, padding: Padding) -> None:
+    x, weight = nhwc(inputs("x", (2, 6, 8, 10))), mx.array(inputs("w", (4, 3, 3, 6)))
+    expected, *others = (np.asarray(convolve(x, weight, stride, padding)) for convolve in CONVS.values())
+    for other in others:
+        assert relative_error(mx.array(other), expected) <= 1e-6

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mlx_moebius.config import ModelConfig
+from mlx_moebius.networks.config import ModelConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 import mlx.core as mx
 import numpy as np
 
-from mlx_moebius.config import QuantizationConfig
 from mlx_moebius.convert.stored_tensor import Array
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.networks.config import QuantizationConfig
 
 Outlines = dict[str, tuple[tuple[int, ...], str]]
 """Name -> shape and type as stored."""

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mlx_moebius.config import FileRecord
 from mlx_moebius.convert.stored_tensor import STORAGE_DTYPES, Array, StoredTensor, view
+from mlx_moebius.networks.config import FileRecord
 
 DTYPES = {
     "F16": "float16",

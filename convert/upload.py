@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mlx_moebius.convert.card import Card
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.models.hub import UnavailableError, look_up, upload
+from mlx_moebius.hub import UnavailableError, look_up, upload
 
 
 def card_for_upload(repository: str, base_model: str, license: str, note: str) -> Card:

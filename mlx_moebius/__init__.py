@@ -5,9 +5,9 @@ pipe = MoebiusPipeline.from_pretrained("nano")
 filled = pipe(image, mask, num_steps=20, seed=0)  # PIL in, PIL out
 """
 
-from mlx_moebius.blas import BLAS  # first: it must act before mlx.core is imported
+from mlx_moebius.networks.blas import BLAS  # isort: skip  # first: it must act before mlx.core is imported
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.pipeline import MoebiusPipeline
+from mlx_moebius.inpainting.pipeline import MoebiusPipeline
 from mlx_moebius.version import __version__
 
 __all__ = ["BLAS", "MoebiusError", "MoebiusPipeline", "__version__"]

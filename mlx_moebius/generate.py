@@ -15,24 +15,24 @@ import numpy as np
 import typer
 from PIL import Image
 
-from mlx_moebius.batch import Job
-from mlx_moebius.blas import BLAS
-from mlx_moebius.compose import Result, Settings, widest_feather
-from mlx_moebius.config import ModelConfig
-from mlx_moebius.contact_sheet import contact_sheet
-from mlx_moebius.diffusion import Step
 from mlx_moebius.errors import MoebiusError, one_line_errors
-from mlx_moebius.extend import Extension, parse_aspect, parse_sides
-from mlx_moebius.folder import default_folder, fill_folder, find_pairs, show_plan
-from mlx_moebius.mask_files import ALPHA, load_mask
-from mlx_moebius.masks import Mask
-from mlx_moebius.masks import dilate as dilate_mask
-from mlx_moebius.memory import parse_size, windows_within
+from mlx_moebius.folder.batch import Job
+from mlx_moebius.folder.report import Mode
+from mlx_moebius.folder.run import default_folder, fill_folder, find_pairs, show_plan
+from mlx_moebius.inpainting.compose import Result, Settings, widest_feather
+from mlx_moebius.inpainting.contact_sheet import contact_sheet
+from mlx_moebius.inpainting.extend import Extension, parse_aspect, parse_sides
+from mlx_moebius.inpainting.pipeline import MoebiusPipeline
 from mlx_moebius.models import DEFAULT_MODEL, find_model
-from mlx_moebius.photo import Photo, photo_from_image, read_photo, read_provenance
-from mlx_moebius.pipeline import MoebiusPipeline
-from mlx_moebius.report import Mode
-from mlx_moebius.save import check_output, default_output, replacing, write_photo
+from mlx_moebius.networks.blas import BLAS
+from mlx_moebius.networks.config import ModelConfig
+from mlx_moebius.networks.diffusion import Step
+from mlx_moebius.networks.memory import parse_size, windows_within
+from mlx_moebius.photos.mask_files import ALPHA, load_mask
+from mlx_moebius.photos.masks import Mask
+from mlx_moebius.photos.masks import dilate as dilate_mask
+from mlx_moebius.photos.photo import Photo, photo_from_image, read_photo, read_provenance
+from mlx_moebius.photos.save import check_output, default_output, replacing, write_photo
 from mlx_moebius.version import __version__
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)

@@ -19,8 +19,8 @@ from safetensors.numpy import save
 
 from mlx_moebius.convert.checkpoint import MAX_GROWTH, SLACK, read_tensors
 from mlx_moebius.errors import MoebiusError
-from tests import torch_zip
-from tests.golden import DATA
+from tests.support import torch_zip
+from tests.support.golden import DATA
 
 FILES = DATA / "torch_files"
 ROUNDS = 3000

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlx_moebius.masks import dilate
 from mlx_moebius.models import find_model
-from mlx_moebius.photo import read_provenance
+from mlx_moebius.photos.masks import dilate
+from mlx_moebius.photos.photo import read_provenance
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PHOTO, MASK = EXAMPLES / "landscape.png", EXAMPLES / "landscape_mask.png"

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from mlx_moebius.config import CONFIG_NAME, UNET_NAME, VAE_NAME, ModelConfig, VAEConfig
 from mlx_moebius.convert.checkpoint import WEIGHT_NAMES
 from mlx_moebius.convert.folder import convert_checkpoint, verify
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.networks.config import CONFIG_NAME, UNET_NAME, VAE_NAME, ModelConfig, VAEConfig
 
 if TYPE_CHECKING:
-    from mlx_moebius.models.hub import HubFile, Repository
+    from mlx_moebius.hub import HubFile, Repository
 
 BUNDLED = {"nano": Path(__file__).parents[1] / "nano"}
 RELEASED = {"pretrained": "pretrained", "places2": "ft_places2", "celebahq": "ft_celebahq", "ffhq": "ft_ffhq"}
@@ -58,7 +58,7 @@ def find_model(name: str, report: Callable[[str], None] | None = None, keep_sour
     """
     if (folder := locate(name)) is not None:
         return folder
-    from mlx_moebius.models.hub import UnavailableError  # with the hub's client, which only downloads need
+    from mlx_moebius.hub import UnavailableError  # with the hub's client, which only downloads need
 
     report = report or _to_standard_error
     with _lock(slug(name), report):
@@ -135,7 +135,7 @@ class Source:
 
 def _acquire(name: str, report: Callable[[str], None], keep_source: bool) -> Path:
     """Download, convert and verify a model, which takes its place in the cache only when all went well."""
-    from mlx_moebius.models import hub
+    from mlx_moebius import hub
 
     target, downloads = home() / "models" / slug(name), home() / "downloads" / slug(name)
     report(f"{name} is not on this machine yet; it will be kept in {target}")
@@ -169,7 +169,7 @@ def _acquire(name: str, report: Callable[[str], None], keep_source: bool) -> Pat
 
 def _source(name: str, downloads: Path, report: Callable[[str], None]) -> Source:
     """What to download for a released model or a repository."""
-    from mlx_moebius.models import hub
+    from mlx_moebius import hub
 
     base, _, revision = name.partition("@")
     if base in RELEASED:
@@ -196,7 +196,7 @@ def _source(name: str, downloads: Path, report: Callable[[str], None]) -> Source
 
 
 def _released_vae() -> tuple[tuple[Repository, str], ...]:
-    from mlx_moebius.models import hub
+    from mlx_moebius import hub
 
     repository = hub.look_up(VAE_REPOSITORY, REVISIONS[VAE_REPOSITORY], VAE_FILES[1])
     return tuple((repository, file) for file in VAE_FILES)

@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
-from mlx_moebius.compose import Result, Settings, Squares, prepare
-from mlx_moebius.diffusion import Step
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.masks import Mask
+from mlx_moebius.inpainting.compose import Result, Settings, Squares, prepare
+from mlx_moebius.inpainting.pipeline import MoebiusPipeline
 from mlx_moebius.models import locate
-from mlx_moebius.photo import Photo
-from mlx_moebius.pipeline import MoebiusPipeline
+from mlx_moebius.networks.diffusion import Step
+from mlx_moebius.photos.masks import Mask
+from mlx_moebius.photos.photo import Photo
 
 PREVIEW = 2048  # longest side of what the page shows and paints on, in pixels
 PAUSE = 4  # a live preview is drawn when this many times its own cost has passed since the last one

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.extend import GRAVITIES
-from mlx_moebius.mask_files import load_mask
+from mlx_moebius.inpainting.extend import GRAVITIES
 from mlx_moebius.models import BUNDLED, RELEASED
-from mlx_moebius.photo import read_photo
-from mlx_moebius.save import check_output, default_output, write_photo
+from mlx_moebius.photos.mask_files import load_mask
+from mlx_moebius.photos.photo import read_photo
+from mlx_moebius.photos.save import check_output, default_output, write_photo
 from mlx_moebius.ui.jobs import Cancelled, Filled, Job, Worker, default_settings
 from mlx_moebius.ui.session import Session, data_url, without_folder
 

@@ -14,11 +14,11 @@ import numpy as np
 from PIL import Image
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.extend import Extension, parse_aspect, parse_sides
-from mlx_moebius.mask_files import check, load_mask, resized
-from mlx_moebius.masks import Mask
-from mlx_moebius.photo import Photo, read_photo
-from mlx_moebius.save import check_output, default_output, write_photo
+from mlx_moebius.inpainting.extend import Extension, parse_aspect, parse_sides
+from mlx_moebius.photos.mask_files import check, load_mask, resized
+from mlx_moebius.photos.masks import Mask
+from mlx_moebius.photos.photo import Photo, read_photo
+from mlx_moebius.photos.save import check_output, default_output, write_photo
 from mlx_moebius.ui.jobs import Filled, reduced
 
 OUTSIDE = (128, 128, 128)  # what the page shows where there was no photo before its frame was extended

@@ -1,0 +1,275 @@
+"""A folder of photos: files are read and written on threads while the network works.
+
+    load (threads): hash, read, plan  ->  fill (this thread): the network  ->  store (threads): stitch, write
+
+Windows of several photos share the network's batches. Only so many photos are under way at once, so memory is flat.
+A photo counts as done when its line is in the ledger, which comes after its file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import resource
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from errno import EDQUOT, EFBIG, ENOSPC
+from pathlib import Path
+
+import mlx.core as mx
+
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.folder import ledger
+from mlx_moebius.folder.ledger import Record
+from mlx_moebius.folder.pairing import Pair
+from mlx_moebius.inpainting.compose import Settings, Squares, finish, prepare
+from mlx_moebius.inpainting.pipeline import MoebiusPipeline
+from mlx_moebius.inpainting.stitch import Colours
+from mlx_moebius.networks.diffusion import Encoded, Noise, Step
+from mlx_moebius.photos.mask_files import ALPHA, load_mask
+from mlx_moebius.photos.photo import read_photo
+from mlx_moebius.photos.save import check_output, write_photo
+
+THREADS = 2  # for reading, and as many for writing
+AHEAD = 3  # photos read before the network wants them
+NETWORK = ("encode", "denoise", "decode")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is asked of every photo: settings, mask boxes, how to write."""
+
+    folder: Path
+    output: Path
+    settings: Settings
+    boxes: tuple[str, ...] = ()
+    invert: bool = False
+    quality: int | None = None
+    metadata: bool = True
+
+    def request(self, pipeline: MoebiusPipeline) -> Record:
+        """Everything but photo and mask that decides what is written, as JSON values."""
+        files = {file.name: file.sha256 for file in pipeline.diffusion.config.files}
+        values = {
+            "model": pipeline.name,
+            "sha256": files,
+            "dtype": str(pipeline.diffusion.dtype).split(".")[-1],
+            "settings": asdict(self.settings),
+            "boxes": self.boxes,
+            "invert": self.invert,
+            "quality": self.quality,
+            "metadata": self.metadata,
+        }
+        return dict(json.loads(json.dumps(values)))
+
+
+@dataclass(slots=True)
+class Task:
+    """A photo on its way. `record` becomes its line in the ledger; without `squares` nothing is left to do."""
+
+    pair: Pair
+    record: Record
+    squares: Squares | None = None
+    skipped: bool = False
+    unmasked: bool = False
+    fills: list[Colours] = field(default_factory=list)
+
+    def add_time(self, stage: str, seconds: float) -> None:
+        """Account time to a stage of this photo."""
+        times = self.record["seconds"]
+        times[stage] = times.get(stage, 0.0) + seconds
+
+
+class DiskFullError(MoebiusError):
+    """No photo can be written any more."""
+
+
+def run(
+    pipeline: MoebiusPipeline,
+    job: Job,
+    pairs: Iterable[Pair],
+    done: dict[str, Record],
+    on_step: Callable[[str, Step], None],
+    rank: int = 0,
+) -> Generator[Task, None, None]:
+    """Fill the photos of some pairs; yields each as it ends, with its record in the ledger.
+
+    `done` holds the records of an earlier run: what they show finished, from the same files and settings, is skipped.
+    Errors of one photo are in its record. When this iterator is closed, files being written are still finished.
+    Raises MoebiusError for what stops everything: no memory, no space.
+    """
+    request = job.request(pipeline)
+    readers, writers = ThreadPoolExecutor(THREADS), ThreadPoolExecutor(THREADS)
+    writing: deque[Future[Task]] = deque()
+    try:
+        loaded = _ahead(readers, lambda pair: load(pair, job, pipeline.size, request, done), pairs)
+        for task in fill(pipeline, loaded, job.settings, on_step):
+            if task.squares is None:
+                yield _recorded(task, job, rank) if "error" in task.record else task
+                continue
+            writing.append(writers.submit(store, task, job, pipeline))
+            while writing and (len(writing) > THREADS or writing[0].done()):
+                yield _recorded(writing.popleft().result(), job, rank)
+        while writing:
+            yield _recorded(writing.popleft().result(), job, rank)
+    finally:
+        readers.shutdown(wait=False, cancel_futures=True)
+        writers.shutdown(wait=True)
+        for future in writing:
+            if future.exception() is None:
+                _recorded(future.result(), job, rank)
+
+
+def load(pair: Pair, job: Job, size: int, request: Record, done: dict[str, Record]) -> Task:
+    """Read a photo and its mask and plan its windows, unless an earlier run has done it."""
+    start = time.perf_counter()
+    name = pair.name.as_posix()
+    record: Record = {"input": name, "output": name, "mask": pair.mask and str(pair.mask), "seconds": {}}
+    task = Task(pair, record)
+    try:
+        if pair.problem:
+            raise MoebiusError(pair.problem)
+        source, target = job.folder / pair.name, job.output / pair.name
+        record["input_sha256"] = sha256(source)
+        if isinstance(pair.mask, Path):
+            record["mask_sha256"] = sha256(pair.mask)
+        record |= {"seed": job.settings.seed, "request": request}
+        if _is_done(record, done.get(name)) and target.exists():
+            task.skipped = True
+            return task
+        photo = read_photo(source)
+        if pair.mask == ALPHA and ((alpha := photo.alpha()) is None or (alpha >= 128).all()):
+            task.unmasked = True
+            return task
+        mask, warnings = load_mask(photo, [pair.mask] if pair.mask else [], job.boxes, job.invert)
+        if target.parent.is_dir():
+            check_output(photo, target)
+        record["warnings"] = [*photo.notes, *warnings]
+        task.squares = prepare(photo, mask, size, job.settings)
+        record["windows"] = len(task.squares.windows)
+    except Exception as error:
+        _fail(task, error)
+    task.add_time("read", time.perf_counter() - start)
+    return task
+
+
+def fill(
+    pipeline: MoebiusPipeline, tasks: Iterable[Task], settings: Settings, on_step: Callable[[str, Step], None]
+) -> Iterator[Task]:
+    """Run the network on the windows of all tasks, `max_windows` at a time; yields tasks as they are complete."""
+    waiting: deque[tuple[Task, Encoded, Noise]] = deque()
+
+    def batch() -> Iterator[Task]:
+        part = [waiting.popleft() for _ in range(min(pipeline.max_windows, len(waiting)))]
+        owners, encoded, noise = zip(*part, strict=True)
+        start = time.perf_counter()
+        latents = pipeline.denoise(
+            Encoded(*(mx.concatenate(list(arrays)) for arrays in zip(*encoded, strict=True))),
+            Noise(*(mx.concatenate(list(arrays)) for arrays in zip(*noise, strict=True))),
+            settings,
+            lambda step: on_step(owners[0].record["input"], step),
+        )
+        share = (time.perf_counter() - start) / len(part)
+        fills = pipeline.decode(latents)
+        for owner in owners:
+            start = time.perf_counter()
+            owner.fills.append(next(fills))
+            owner.add_time("denoise", share)
+            owner.add_time("decode", time.perf_counter() - start)
+            if len(owner.fills) == owner.record["windows"]:
+                peak = max(stage.peak_bytes for stage in pipeline.stages.by_name.values())
+                owner.record["peak_bytes"] = {"network": peak, "process": process_peak()}
+                yield owner
+
+    for task in tasks:
+        if task.squares is None:
+            yield task
+            continue
+        noise = pipeline.draw_noise([task.squares], settings)
+        start = time.perf_counter()
+        encoded = pipeline.encode([task.squares], noise, settings)
+        task.add_time("encode", time.perf_counter() - start)
+        for index in range(len(task.squares.windows)):
+            own = slice(index, index + 1)
+            waiting.append((task, Encoded(*(a[own] for a in encoded)), Noise(*(a[own] for a in noise))))
+        while len(waiting) >= pipeline.max_windows:
+            yield from batch()
+    while waiting:
+        yield from batch()
+
+
+def store(task: Task, job: Job, pipeline: MoebiusPipeline) -> Task:
+    """Stitch a photo and write it. Raises DiskFullError."""
+    start = time.perf_counter()
+    assert task.squares is not None
+    try:
+        result = finish(task.squares, task.fills, job.settings)
+        provenance = pipeline.provenance(job.settings, result) if job.metadata else None
+        notes = write_photo(result.photo, job.output / task.pair.name, job.quality, provenance)
+        task.record["enlargement"] = round(result.enlargement, 3)
+        task.record["seam"] = asdict(result.seam) if result.seam else None
+        task.record["warnings"] += [*result.warnings, *notes]
+    except Exception as error:
+        if getattr(error.__cause__, "errno", None) in (ENOSPC, EDQUOT, EFBIG):
+            raise DiskFullError(str(error)) from error
+        _fail(task, error)
+    task.squares = None
+    task.fills.clear()
+    task.add_time("write", time.perf_counter() - start)
+    return task
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal digest of a file. Raises MoebiusError when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.sha256()
+            while block := file.read(1 << 20):
+                digest.update(block)
+        return digest.hexdigest()
+    except OSError as error:
+        raise MoebiusError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def process_peak() -> int:
+    """Most memory that this process has held so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _is_done(record: Record, earlier: Record | None) -> bool:
+    same = ("input_sha256", "mask_sha256", "request")
+    return earlier is not None and "error" not in earlier and all(earlier.get(k) == record.get(k) for k in same)
+
+
+def _fail(task: Task, error: Exception) -> None:
+    line = " ".join(str(error).split())
+    if not isinstance(error, MoebiusError):
+        line = f"{type(error).__name__} {line}"
+    if str(task.pair.name) not in line:
+        line = f"{task.pair.name}: {line}"
+    task.record["error"] = line
+    task.squares = None
+
+
+def _recorded(task: Task, job: Job, rank: int) -> Task:
+    task.record["seconds"] = {name: round(value, 4) for name, value in task.record["seconds"].items()}
+    task.record |= {"finished": datetime.now(timezone.utc).isoformat(timespec="microseconds"), "rank": rank}
+    ledger.append(job.output, task.record, rank)
+    return task
+
+
+def _ahead(pool: ThreadPoolExecutor, function: Callable[[Pair], Task], items: Iterable[Pair]) -> Iterator[Task]:
+    """`map` on threads, at most AHEAD items ahead of who takes them."""
+    futures: deque[Future[Task]] = deque()
+    for item in items:
+        futures.append(pool.submit(function, item))
+        if len(futures) > AHEAD:
+            yield futures.popleft().result()
+    while futures:
+        yield futures.popleft().result()

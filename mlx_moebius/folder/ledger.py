@@ -1,0 +1,90 @@
+"""The ledger of a folder run, `moebius.jsonl`: one JSON object a line and photo, so that a rerun knows what is done.
+
+Lines are only ever appended, each in one write that is on disk before the next photo counts as done; a line cut short
+by a kill is ignored. A later line about a photo replaces the earlier one. Several ranks write a file each; the first
+rank merges them into one, at the start and at the end of a run.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.photos.save import replacing
+
+NAME = "moebius.jsonl"
+Record = dict[str, Any]
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder of results alone, until the process ends. Raises MoebiusError when another run holds it."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise MoebiusError(f"another run is writing into {folder}: wait for it, or choose another one") from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def read(folder: Path) -> dict[str, Record]:
+    """The last record of each photo, by its name, from the ledgers of all ranks."""
+    records: dict[str, Record] = {}
+    for path in _files(folder):
+        for line in path.read_bytes().splitlines():
+            try:
+                record = json.loads(line)
+                name, when = record["input"], record["finished"]
+            except (ValueError, KeyError, TypeError):
+                continue  # cut short by a kill
+            if name not in records or records[name]["finished"] <= when:
+                records[name] = record
+    return records
+
+
+def merge(folder: Path) -> dict[str, Record]:
+    """Bring the ledgers of all ranks into one file with a line a photo, in the order of names."""
+    records = read(folder)
+    if records:
+        with replacing(folder / NAME) as file:
+            file.writelines(_line(records[name]) for name in sorted(records))
+    for path in _files(folder):
+        if path.name != NAME:
+            path.unlink()
+    return records
+
+
+def append(folder: Path, record: Mapping[str, Any], rank: int = 0) -> None:
+    """Add a line to this rank's ledger. Raises MoebiusError when the disk is full."""
+    path = folder / (f"moebius.rank{rank}.jsonl" if rank else NAME)
+    try:
+        with path.open("ab") as file:
+            cut_short = file.tell() > 0 and not _ends_whole(path)
+            file.write((b"\n" if cut_short else b"") + _line(record))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise MoebiusError(f"{path} could not be written: {error.strerror or error}") from error
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted([*folder.glob(NAME), *folder.glob("moebius.rank*.jsonl")])
+
+
+def _line(record: Mapping[str, Any]) -> bytes:
+    return json.dumps(record).encode() + b"\n"
+
+
+def _ends_whole(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"

@@ -1,0 +1,97 @@
+"""What a folder run says while it works: a line that counts on a terminal, plain lines elsewhere, or JSON events."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mlx_moebius.folder.batch import Task
+from mlx_moebius.networks.diffusion import Step
+
+Mode = Literal["bar", "lines", "json", "quiet"]
+
+
+@dataclass(slots=True)
+class Report:
+    """Progress of `total` photos. Errors are shown in every mode; `json` goes to standard output, the rest to error."""
+
+    mode: Mode
+    total: int
+    rank: int = 0
+    ended: int = 0
+    filled: int = 0
+    started: float = field(default_factory=time.perf_counter)
+
+    def begin(self, without_mask: int) -> None:
+        """The run starts."""
+        self._event("start", photos=self.total, without_mask=without_mask)
+        self._line(f"{self.total} photos" + (f", {without_mask} more without a mask" if without_mask else ""))
+
+    def step(self, name: str, step: Step) -> None:
+        """The network has done a step; `name` is the first photo of its batch."""
+        self._event("step", input=name, step=step.number, steps=step.total)
+        if self.mode == "bar":
+            self._status(f"{name}, step {step.number} of {step.total}")
+
+    def ended_one(self, task: Task) -> None:
+        """A photo is done, skipped, or failed."""
+        self.ended += 1
+        name = task.record["input"]
+        if task.skipped:
+            self._event("skipped", input=name)
+        elif task.unmasked:
+            self._event("without_mask", input=name)
+        elif "error" in task.record:
+            self._event("error", **task.record)
+            self._line(f"error: {task.record['error']}", always=True)
+        else:
+            self.filled += 1
+            self._event("done", **task.record)
+            for warning in task.record["warnings"]:
+                self._line(f"warning: {name}: {warning}")
+            if self.mode == "lines":
+                self._line(f"{self.ended} of {self.total}: {name}, {self._pace()}")
+
+    def end(self, **summary: Any) -> None:
+        """The run is over: counts, and how fast it went."""
+        seconds = time.perf_counter() - self.started
+        self._event("end", seconds=round(seconds, 2), photos_a_minute=round(self.filled / seconds * 60, 1), **summary)
+        shown = f"{summary['done']} done ({self.filled} in this run, {self.filled / seconds * 60:.1f} photos a minute)"
+        if summary["without_mask"]:
+            shown += f", {summary['without_mask']} without a mask"
+        self._line(f"{shown}, {len(summary['errors'])} failed")
+        for error in summary["errors"]:
+            self._line(f"failed: {error}", always=True)
+
+    def stopped(self, reason: str) -> None:
+        """The run ends before all is done."""
+        self._event("stopped", reason=reason)
+        self._line(f"{reason}; the same command goes on from here", always=True)
+
+    def _pace(self) -> str:
+        """Speed, and the time left as it follows from it."""
+        seconds = time.perf_counter() - self.started
+        if not self.filled:
+            return "starting"
+        left = (self.total - self.ended) * seconds / self.filled
+        rest = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
+        return f"{self.filled / seconds * 60:.1f} photos a minute, {rest} left"
+
+    def _status(self, text: str) -> None:
+        sys.stderr.write(f"\r\x1b[K{self.ended} of {self.total} · {text} · {self._pace()}")
+        sys.stderr.flush()
+
+    def _line(self, text: str, always: bool = False) -> None:
+        if self.mode == "json" or (self.mode == "quiet" and not always):
+            return
+        clear = "\r\x1b[K" if self.mode == "bar" else ""
+        prefix = f"[{self.rank}] " if self.rank else ""
+        sys.stderr.write(f"{clear}{prefix}{text}\n")
+
+    def _event(self, kind: str, **values: Any) -> None:
+        if self.mode == "json":
+            sys.stdout.write(json.dumps({"event": kind, "rank": self.rank} | values) + "\n")
+            sys.stdout.flush()

@@ -1,0 +1,107 @@
+"""`review.html`: what a folder run did, on one page that needs nothing else: errors first, then the worst seams."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
+
+from PIL import Image
+
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.folder.ledger import Record
+from mlx_moebius.photos.photo import opened, photo_from_image
+from mlx_moebius.photos.save import replacing
+
+NAME = "review.html"
+SIDE = 480  # longest side of a thumbnail, in pixels
+
+HEAD = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Review</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
+<style>
+:root { color-scheme: light dark; font: 15px/1.4 system-ui, sans-serif }
+body { margin: 1.5rem auto; max-width: 104rem; padding: 0 1rem }
+.errors { border-left: 4px solid #c33; padding: .2rem 1rem }
+main { display: grid; grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)); gap: 1.5rem; align-items: start }
+figure { margin: 0 }
+.pair { --x: 50%; position: relative; display: grid; overflow: hidden; border-radius: 4px }
+.pair img { grid-area: 1 / 1; width: 100%; display: block }
+.pair img + img { clip-path: inset(0 0 0 var(--x)) }
+.pair::after { content: ""; position: absolute; inset: 0 auto 0 var(--x); width: 2px; background: #fff8 }
+input { width: 100%; margin: .4rem 0 0 }
+figcaption { overflow-wrap: anywhere }
+small { opacity: .75 }
+</style></head><body>
+"""
+
+
+def write(folder: Path, output: Path, records: Iterable[Record]) -> None:
+    """Write the page into `output`; photos of `records` are before in `folder`, after in `output`."""
+    records = list(records)
+    failed = [record for record in records if "error" in record]
+    filled = sorted((record for record in records if "error" not in record), key=_badness, reverse=True)
+    with replacing(output / NAME) as file:
+        file.write(HEAD.encode())
+        file.write(f"<h1>{len(filled)} photos filled, {len(failed)} failed</h1>\n".encode())
+        if failed:
+            items = "".join(f"<li>{escape(record['error'])}</li>\n" for record in failed)
+            file.write(f'<section class="errors"><h2>Failed</h2><ul>\n{items}</ul></section>\n'.encode())
+        file.write(b"<p>Left of the slider: before. Right of it: after. The most visible seams come first.</p><main>\n")
+        for part in _figures(folder, output, filled):
+            file.write(part.encode())
+        file.write(b"</main></body></html>\n")
+
+
+def _figures(folder: Path, output: Path, records: list[Record]) -> Iterator[str]:
+    with ThreadPoolExecutor(2) as pool:
+        before = pool.map(_thumbnail, [folder / record["input"] for record in records])
+        after = pool.map(_thumbnail, [output / record["output"] for record in records])
+        for record, *images in zip(records, before, after, strict=True):
+            yield _figure(record, images, os.path.relpath(folder / record["input"], output))
+
+
+def _figure(record: Record, images: list[str], source: str) -> str:
+    before, after = images
+    seam = record["seam"]
+    shown = f"seam {_badness(record):.1f} times the photo's own" if seam else "no seam to measure"
+    name = escape(record["input"])
+    warnings = "".join(f"<br>{escape(line)}" for line in record["warnings"])
+    return (
+        f'<figure><div class="pair"><img alt="before" src="{before}"><img alt="after" src="{after}"></div>'
+        f'<input type="range" value="50" aria-label="before and after, {name}" '
+        "oninput=\"this.previousElementSibling.style.setProperty('--x', this.value + '%')\">"
+        f'<figcaption><a href="{quote(record["output"])}">{name}</a> (<a href="{quote(source)}">before</a>)<br>'
+        f"<small>{shown}, enlarged {record['enlargement']:.2f} times, seed {record['seed']}{warnings}</small>"
+        "</figcaption></figure>\n"
+    )
+
+
+def _badness(record: Record) -> float:
+    """How visible a seam is, in steps of colour or sharpness relative to the photo's own; 0 where there is none."""
+    seam = record["seam"]
+    return max(seam["colour_ratio"], seam["gradient_ratio"]) if seam else 0.0
+
+
+def _thumbnail(path: Path) -> str:
+    """A photo file as a small JPEG in a data URL; empty where the file is gone or cannot be read."""
+    try:
+        with opened(path) as (_, image):
+            if image.format == "JPEG":
+                image.draft(None, (SIDE, SIDE))  # decodes at a fraction of the size
+            photo = photo_from_image(image)
+    except MoebiusError:
+        return ""
+    small = Image.fromarray(photo.rgb())
+    small.thumbnail((SIDE, SIDE))
+    buffer = io.BytesIO()
+    icc = photo.metadata.icc if photo.mode in ("RGB", "RGBA") else None
+    small.save(buffer, "JPEG", quality=80, icc_profile=icc)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

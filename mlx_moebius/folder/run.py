@@ -1,0 +1,154 @@
+"""The command line's work on a folder: pairs, the run itself, ranks that share it, ledger, review page."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.folder import ledger, review
+from mlx_moebius.folder.batch import NETWORK, Job, load, run
+from mlx_moebius.folder.ledger import Record
+from mlx_moebius.folder.pairing import Pairing, pair
+from mlx_moebius.folder.report import Mode, Report
+from mlx_moebius.inpainting.pipeline import MoebiusPipeline
+from mlx_moebius.networks.diffusion import Step
+from mlx_moebius.photos.photo import photo_from_image, to_image
+
+INTERRUPTED = 130  # the shell's exit code for Ctrl-C
+
+
+def default_folder(folder: Path) -> Path:
+    """`FOLDER_filled` beside the folder."""
+    folder = folder.resolve()
+    return folder.with_name(f"{folder.name}_filled")
+
+
+def find_pairs(folder: Path, masks: list[str], boxes: list[str], output: Path, recursive: bool, own: bool) -> Pairing:
+    """Photos and masks, once it is sure that nothing of the user's is overwritten.
+
+    A file of the user's may be replaced only if that is asked for (`own`); files in a folder with a ledger are an
+    earlier run's. Raises MoebiusError.
+    """
+    if len(masks) > 1:
+        raise MoebiusError("a folder takes one --mask: a folder of masks, one mask for all photos, or alpha")
+    if output.resolve() == folder.resolve():
+        raise MoebiusError(f"{output} is the folder of the photos: choose another one, they would be overwritten")
+    if output.exists() and not output.is_dir():
+        raise MoebiusError(f"{output} is a file: photos of a folder go into a folder")
+    found = pair(folder, masks[0] if masks else None, output, recursive, bool(boxes))
+    if not own and not (output / ledger.NAME).exists():
+        taken = next((output / each.name for each in found.pairs if (output / each.name).exists()), None)
+        if taken:
+            raise MoebiusError(f"{taken} exists and is not an earlier run's: choose another folder, or --overwrite")
+    return found
+
+
+def fill_folder(pipeline: MoebiusPipeline, job: Job, pairing: Pairing, force: bool, mode: Mode) -> int:
+    """Fill the photos of a folder, this rank's share of them; returns the exit code, 1 where a photo failed."""
+    group = mx.distributed.init()
+    rank, ranks = group.rank(), group.size()
+    report = Report(mode, len(pairing.pairs[rank::ranks]), rank)
+    started = time.perf_counter()
+    with ExitStack() as stack:
+        _make(job.output)
+        if rank == 0:
+            stack.enter_context(ledger.locked(job.output))
+            for left in job.output.rglob(".moebius-*.part"):
+                left.unlink()  # of a run that was killed
+            ledger.merge(job.output)
+            for parent in sorted({(job.output / each.name).parent for each in pairing.pairs}):
+                _make(parent)
+        _barrier(group)
+        done = {} if force else ledger.read(job.output)
+        report.begin(len(pairing.without_mask))
+        try:
+            with closing(run(pipeline, job, pairing.pairs[rank::ranks], done, report.step, rank)) as tasks:
+                for task in tasks:
+                    report.ended_one(task)
+        except KeyboardInterrupt:
+            report.stopped("interrupted")
+            return INTERRUPTED
+        except MoebiusError as error:
+            report.stopped(f"error: {error}")
+            return 1
+        seconds = time.perf_counter() - started
+        stages = pipeline.stages.by_name
+        busy = sum(stages[name].seconds for name in NETWORK if name in stages) / seconds
+        _barrier(group)
+        failed: list[Record] = []
+        if rank == 0:
+            records = ledger.merge(job.output)
+            names = [each.name.as_posix() for each in pairing.pairs]
+            ended = [records[name] for name in names if name in records]
+            failed = [record for record in ended if "error" in record]
+            review.write(job.folder, job.output, ended)
+            report.end(
+                done=len(ended) - len(failed),
+                without_mask=len(pairing.without_mask) + len(names) - len(ended),
+                errors=[record["error"] for record in failed],
+                network_busy=round(busy, 3),
+            )
+        _barrier(group)
+        return 1 if failed else 0
+
+
+def show_plan(pipeline: MoebiusPipeline, job: Job, pairing: Pairing) -> list[str]:
+    """What a run would do, a line a photo, and how long it would take."""
+    lines, windows = [], 0
+    done = ledger.read(job.output) if job.output.is_dir() else {}
+    request = job.request(pipeline)
+    for each in pairing.pairs:
+        task = load(each, job, pipeline.size, request, done)
+        mask = "boxes" if each.mask is None else each.mask
+        if task.skipped:
+            what = "done already"
+        elif task.unmasked:
+            what = "nothing transparent"
+        elif task.squares is None:
+            what = f"error: {task.record['error']}"
+        else:
+            count = len(task.squares.windows)
+            windows += count
+            largest = max(window.enlargement for window in task.squares.windows)
+            what = f"{count} window{'s' * (count > 1)}, enlarged {largest:.2f} times"
+        lines.append(f"{each.name} + {mask}: {what}")
+    lines += [f"{name}: no mask" for name in pairing.without_mask]
+    seconds = windows * seconds_a_window(pipeline, job) if windows else 0.0
+    return [*lines, f"{windows} windows, about {seconds / 60:.1f} minutes"]
+
+
+def seconds_a_window(pipeline: MoebiusPipeline, job: Job) -> float:
+    """What the network takes for one window, measured on a grey one with the fewest steps that tell."""
+    side = pipeline.size
+    grey = photo_from_image(to_image(np.full((side, side, 3), 128, np.uint8), "RGB"))
+    mask = np.zeros((side, side), bool)
+    mask[side // 4 : side // 2, side // 4 : side // 2] = True
+    times: list[float] = []
+
+    def clock(step: Step) -> None:
+        times.append(time.perf_counter())
+
+    settings: dict[str, Any] = {"num_steps": 4, "guidance_scale": job.settings.guidance_scale}
+    pipeline.inpaint(grey, mask, pipeline.settings(**settings), clock)
+    stages = pipeline.stages.by_name
+    step = (times[-1] - times[0]) / (len(times) - 1)  # the first one includes compilation
+    return stages["encode"].seconds + stages["decode"].seconds + step * job.settings.num_steps
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MoebiusError(f"{folder} cannot be made: {error.strerror or error}") from None
+
+
+def _barrier(group: mx.distributed.Group) -> None:
+    """Wait for all ranks."""
+    if group.size() > 1:
+        mx.eval(mx.distributed.all_sum(mx.ones(1), group=group, stream=mx.cpu))

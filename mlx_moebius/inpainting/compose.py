@@ -1,0 +1,178 @@
+"""From a photo to the network's squares, and from their fills back to the photo. No network here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.inpainting import reference
+from mlx_moebius.inpainting.crops import Window, plan
+from mlx_moebius.inpainting.stitch import (
+    Colours,
+    Seam,
+    blend,
+    extract,
+    feather_width,
+    match_colour,
+    measure_seam,
+    prefill,
+)
+from mlx_moebius.networks.scheduler import Solver
+from mlx_moebius.photos.mask_files import check
+from mlx_moebius.photos.masks import Mask, dilate, grow
+from mlx_moebius.photos.photo import Box, Photo, photo_from_image
+
+BAND = 512  # rows of a photo that are blended at a time, which bounds the memory
+MAX_ENLARGEMENT = 3.0  # beyond it the fill is visibly softer than the photo
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that decides what comes out, besides model, photo and mask.
+
+    `guidance_until`, `solver` and `reuse_features` (see `Diffusion.denoise`) trade exactness for time.
+    `dilate` is a square kernel in pixels (0: none) or "auto"; `compensate` levels the fill's colours with what lies
+    round the mask; `paste` blends the fill into the photo (otherwise the network's whole squares replace it);
+    `context`, `max_crop` and `whole_image` plan the windows (see `crops.plan`); `extend` widens the frame, in pixels
+    (left, top, right, bottom); `opaque` makes what is filled opaque (otherwise transparency stays); `reference` does
+    all as the official pipeline does, on the whole image reduced to the network's square.
+    """
+
+    num_steps: int = 20
+    guidance_scale: float = 2.5
+    strength: float = 0.99
+    noise_offset: float = 0.0357
+    seed: int = 0
+    dilate: int | Literal["auto"] = "auto"
+    compensate: bool = True
+    paste: bool = True
+    context: float = 2.0
+    max_crop: int | None = None
+    whole_image: bool = False
+    extend: tuple[int, int, int, int] | None = None
+    opaque: bool = False
+    reference: bool = False
+    guidance_until: float = 1.0
+    solver: Solver = "ddim"
+    reuse_features: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A filled photo, the mask that was filled, the windows, the seam (None: no border), and warnings, a line each."""
+
+    photo: Photo
+    mask: Mask
+    windows: list[Window]
+    seam: Seam | None
+    warnings: list[str]
+
+    @property
+    def enlargement(self) -> float:
+        """Of the most enlarged window: 1 is native detail."""
+        return max((window.enlargement for window in self.windows), default=1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Squares:
+    """What the network fills of one photo: images uint8 [S, S, 3] and masks bool [S, S], one for each window.
+
+    The images hold nothing of what is to go, except with `Settings.reference`.
+    `levels` are masks too: what colours are levelled with lies round these.
+    """
+
+    photo: Photo
+    mask: Mask
+    windows: list[Window]
+    images: list[NDArray[np.uint8]]
+    masks: list[Mask]
+    levels: list[Mask]
+
+
+def prepare(photo: Photo, mask: Mask, size: int, settings: Settings, overlap: int = 0) -> Squares:
+    """Plan the windows of a photo and cut them out, for a network that takes `size` pixels.
+
+    With `overlap`, known pixels that far round the mask are filled as well, whatever dilation the settings ask for.
+    As what belongs there is known, colours are levelled by what the network invents there, not just by what it copies.
+    """
+    if settings.reference:
+        return prepare_reference(photo, mask, size, settings)
+    unknown = mask
+    mask = dilate(mask, 2 * overlap + 1) if overlap else grow(mask, settings.dilate)
+    check(mask, inverted=False, warnings=[])
+    windows = plan(mask, size, settings.context, settings.max_crop, settings.whole_image)
+    rgb = photo.rgb()
+    squares = [extract(rgb, mask, window) for window in windows]
+    images, masks = [prefill(*square) for square in squares], [hole for _, hole in squares]
+    levels = [extract(rgb, unknown, window)[1] for window in windows] if overlap else masks
+    return Squares(photo, mask, windows, images, masks, levels)
+
+
+def finish(squares: Squares, fills: list[Colours], settings: Settings) -> Result:
+    """Level the colours of each window's fill (0..1) and blend all into the photo; the rest stays bit for bit."""
+    if settings.reference:
+        return finish_reference(squares, fills, settings)
+    photo, mask, windows = squares.photo, squares.mask, squares.windows
+    levels = [fill.clip(0, 1) * np.float32(255) for fill in fills]
+    if settings.compensate:
+        levels = [match_colour(*each) for each in zip(levels, squares.images, squares.levels, strict=True)]
+    if not settings.paste:
+        windows = [replace(window, box=_inside(window, photo)) for window in windows]
+        mask = np.ones_like(mask)
+    for top in range(0, photo.height, BAND):
+        band = (0, top, photo.width, min(photo.height, top + BAND))
+        reaches = [window.reach(photo.width, photo.height) for window in windows]
+        if any(reach[1] < band[3] and band[1] < reach[3] for reach in reaches):
+            photo = photo.composite(*blend(levels, windows, mask, band), band, settings.opaque)
+    seam = measure_seam(photo.rgb(), squares.mask, widest_feather(windows))
+    result = Result(photo, squares.mask, squares.windows, seam, [])
+    if result.enlargement > MAX_ENLARGEMENT:
+        result.warnings.append(
+            f"the fill is enlarged {result.enlargement:.1f} times and will be softer than the photo: "
+            "mask smaller parts, or give it less --context"
+        )
+    return result
+
+
+def widest_feather(windows: list[Window]) -> int:
+    """Pixels beyond the mask in which the photo may have changed."""
+    return max((feather_width(window) for window in windows), default=0)
+
+
+def _inside(window: Window, photo: Photo) -> Box:
+    left, top, right, bottom = window.frame
+    return max(0, left), max(0, top), min(photo.width, right), min(photo.height, bottom)
+
+
+def prepare_reference(photo: Photo, mask: Mask, size: int, settings: Settings) -> Squares:
+    """The whole image as the official pipeline resizes it; what comes out has the network's size."""
+    if settings.extend:
+        raise MoebiusError("the official pipeline does not widen photos: leave --reference or the extension out")
+    drawing = reference.binarise(Image.fromarray(mask.astype(np.uint8) * 255))
+    image = reference.resize_to_multiple(Image.fromarray(photo.rgb()), size)
+    drawing = reference.resize_to_multiple(drawing, size)
+    if image.size != (size, size):
+        raise MoebiusError(
+            f"--reference resizes this photo to {image.width} x {image.height}, but the network only takes "
+            f"{size} x {size}: crop it to a square or leave --reference out"
+        )
+    hole = reference.network_mask(drawing)
+    if settings.dilate not in ("auto", 0):
+        hole = dilate(hole, int(settings.dilate))
+    window = Window(0, 0, size, size, (0, 0, size, size))
+    reduced = replace(photo_from_image(image), format=photo.format, metadata=photo.metadata)
+    return Squares(reduced, hole, [window], [np.asarray(image)], [hole], [hole])
+
+
+def finish_reference(squares: Squares, fills: list[Colours], settings: Settings) -> Result:
+    """The official pipeline's last step."""
+    pixels = reference.to_uint8(fills[0])
+    if settings.paste:
+        drawing = Image.fromarray(squares.mask.astype(np.uint8) * 255)
+        pixels = reference.paste(squares.images[0], pixels, drawing, settings.compensate)
+    return Result(replace(squares.photo, pixels=pixels), squares.mask, squares.windows, None, [])

@@ -1,0 +1,40 @@
+"""Several fills of one photo side by side, to choose from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from PIL import Image, ImageDraw, ImageFont
+
+from mlx_moebius.inpainting.compose import Result
+from mlx_moebius.photos.photo import Box
+
+SIDE = 512  # longest side of one picture on the sheet
+GAP = 8
+
+
+def contact_sheet(results: Sequence[Result]) -> Image.Image:
+    """RGB picture of what was filled and what is around it, for each result, numbered from 1 in reading order."""
+    box = _surroundings(results[0])
+    scale = min(1.0, SIDE / max(box[2] - box[0], box[3] - box[1]))
+    size = max(1, round((box[2] - box[0]) * scale)), max(1, round((box[3] - box[1]) * scale))
+    columns = math.ceil(math.sqrt(len(results)))
+    rows = -(-len(results) // columns)
+    sheet = Image.new("RGB", (columns * (size[0] + GAP) - GAP, rows * (size[1] + GAP) - GAP), "white")
+    draw = ImageDraw.Draw(sheet)
+    for index, result in enumerate(results):
+        corner = index % columns * (size[0] + GAP), index // columns * (size[1] + GAP)
+        crop = Image.fromarray(result.photo.rgb(box))
+        sheet.paste(crop.resize(size, Image.Resampling.LANCZOS), corner)
+        font = ImageFont.load_default(max(12, min(size) // 12))
+        draw.text((corner[0] + 6, corner[1] + 4), str(index + 1), "white", font, stroke_width=2, stroke_fill="black")
+    return sheet
+
+
+def _surroundings(result: Result) -> Box:
+    """The union of the windows, inside the photo."""
+    frames = [window.frame for window in result.windows]
+    left, top = (max(0, min(frame[i] for frame in frames)) for i in (0, 1))
+    right = min(result.photo.width, max(frame[2] for frame in frames))
+    return left, top, right, min(result.photo.height, max(frame[3] for frame in frames))

@@ -1,0 +1,94 @@
+"""Widening a photo's frame: how far on each side, and in how many passes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.photos.masks import Mask
+from mlx_moebius.photos.photo import Photo
+
+GRAVITIES = ("center", "left", "right", "top", "bottom")
+MAX_PIXELS = 178_000_000  # what can be read can be written: the limit that `photo.read_photo` has too
+MAX_PASSES = 8
+
+
+class Extension(NamedTuple):
+    """Pixels to add on each side."""
+
+    left: int = 0
+    top: int = 0
+    right: int = 0
+    bottom: int = 0
+
+
+def parse_sides(text: str, photo: Photo) -> Extension:
+    """Sides such as "left=256,top=10%"; per cent are of the photo's width or height.
+
+    Raises MoebiusError for anything else.
+    """
+    sides = {}
+    for part in text.split(","):
+        side, _, amount = part.strip().partition("=")
+        length = photo.width if side in ("left", "right") else photo.height
+        number = amount.removesuffix("%")
+        if side not in Extension._fields or side in sides or not number.isdecimal():
+            raise MoebiusError(
+                f'the extension "{text}" is not like left=256,top=10% (sides: {", ".join(Extension._fields)})'
+            )
+        sides[side] = round(length * int(number) / 100) if amount.endswith("%") else int(number)
+    return checked(Extension(**sides), photo)
+
+
+def parse_aspect(text: str, gravity: str, photo: Photo) -> Extension:
+    """What makes the frame "16:9" (width : height) without cutting; `gravity` is where the photo stays in it.
+
+    Raises MoebiusError when the text is no aspect or the photo has it already.
+    """
+    width, _, height = text.partition(":")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise MoebiusError(f'the aspect "{text}" is not like 16:9')
+    if gravity not in GRAVITIES:
+        raise MoebiusError(f'the gravity "{gravity}" is not one of {", ".join(GRAVITIES)}')
+    across = max(0, round(photo.height * int(width) / int(height)) - photo.width)
+    down = max(0, round(photo.width * int(height) / int(width)) - photo.height)
+    left = {"left": 0, "right": across}.get(gravity, across // 2)
+    top = {"top": 0, "bottom": down}.get(gravity, down // 2)
+    return checked(Extension(left, top, across - left, down - top), photo)
+
+
+def checked(extension: Extension, photo: Photo) -> Extension:
+    """The extension itself. Raises MoebiusError when it adds nothing, or more than the photo can tell about."""
+    width = photo.width + extension.left + extension.right
+    height = photo.height + extension.top + extension.bottom
+    if not any(extension):
+        raise MoebiusError("the frame would stay as it is: nothing to extend")
+    if max(extension.left, extension.right) > photo.width or max(extension.top, extension.bottom) > photo.height:
+        raise MoebiusError(f"{width} x {height} is too far: a side can grow by the photo's own length at most")
+    if width * height > MAX_PIXELS:
+        raise MoebiusError(f"{width} x {height} pixels is more than {MAX_PIXELS // 10**6} megapixels, the limit")
+    return extension
+
+
+def passes(extension: Extension, photo: Photo, size: int) -> list[Extension]:
+    """The extension in steps, each shallow enough for windows near native detail that see mostly known picture.
+
+    A step is half of the network's side, or a sixteenth of the photo's short side where that is more; there are
+    at most `MAX_PASSES`.
+    """
+    depth = max(size // 2, min(photo.width, photo.height) // 16)
+    count = min(MAX_PASSES, -(-max(extension) // depth))
+    totals = [[round(side * step / count) for side in extension] for step in range(count + 1)]
+    return [Extension(*(after - before for before, after in zip(*pair, strict=True))) for pair in pairwise(totals)]
+
+
+def extended(photo: Photo, extension: Extension) -> tuple[Photo, Mask]:
+    """The photo in its wider frame, edges continued outwards for the network to start from, and the new area's mask."""
+    sides = ((extension.top, extension.bottom), (extension.left, extension.right))
+    pixels = np.pad(photo.pixels, (*sides, *[(0, 0)] * (photo.pixels.ndim - 2)), "edge")
+    mask = np.pad(np.zeros((photo.height, photo.width), bool), sides, constant_values=True)
+    return replace(photo, pixels=pixels), mask

@@ -1,0 +1,268 @@
+"""A photo and a mask in, the filled photo out: plan the windows, fill them with the network, stitch them back.
+
+`MoebiusPipeline` is what other programs use; the command line is one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
+from typing import Any, Literal
+
+import mlx.core as mx
+import numpy as np
+from PIL import Image
+
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.inpainting.compose import Result, Settings, Squares, finish, prepare
+from mlx_moebius.inpainting.extend import Extension, checked, extended, passes
+from mlx_moebius.inpainting.stitch import Colours, measure_seam
+from mlx_moebius.models import find_model
+from mlx_moebius.networks.config import UNET_NAME, SamplingConfig
+from mlx_moebius.networks.diffusion import Diffusion, Encoded, Noise, Step, draw_noise
+from mlx_moebius.networks.stages import Stages
+from mlx_moebius.networks.weights import load_diffusion
+from mlx_moebius.photos.mask_files import load_mask
+from mlx_moebius.photos.masks import Mask, latent_mask
+from mlx_moebius.photos.photo import Photo, photo_from_image, to_image
+from mlx_moebius.version import __version__
+
+Callback = Callable[[Step], None]
+
+OVERLAP = 16  # a widened frame redraws at least 1/16 of the network's side of what was there
+
+
+@dataclass(slots=True)
+class MoebiusPipeline:
+    """A loaded model, ready to fill photos.
+
+    `max_windows` is how many squares are denoised at once; `stages` collects time and memory.
+    """
+
+    diffusion: Diffusion
+    name: str
+    max_windows: int = 4
+    stages: Stages = field(default_factory=Stages)
+
+    @classmethod
+    def from_pretrained(cls, name: str, dtype: str | None = None) -> MoebiusPipeline:
+        """Load a model by name ("nano") or folder; `dtype` as in `weights.load_diffusion`.
+
+        Raises MoebiusError when there is no such model or it is damaged.
+        """
+        stages = Stages()
+        with stages.measure("load"):
+            diffusion = load_diffusion(find_model(name), dtype)
+        return cls(diffusion, name, stages=stages)
+
+    @property
+    def size(self) -> int:
+        """Side of the square that the network takes, in pixels."""
+        return self.diffusion.config.image_size
+
+    @property
+    def sampling(self) -> SamplingConfig:
+        """The model's own sampling defaults."""
+        return self.diffusion.config.sampling
+
+    def settings(self, **changes: Any) -> Settings:
+        """The model's defaults with `changes`; None leaves a default.
+
+        The reference differs from the default in what the official pipeline does not do: no dilation, and colours
+        are compensated only where the model asks for it.
+        """
+        defaults = asdict(self.sampling) | {"compensate": True}
+        if changes.get("reference"):
+            defaults |= {"compensate": self.sampling.compensate, "dilate": 0}
+        return Settings(**defaults | {name: value for name, value in changes.items() if value is not None})
+
+    def provenance(self, settings: Settings, result: Result) -> dict[str, Any]:
+        """What a filled file records: version, model and settings, enough to repeat the run, and how it went."""
+        files = {file.name: file.sha256 for file in self.diffusion.config.files}
+        seam = asdict(result.seam) if result.seam else None
+        return {
+            "version": __version__,
+            "model": self.name,
+            "unet_sha256": files[UNET_NAME],
+            "settings": asdict(settings),
+            "enlargement": round(result.enlargement, 3),
+            "seam": {name: round(value, 3) for name, value in seam.items()} if seam else None,
+        }
+
+    def __call__(
+        self,
+        image: Image.Image | Sequence[Image.Image],
+        mask: Image.Image | Sequence[Image.Image],
+        *,
+        callback: Callback | None = None,
+        output: Literal["pil", "latents"] = "pil",
+        latents: mx.array | None = None,
+        noise: Noise | None = None,
+        **settings: Any,
+    ) -> Any:
+        """Fill what is white in the mask.
+
+        Args:
+            image: a PIL image of any size, or several.
+            mask: one for each image, of the same size (or aspect); white, or what is painted, is filled.
+            callback: called after every step; whatever it raises ends the run.
+            output: "pil" for filled images like those that came in, "latents" for the [B, h, w, 4] array of all
+                windows in order (see `crops.plan`; with `reference`, one an image).
+            latents: [B, h, w, 4], noisy latents to start from instead of the noised image.
+            noise: the randomness of the run (see `diffusion.draw_noise`) instead of the seed's.
+            settings: fields of `Settings`, such as num_steps=20, guidance_scale=2.5, seed=0; not `extend`.
+
+        Raises MoebiusError for bad input.
+        """
+        images = [image] if isinstance(image, Image.Image) else list(image)
+        drawings = [mask] if isinstance(mask, Image.Image) else list(mask)
+        if len(images) != len(drawings):
+            raise MoebiusError(f"{len(images)} images and {len(drawings)} masks: give one mask for each image")
+        chosen = self.settings(**settings)
+        if chosen.extend:
+            raise MoebiusError("extend one photo at a time, with MoebiusPipeline.inpaint")
+        prepared = []
+        for each, drawing in zip(images, drawings, strict=True):
+            photo = photo_from_image(each)
+            prepared.append(prepare(photo, load_mask(photo, [photo_from_image(drawing)])[0], self.size, chosen))
+        noise = noise or self.draw_noise(prepared, chosen)
+        finished = self.denoise(self.encode(prepared, noise, chosen), noise, chosen, callback, latents)
+        if output == "latents":
+            return finished
+        fills = self.decode(finished)
+        results = [finish(each, list(islice(fills, len(each.windows))), chosen) for each in prepared]
+        filled = [to_image(result.photo.pixels, result.photo.mode) for result in results]
+        return filled[0] if isinstance(image, Image.Image) else filled
+
+    def inpaint(self, photo: Photo, mask: Mask | None, settings: Settings, callback: Callback | None = None) -> Result:
+        """Fill one photo where `mask` (bool [H, W]) says so, then widen it where the settings say so.
+
+        Raises MoebiusError for what cannot be done.
+        """
+        steps = passes(Extension(*settings.extend), photo, self.size) if settings.extend else []
+        parts = len(steps) + (mask is not None)
+        result = None
+        if mask is not None:
+            result = next(self.variations(photo, mask, settings, [settings.seed], _part(callback, 0, parts)))
+            photo = result.photo
+        if steps:
+            result = self._extend(photo, steps, settings, callback, parts)
+        if result is None:
+            raise MoebiusError("nothing to do: give a mask or an extension")
+        return result
+
+    def variations(
+        self,
+        photo: Photo,
+        mask: Mask,
+        settings: Settings,
+        seeds: Sequence[int],
+        callback: Callback | None = None,
+        overlap: int = 0,
+    ) -> Iterator[Result]:
+        """Fills of one photo by several seeds, the same as one by one; the photo is planned and encoded once.
+
+        `overlap` as in `compose.prepare`.
+        """
+        prepared = [prepare(photo, mask, self.size, settings, overlap)]
+        encoded = self.encode(prepared, self.draw_noise(prepared, settings), settings)
+        for index, seed in enumerate(seeds):
+            chosen = replace(settings, seed=seed)
+            noise = self.draw_noise(prepared, chosen)
+            latents = self.denoise(encoded, noise, chosen, _part(callback, index, len(seeds)))
+            yield finish(prepared[0], list(self.decode(latents)), chosen)
+
+    def _extend(
+        self, photo: Photo, steps: list[Extension], settings: Settings, callback: Callback | None, parts: int
+    ) -> Result:
+        """Widen the frame pass by pass; each starts from the last one's result, and the photo itself stays as it is."""
+        checked(Extension(*(sum(sides) for sides in zip(*steps, strict=True))), photo)
+        settings = replace(settings, opaque=True)
+        canvas, windows, warnings = photo, [], []
+        new = np.zeros((photo.height, photo.width), bool)
+        for index, step in enumerate(steps):
+            before = canvas
+            canvas, added = extended(canvas, step)
+            here = _part(callback, parts - len(steps) + index, parts)
+            overlap = max(self.size // OVERLAP, max(step) // 4)
+            result = next(self.variations(canvas, added, settings, [settings.seed], here, overlap))
+            # The network also redraws a rim of what was there, so that it meets the rest; what was there is kept.
+            pixels = result.photo.pixels.copy()
+            known = np.s_[step.top : step.top + before.height, step.left : step.left + before.width]
+            pixels[known] = before.pixels
+            canvas = replace(result.photo, pixels=pixels)
+            grown = added.copy()
+            grown[known] = new
+            new = grown
+            windows += result.windows
+            warnings += [line for line in result.warnings if line not in warnings]
+        return Result(canvas, new, windows, measure_seam(canvas.rgb(), new), warnings)
+
+    def draw_noise(self, prepared: Sequence[Squares], settings: Settings) -> Noise:
+        """The seed's noise for all windows of some photos."""
+        vae = self.diffusion.config.vae
+        parts = [index for each in prepared for index in range(len(each.windows))]
+        size = self.size // vae.downsampling
+        return draw_noise([settings.seed] * len(parts), parts, size, vae.latent_channels, settings.noise_offset)
+
+    def encode(self, prepared: Sequence[Squares], noise: Noise, settings: Settings) -> Encoded:
+        """All windows of some photos, one by one: the VAE's activations are what takes the memory."""
+        cell = self.diffusion.config.vae.downsampling
+        squares = [pair for each in prepared for pair in zip(each.images, each.masks, strict=True)]
+        parts = []
+        with self.stages.measure("encode"):
+            for index, (image, hole) in enumerate(squares):
+                pixels = mx.array(image[None]).astype(mx.float32) / 127.5 - 1
+                small = mx.array(latent_mask(hole, cell, settings.reference)[None, ..., None])
+                own = Noise(*(array[index : index + 1] for array in noise))
+                part = self.diffusion.encode(pixels, mx.array(hole[None, ..., None]).astype(mx.float32), small, own)
+                mx.eval(part)
+                parts.append(part)
+        return Encoded(*(mx.concatenate(list(arrays)) for arrays in zip(*parts, strict=True)))
+
+    def denoise(
+        self,
+        encoded: Encoded,
+        noise: Noise,
+        settings: Settings,
+        callback: Callback | None = None,
+        latents: mx.array | None = None,
+    ) -> mx.array:
+        """Final latents [B, h, w, 4] of all windows, `max_windows` of them at a time."""
+        total = encoded.latents.shape[0]
+        starts = range(0, total, self.max_windows)
+        finished = []
+        for index, start in enumerate(starts):
+            own = slice(start, start + self.max_windows)
+            here = _part(callback, index, len(starts))
+            with self.stages.measure("denoise"):
+                for step in self.diffusion.denoise(
+                    Encoded(*(array[own] for array in encoded)),
+                    Noise(*(array[own] for array in noise)),
+                    settings.num_steps,
+                    settings.guidance_scale,
+                    settings.strength,
+                    latents=None if latents is None else latents[own],
+                    guidance_until=settings.guidance_until,
+                    solver=settings.solver,
+                    reuse_features=settings.reuse_features,
+                ):
+                    if here is not None:
+                        here(step)
+            finished.append(step.latents)
+        return mx.concatenate(finished)
+
+    def decode(self, latents: mx.array | Iterable[mx.array]) -> Iterator[Colours]:
+        """Final latents [B, h, w, 4] to fills, float32 [S, S, 3] in 0..1 (slightly beyond), one at a time."""
+        for each in latents:
+            with self.stages.measure("decode"):
+                fill = np.array(self.diffusion.decode(each[None])[0])
+            yield fill
+
+
+def _part(callback: Callback | None, index: int, parts: int) -> Callback | None:
+    """A callback for the `index`-th of `parts` equal runs, which counts its steps among all of theirs."""
+    if callback is None or parts == 1:
+        return callback
+    return lambda step: callback(step._replace(number=step.number + index * step.total, total=step.total * parts))

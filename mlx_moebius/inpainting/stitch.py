@@ -1,0 +1,277 @@
+"""Between a photo and the network's squares: cut a window out, level its colours, blend it back, measure the seam.
+
+Colours are RGB in 8-bit levels (0..255); float32 wherever they are not a photo's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mlx_moebius.inpainting.crops import REACH, Window
+from mlx_moebius.photos.masks import Mask, dilate
+from mlx_moebius.photos.photo import Box
+
+Colours = NDArray[np.float32]
+
+FEATHER = 64  # the feather is 1/64 of the window's side wide: 8 pixels at 512
+GRID = 64  # cells along a window's side in which colours are levelled
+RING = 2  # cells round the mask that are compared
+
+
+def extract(rgb: NDArray[np.uint8], mask: Mask, window: Window) -> tuple[NDArray[np.uint8], Mask]:
+    """What the network gets to see of a photo [H, W, 3] and its mask [H, W]: squares of the window's `size`.
+
+    Where `side` equals `size`, these are the photo's own pixels. Otherwise the image is reduced with a Lanczos filter
+    and a mask pixel is set if any masked pixel falls on it (thin lines survive) or on one of its neighbours, which
+    the filter blends. Outside the photo both are mirrored.
+    """
+    left, top, right, bottom = window.frame
+    height, width = mask.shape
+    pad = (max(0, -top), max(0, bottom - height)), (max(0, -left), max(0, right - width))
+    inside = np.s_[max(0, top) : bottom, max(0, left) : right]
+    image = np.pad(rgb[inside], (*pad, (0, 0)), "symmetric")
+    hole = np.pad(mask[inside], pad, "symmetric")
+    if window.side == window.size:
+        return image, hole
+    size = window.size
+    image = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS))
+    starts = -(-np.arange(size) * window.side // size)  # pixel i is i * size // side of the reduced mask
+    hole = np.logical_or.reduceat(np.logical_or.reduceat(hole, starts, 0), starts, 1)
+    return image, dilate(hole, 3)
+
+
+def prefill(image: NDArray[np.uint8], hole: Mask) -> NDArray[np.uint8]:
+    """A square [S, S, 3] whose hole continues what is around it smoothly.
+
+    Sampling starts from the noised image, from which a trace of the object to remove would survive the noise.
+    Push-pull interpolation (Gortler et al., "The lumigraph", 1996): means of known pixels at ever coarser levels, then
+    each level's gaps filled from the next coarser one.
+    """
+    side = 1 << (len(hole) - 1).bit_length()
+    pad = ((0, side - len(hole)),) * 2
+    weights = [np.pad((~hole).astype(np.float32), pad)[..., None]]
+    levels = [np.pad(image.astype(np.float32), (*pad, (0, 0))) * weights[0]]
+    while len(levels[-1]) > 1:
+        sums, counts = (a.reshape(len(a) // 2, 2, len(a) // 2, 2, -1).sum((1, 3)) for a in (levels[-1], weights[-1]))
+        weights.append(counts.clip(0, 1))
+        levels.append(sums * (weights[-1] / counts.clip(1e-6)))
+    filled = levels.pop() / weights.pop().clip(1e-6)
+    for level, weight in zip(levels[::-1], weights[::-1], strict=True):
+        smooth = [
+            Image.fromarray(c).resize(weight.shape[:2], Image.Resampling.BILINEAR) for c in np.moveaxis(filled, -1, 0)
+        ]
+        filled = level + (1 - weight) * np.stack([np.asarray(channel) for channel in smooth], axis=-1)
+    filled = filled[: len(hole), : len(hole)]
+    return np.where(hole[..., None], np.rint(filled).clip(0, 255).astype(np.uint8), image)
+
+
+def enlarge(fill: Colours, window: Window, box: Box) -> Colours:
+    """The part of a fill [size, size, 3] that covers a box of the photo, [h, w, 3], with a Lanczos filter."""
+    left, top, right, bottom = (edge - origin for edge, origin in zip(box, (window.left, window.top) * 2, strict=True))
+    if window.side == window.size:
+        return fill[top:bottom, left:right]
+    scale = window.size / window.side
+    source = (left * scale, top * scale, right * scale, bottom * scale)
+    channels = [
+        Image.fromarray(fill[..., channel]).resize((right - left, bottom - top), Image.Resampling.LANCZOS, source)
+        for channel in range(fill.shape[2])
+    ]
+    return np.stack([np.asarray(channel) for channel in channels], axis=-1)
+
+
+def feather(mask: Mask, width: int) -> NDArray[np.float32]:
+    """Weights [H, W]: exactly 1 on the mask, falling smoothly to exactly 0 beyond `width` pixels along either axis.
+
+    The mask is grown by half the width and averaged over two squares that reach the other half, in whole numbers.
+    """
+    half = width // 2
+    grown = dilate(mask, 2 * (width - half) + 1).astype(np.int32)
+    area = 1
+    for radius in ((half + 1) // 2, half // 2):
+        length = 2 * radius + 1
+        area *= length * length
+        for axis in (0, 1):
+            grown = _window_sum(grown, radius, axis)
+    weights: NDArray[np.float32] = grown.astype(np.float32) / np.float32(area)
+    return weights
+
+
+def match_colour(fill: Colours, original: NDArray[np.uint8], mask: Mask) -> Colours:
+    """The fill, levelled so that it meets the original round the mask; all at the network's size S, [S, S, ...].
+
+    The network redraws the whole window, so what it got wrong shows on a ring round the mask, where the original is
+    known: a tint there is also the tint inside. Official `compensate` adds one mean difference per channel; here each
+    place gets its own, the mean of the ring's differences (original - fill) weighted by 1 / distance^4 (Shepard, "A
+    two-dimensional interpolation function for irregularly-spaced data", 1968), on a grid of 64 x 64 cells. Texture
+    averages out within a cell and among the cells nearby; differences more than three deviations from their median,
+    such as a rest of the object that the mask left out, are limited to that. Unchanged if nothing is known.
+    """
+    size = len(mask)
+    cell = max(1, size // GRID)
+    ring = dilate(mask, 2 * RING * cell + 1) & ~mask
+    if not ring.any():
+        return fill
+    counts = _cell_sum(ring.astype(np.float32), cell)
+    known = counts > 0
+    difference = np.where(ring[..., None], original - fill, 0)
+    values = _cell_sum(difference, cell)[known] / counts[known, None]
+    middle = np.median(values, axis=0)
+    limit = 3 * 1.4826 * np.median(np.abs(values - middle), axis=0) + 1  # 1.4826 MAD: a normal's standard deviation
+    offset = _interpolate(known, counts, values.clip(middle - limit, middle + limit))
+    images = [Image.fromarray(offset[..., channel]) for channel in range(3)]
+    side = len(counts) * cell
+    smooth = [np.asarray(image.resize((side, side), Image.Resampling.BILINEAR)) for image in images]
+    levelled: Colours = fill + np.stack(smooth, axis=-1)[:size, :size]
+    return levelled
+
+
+def blend(
+    fills: Sequence[Colours], windows: Sequence[Window], mask: Mask, box: Box
+) -> tuple[Colours, NDArray[np.float32]]:
+    """What to lay over a box of the photo: colours [h, w, 3] and their weights [h, w], 0 where the photo stays.
+
+    `fills` are the network's squares [size, size, 3], levelled; `mask` is the whole photo's. Any box will do: bands of
+    a large photo bound the memory. A window's share is 1 in its own box and falls to 0 within 1/16 of its side; shares
+    of overlapping windows are scaled to a sum of 1, so that on the mask the weight is exactly 1.
+    """
+    height, width = mask.shape
+    shape = box[3] - box[1], box[2] - box[0]
+    colours = np.zeros((*shape, 3), np.float32)
+    weights, shares = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    for fill, window in zip(fills, windows, strict=True):
+        part = _intersection(window.reach(width, height), box)
+        if part is None:
+            continue
+        here = np.s_[part[1] - box[1] : part[3] - box[1], part[0] - box[0] : part[2] - box[0]]
+        share = _share(window, part)
+        colours[here] += share[..., None] * enlarge(fill, window, part)
+        weights[here] += share * _feathered(mask, window, part)
+        shares[here] += share
+    shares[shares == 0] = 1
+    return colours / shares[..., None], weights / shares
+
+
+def feather_width(window: Window) -> int:
+    """Pixels of the photo over which a window's fill fades into it."""
+    return max(2, window.side // FEATHER)
+
+
+@dataclass(frozen=True, slots=True)
+class Seam:
+    """Steps across the mask's border in 8-bit levels, and how many times the photo's own they are (1: invisible)."""
+
+    colour_step: float
+    colour_ratio: float
+    gradient_step: float
+    gradient_ratio: float
+
+
+def measure_seam(result: NDArray[Any], mask: Mask, gap: int = 0, depth: int = 8) -> Seam | None:
+    """How visible the border of a fill is; None where nothing unmasked borders on the mask.
+
+    Across the border run profiles along the rows and columns of `result` [H, W, C]: `depth` masked pixels, then,
+    `gap` pixels (the feather) apart, `depth` untouched ones, and as far again `depth` more. The colour step is the
+    difference of the means just inside and just outside, the gradient step that of the mean differences between
+    neighbours (sharpness); averaged over profiles and channels. The ratios set them against the same steps between
+    the untouched pixels, taken as one level at least.
+    """
+    touched = dilate(mask, 2 * gap + 1)
+    across = result.swapaxes(0, 1)
+    parts = [
+        _profiles(result, mask, touched, gap, depth),
+        _profiles(result[:, ::-1], mask[:, ::-1], touched[:, ::-1], gap, depth),
+        _profiles(across, mask.T, touched.T, gap, depth),
+        _profiles(across[:, ::-1], mask.T[:, ::-1], touched.T[:, ::-1], gap, depth),
+    ]
+    values, valid = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    steps = [*_steps(values, valid), *_steps(np.abs(np.diff(values, axis=2)), valid[:, :, 1:] & valid[:, :, :-1])]
+    if None in steps:
+        return None
+    colour, colour_own, gradient, gradient_own = steps
+    return Seam(colour, colour / max(colour_own, 1), gradient, gradient / max(gradient_own, 1))
+
+
+def _profiles(
+    pixels: NDArray[Any], mask: Mask, touched: Mask, gap: int, depth: int
+) -> tuple[NDArray[np.float32], Mask]:
+    """Profiles where a row leaves the mask, left to right: pixels [n, 3, depth, C], and which of them count.
+
+    The three are masked pixels, untouched ones next to the feather, and those beyond.
+    """
+    width = mask.shape[1]
+    rows, columns = np.nonzero(mask[:, :-1] & ~mask[:, 1:])
+    steps = np.stack([first + np.arange(depth) for first in (1 - depth, 1 + gap, 1 + gap + depth + gap)])
+    where = columns[:, None, None] + steps
+    inside = (where >= 0) & (where < width)
+    at = rows[:, None, None], where.clip(0, width - 1)
+    valid = inside & np.stack([mask[at][:, 0], *(~touched[at][:, part] for part in (1, 2))], axis=1)
+    return pixels[at].astype(np.float32), valid
+
+
+def _steps(samples: NDArray[np.float32], valid: Mask) -> tuple[float, float] | tuple[None, None]:
+    """Mean difference of the means of a profile's first two thirds, and of its last two; samples [n, 3, depth, C]."""
+    counts = valid.sum(axis=2)
+    whole = counts.all(axis=1)
+    if not whole.any():
+        return None, None
+    sums = (samples[whole] * valid[whole][..., None]).sum(axis=2)
+    means = sums / counts[whole][..., None]
+    across, own = np.abs(np.diff(means, axis=1)).mean(axis=(0, 2)).tolist()
+    return across, own
+
+
+def _window_sum(values: NDArray[np.int32], radius: int, axis: int) -> NDArray[np.int32]:
+    """Sums over 2 radius + 1 elements along an axis; the outermost values go on beyond the ends."""
+    pad = [(0, 0), (0, 0)]
+    pad[axis] = (radius + 1, radius)
+    sums = np.moveaxis(np.cumsum(np.pad(values, pad, "edge"), axis=axis, dtype=np.int32), axis, 0)
+    length = 2 * radius + 1
+    return np.moveaxis(sums[length:] - sums[:-length], 0, axis)
+
+
+def _cell_sum(values: Colours, cell: int) -> Colours:
+    """Sums over squares of `cell` pixels."""
+    rows = np.add.reduceat(values, np.arange(0, values.shape[0], cell), axis=0)
+    sums: Colours = np.add.reduceat(rows, np.arange(0, values.shape[1], cell), axis=1)
+    return sums
+
+
+def _interpolate(known: Mask, counts: Colours, values: Colours) -> Colours:
+    """Means of the known cells' values [n, C], weighted by counts / (distance^2 + 1)^2, to all cells: [h, w, C]."""
+    rows, columns = np.nonzero(known)
+    height, width = known.shape
+    across = (np.arange(width)[:, None] - columns) ** 2 + 1
+    result = np.empty((height, width, values.shape[1]), np.float32)
+    for row in range(height):
+        weights = (counts[known] / (across + (row - rows) ** 2) ** 2).astype(np.float32)
+        result[row] = weights @ values / weights.sum(axis=1, keepdims=True)
+    return result
+
+
+def _share(window: Window, part: Box) -> NDArray[np.float32]:
+    """A window's share in a part of its reach, before shares are scaled to a sum of 1."""
+    slope = 1 / (window.side // REACH + 1)
+    left, top, right, bottom = window.box
+    x, y = np.arange(part[0], part[2]), np.arange(part[1], part[3])
+    across = 1 - slope * np.maximum(0, np.maximum(left - x, x - right + 1))
+    down = 1 - slope * np.maximum(0, np.maximum(top - y, y - bottom + 1))
+    return (down[:, None] * across).astype(np.float32)
+
+
+def _feathered(mask: Mask, window: Window, part: Box) -> NDArray[np.float32]:
+    """The feather in a part of the photo, as the mask around it makes it."""
+    width = feather_width(window)
+    left, top = max(0, part[0] - width), max(0, part[1] - width)
+    weight = feather(mask[top : part[3] + width, left : part[2] + width], width)
+    return weight[part[1] - top : part[3] - top, part[0] - left : part[2] - left]
+
+
+def _intersection(a: Box, b: Box) -> Box | None:
+    left, top, right, bottom = max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
+    return (left, top, right, bottom) if left < right and top < bottom else None

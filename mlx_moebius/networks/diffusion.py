@@ -1,0 +1,181 @@
+"""Latent inpainting on tensors: encode, denoise, decode. Knows nothing of files, photos or terminals.
+
+Follows the official pipeline (`pipeline_moebius` of hustvl/Moebius): DDIM from the noised latents of the
+clean image, classifier-free guidance between "background" and "foreground" tokens, posterior sampling in the VAE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import mlx.core as mx
+import numpy as np
+
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.networks.config import ModelConfig
+from mlx_moebius.networks.scheduler import Scheduler, Solver, solver_step
+from mlx_moebius.networks.unet import BACKGROUND_TOKENS, FOREGROUND_TOKENS, Conditioning, UNet
+from mlx_moebius.networks.vae import AutoencoderKL
+
+
+class Noise(NamedTuple):
+    """All the randomness of a run, each [B, h, w, 4]."""
+
+    start: mx.array
+    image_posterior: mx.array
+    masked_posterior: mx.array
+
+
+class Encoded(NamedTuple):
+    """What the network sees of a batch: latents [B, h, w, 4], mask [B, h, w, 1], masked latents [B, h, w, 4]."""
+
+    latents: mx.array
+    mask: mx.array
+    masked_latents: mx.array
+
+
+class Step(NamedTuple):
+    """One finished step: `number` (from 1) of `total`, the latents after it and the clean ones that it implies."""
+
+    number: int
+    total: int
+    timestep: int
+    latents: mx.array
+    clean: mx.array
+
+
+def draw_noise(seeds: Sequence[int], parts: Sequence[int], size: int, channels: int, offset: float) -> Noise:
+    """Noise for a batch, the same whatever the batching, the dtype or the device.
+
+    Args:
+        seeds: one for each sample.
+        parts: which part of its photo each sample is (0, 1, ...). The posterior draws depend on this alone, so that
+            an encoded photo serves all seeds.
+        size: side of the latents.
+        channels: of the latents.
+        offset: scales a further draw per sample and channel, constant over the image (noise offset).
+    """
+    samples = []
+    for seed, part in zip(seeds, parts, strict=True):
+        rng = np.random.default_rng((seed, part))
+        start = rng.standard_normal((size, size, channels), dtype=np.float32)
+        start += offset * rng.standard_normal(channels, dtype=np.float32)
+        image, masked = np.random.default_rng(part).standard_normal((2, size, size, channels), dtype=np.float32)
+        samples.append((start, image, masked))
+    return Noise(*(mx.array(np.stack(arrays)) for arrays in zip(*samples, strict=True)))
+
+
+class Diffusion:
+    """The two networks and the sampler of one model, with everything that stays constant between runs."""
+
+    def __init__(self, unet: UNet, vae: AutoencoderKL, config: ModelConfig, dtype: mx.Dtype = mx.float32) -> None:
+        """Takes fused float32 networks; the U-Net then computes in `dtype`, the VAE stays as it is."""
+        self.config = config
+        self.dtype = dtype
+        self.scheduler = Scheduler(config.scheduler)
+        self.vae = vae
+        self.unet = unet
+        branches = [list(FOREGROUND_TOKENS), list(BACKGROUND_TOKENS)]  # unconditional first
+        unet.compute_in(dtype)
+        self._steps = {g: self._compile_step(unet.condition(mx.array(branches[-g:]))) for g in (1, 2)}
+        mx.eval(unet.parameters(), vae.parameters())
+
+    def _compile_step(self, conditioning: Conditioning) -> Callable[..., tuple[mx.array, mx.array, mx.array]]:
+        """One guided (two branches) or unguided (one) step as a single compiled graph; weights become constants."""
+        mx.eval(conditioning.layers)
+
+        def step(
+            latents: mx.array,
+            before: mx.array,
+            encoded_mask: mx.array,
+            masked: mx.array,
+            shifts: mx.array,
+            scalars: mx.array,
+            features: mx.array | None,
+        ) -> tuple[mx.array, mx.array, mx.array]:
+            guidance, *level = scalars
+            x = mx.concatenate([latents, encoded_mask, masked], axis=-1)
+            predicted, features = self.unet(x, shifts, conditioning, features)
+            noise = predicted.astype(mx.float32)
+            if conditioning.branches == 2:
+                unconditional, conditional = mx.split(noise, 2)
+                noise = unconditional + guidance * (conditional - unconditional)
+            return *solver_step(latents, noise, before, *level), features
+
+        return mx.compile(step)
+
+    def encode(self, images: mx.array, masks: mx.array, latent_masks: mx.array, noise: Noise) -> Encoded:
+        """Latents of the images and of the images without their masked pixels, in one batch.
+
+        Args:
+            images: float32 [B, S, S, 3] in [-1, 1].
+            masks: float32 [B, S, S, 1], 1 = fill.
+            latent_masks: float32 [B, h, w, 1], 1 = fill.
+            noise: its posterior draws are used.
+        """
+        both = mx.concatenate([images, images * (1 - masks)])
+        mean, logvar = self.vae.encode(both)
+        draws = mx.concatenate([noise.image_posterior, noise.masked_posterior])
+        latents, masked = mx.split((mean + mx.exp(0.5 * logvar) * draws) * self.config.vae.scaling_factor, 2)
+        return Encoded(latents, latent_masks, masked)
+
+    def denoise(
+        self,
+        encoded: Encoded,
+        noise: Noise,
+        num_steps: int,
+        guidance_scale: float,
+        strength: float,
+        latents: mx.array | None = None,
+        guidance_until: float = 1.0,
+        solver: Solver = "ddim",
+        reuse_features: int = 1,
+    ) -> Iterator[Step]:
+        """Run the sampler and yield every step; stop iterating to cancel.
+
+        At strength 1 the start is pure noise, below it the image's latents noised to the first timestep;
+        `latents` [B, h, w, 4] replaces either. Guidance 1 runs one branch instead of two, and so
+        do all steps after the share `guidance_until` of the run (an approximation, off at 1). `solver` as in
+        `scheduler`. The network's lower resolutions are computed every `reuse_features` steps (an approximation,
+        off at 1).
+        The step after the one yielded is already under way, so that the caller's work costs no time.
+
+        Raises MoebiusError when so few steps are asked for that none would run, or more than there are timesteps.
+        """
+        if num_steps > self.config.scheduler.num_train_timesteps:
+            most = self.config.scheduler.num_train_timesteps
+            raise MoebiusError(f"{num_steps} steps are too many: the model has {most} timesteps (20 is usual)")
+        timesteps = self.scheduler.timesteps(num_steps, strength, solver) if num_steps > 0 else []
+        if not timesteps:
+            raise MoebiusError(f"{num_steps} steps at strength {strength:g} run nothing: use more steps (20 is usual)")
+        if reuse_features < 1:
+            raise MoebiusError(f"features cannot serve {reuse_features} steps: 1 is exact, 2 is usual")
+        if latents is None:
+            noised = self.scheduler.add_noise(encoded.latents, noise.start, timesteps[0])
+            latents = noise.start if strength >= 1 else noised
+        shifts = self.unet.time_shifts(mx.array(timesteps))
+        guided = 0 if guidance_scale == 1 else round(guidance_until * len(timesteps))
+        pending: Step | None = None
+        clean, features = latents, None
+        for index, (timestep, *level) in enumerate(self.scheduler.levels(timesteps, solver)):
+            step = self._steps[2 if index < guided else 1]
+            scalars = mx.array([guidance_scale, *level])
+            own = shifts[index : index + 1]
+            if index % reuse_features == 0 or index == guided:  # those of two branches do not serve one
+                features = None
+            latents, clean, features = step(
+                latents, clean, encoded.mask, encoded.masked_latents, own, scalars, features
+            )
+            mx.async_eval(latents, clean)
+            if pending is not None:
+                mx.eval(pending.latents)
+                yield pending
+            pending = Step(index + 1, len(timesteps), timestep, latents, clean)
+        assert pending is not None
+        mx.eval(pending.latents)
+        yield pending
+
+    def decode(self, latents: mx.array) -> mx.array:
+        """Latents [B, h, w, 4] -> images [B, S, S, 3], about [0, 1], not clamped."""
+        return (self.vae.decode(latents / self.config.vae.scaling_factor) + 1) / 2

@@ -1,0 +1,89 @@
+"""Noise levels and the solvers that walk down them, with epsilon prediction.
+
+"ddim" (arXiv 2010.02502, eta 0) is the official one, as diffusers' `DDIMScheduler` is configured there. "dpm++" is
+DPM-Solver++ 2M (arXiv 2211.01095): the same step on clean latents extrapolated from the last two predictions.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+import mlx.core as mx
+import numpy as np
+
+from mlx_moebius.networks.config import SchedulerConfig
+
+Solver = Literal["ddim", "dpm++"]
+
+
+class Level(NamedTuple):
+    """One step: its timestep, alpha_cumprod there and where it leads, and the weight of the extrapolation (0: none)."""
+
+    timestep: int
+    alpha: float
+    alpha_next: float
+    extrapolation: float
+
+
+class Scheduler:
+    """Noise levels, and the steps of a run."""
+
+    def __init__(self, config: SchedulerConfig | None = None) -> None:
+        self.config = config or SchedulerConfig()
+        c = self.config
+        betas = np.linspace(c.beta_start**0.5, c.beta_end**0.5, c.num_train_timesteps, dtype=np.float32) ** 2
+        self.alphas_cumprod = np.cumprod(1 - betas, dtype=np.float32)
+
+    def timesteps(self, num_steps: int, strength: float, solver: Solver = "ddim") -> list[int]:
+        """The timesteps of a run, noisiest first; maybe none.
+
+        "ddim": the last int(num_steps * strength) of `num_steps` evenly spaced ones, down to 0. "dpm++": `num_steps`
+        evenly spaced ones from the share `strength` of all, which leave out 0, where next to no noise is left.
+        """
+        if solver == "dpm++":
+            first = int(self.config.num_train_timesteps * strength) - 1
+            count = max(min(num_steps, first), 0)
+            return np.linspace(first, 0, count + 1).round().astype(int)[:-1].tolist()
+        spacing = self.config.num_train_timesteps // num_steps
+        count = min(int(num_steps * strength), num_steps)
+        return [i * spacing for i in range(count)][::-1]
+
+    def add_noise(self, clean: mx.array, noise: mx.array, timestep: int) -> mx.array:
+        """Clean latents brought to the noise level of `timestep`."""
+        alpha = float(self.alphas_cumprod[timestep])
+        return alpha**0.5 * clean + (1 - alpha) ** 0.5 * noise
+
+    def levels(self, timesteps: list[int], solver: Solver = "ddim") -> list[Level]:
+        """The steps between these timesteps, the last one to clean latents.
+
+        The first and the last step of "dpm++" extrapolate nothing, as usual with few steps.
+        """
+        alphas = [*(float(self.alphas_cumprod[t]) for t in timesteps), 1.0]
+        # Half the log of the signal-to-noise ratio: the solver's time.
+        times = [math.log(alpha / (1 - alpha)) / 2 for alpha in alphas[:-1]]
+        widths = [after - before for before, after in pairwise(times)]
+        second = [wide / (2 * before) for before, wide in pairwise(widths)] if solver == "dpm++" else []
+        weights = [0.0, *second, 0.0] if second else [0.0] * len(timesteps)
+        return [Level(*each) for each in zip(timesteps, alphas[:-1], alphas[1:], weights, strict=True)]
+
+
+def predict_clean(latents: mx.array, noise: mx.array, alpha: mx.array | float) -> mx.array:
+    """The clean latents that `latents` at noise level `alpha` imply, given the predicted noise (paper, eq. 12)."""
+    return (latents - (1 - alpha) ** 0.5 * noise) / alpha**0.5
+
+
+def solver_step(
+    latents: mx.array,
+    noise: mx.array,
+    before: mx.array,
+    alpha: mx.array | float,
+    alpha_next: mx.array | float,
+    extrapolation: mx.array | float,
+) -> tuple[mx.array, mx.array]:
+    """Latents at the next noise level, and the clean ones that these imply; `before` are those of the last step."""
+    clean = predict_clean(latents, noise, alpha)
+    change = extrapolation * (clean - before)
+    noise = noise - (alpha / (1 - alpha)) ** 0.5 * change  # so that clean and noise still add up to `latents`
+    return alpha_next**0.5 * (clean + change) + (1 - alpha_next) ** 0.5 * noise, clean

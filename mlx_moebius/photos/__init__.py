@@ -1,0 +1,4 @@
+"""Photos and masks as files: everything a format carries, in and out. Knows nothing of networks.
+
+Begin with `photo` (reading) and `save` (writing); `masks` is arithmetic on masks. May import errors only.
+"""

@@ -1,0 +1,135 @@
+"""File formats: which pixels each can hold, and what their files say that Pillow does not pass on."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image, JpegImagePlugin
+
+from mlx_moebius.photos import metadata
+
+EXTENSIONS = {
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
+    **dict.fromkeys((".tif", ".tiff"), "TIFF"),
+    **dict.fromkeys((".heic", ".heif", ".hif"), "HEIF"),
+    **dict.fromkeys((".bmp", ".dib"), "BMP"),
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".avif": "AVIF",
+}
+MODES = {
+    "JPEG": ("L", "RGB", "CMYK"),
+    "PNG": ("L", "LA", "RGB", "RGBA", "I;16"),
+    "WEBP": ("L", "LA", "RGB", "RGBA"),
+    "TIFF": ("L", "LA", "RGB", "RGBA", "CMYK", "I;16"),
+    "AVIF": ("L", "LA", "RGB", "RGBA"),
+    "HEIF": ("L", "LA", "RGB", "RGBA"),
+    "BMP": ("L", "RGB"),
+}
+
+PNG_COLOUR = (b"cHRM", b"gAMA", b"sRGB", b"cICP")
+PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt")
+PNG_HANDLED = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0", b"Raw profile type APP1\0")
+
+
+def orientation(image: Image.Image) -> int:
+    """EXIF orientation, 1 to 8, still to be applied to the image's pixels."""
+    value = image.getexif().get(metadata.ORIENTATION, 1)
+    return value if value in range(1, 9) else 1
+
+
+def is_grey16(image: Image.Image) -> bool:
+    """Whether Pillow keeps all 16 bits: grey, white as the largest value."""
+    tags = getattr(image, "tag_v2", {})
+    return image.mode.startswith("I;16") and tags.get(258, (16,)) == (16,) and tags.get(262, 1) == 1
+
+
+def bits_per_channel(file: BinaryIO, image: Image.Image) -> int:
+    """Bits a channel in the file, which Pillow may reduce to 8 without a word."""
+    if image.format == "PNG":
+        return _bytes_at(file, 24, 1)[0]
+    if image.format == "TIFF":
+        return max(image.tag_v2.get(258, (1,)))  # type: ignore[attr-defined]
+    if image.format in ("AVIF", "HEIF"):
+        head = _bytes_at(file, 0, 65536)
+        at = head.find(b"pixi")  # ISO/IEC 23008-12, 6.5.6: version and flags, number of channels, bits of each
+        return max(head[at + 9 : at + 9 + head[at + 8]], default=8) if at >= 0 else 8
+    return 8
+
+
+def exif_block(file: BinaryIO, image: Image.Image) -> bytes:
+    """The EXIF data as a TIFF block; for a TIFF file, its own fields that describe the photo. Empty if damaged."""
+    if image.format == "TIFF":
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+            try:
+                fields = metadata.describing(metadata.read_fields(view))
+            except metadata.DamagedBlock:
+                return b""
+        return metadata.edit_fields(metadata.EMPTY_BLOCK, fields) if fields else b""
+    image.getexif()  # makes Pillow look for it behind a PNG's pixels too
+    exif = image.info.get("exif") or b""
+    if not exif and "Raw profile type exif" in image.info:  # ImageMagick's PNG
+        exif = image.getexif().tobytes()
+    return metadata.checked_block(exif)
+
+
+def own_encoding(file: BinaryIO, image: Image.Image) -> dict[str, Any]:
+    """Pillow's save options that encode in the way the file was encoded."""
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        # A quarter turn exchanges rows and columns, also of the quantization tables; 4:2:2 would become 4:4:0, which
+        # Pillow does not write: that and other rare schemes are stored at full resolution.
+        turned = orientation(image) >= 5
+        tables = [np.reshape(table, (8, 8)) for _, table in sorted(image.quantization.items())]
+        subsampling = JpegImagePlugin.get_sampling(image)
+        if image.layers == 3 and (subsampling == -1 or (subsampling == 1 and turned)):
+            subsampling = 0
+        return {
+            "qtables": [(table.T if turned else table).ravel().tolist() for table in tables],
+            "subsampling": subsampling,
+            "progressive": "progressive" in image.info,
+            "keep_rgb": image.layers == 3 and image.info.get("adobe_transform") == 0,
+        }
+    if image.format == "WEBP":
+        return {"lossless": _webp_is_lossless(file)}
+    if image.format == "TIFF":
+        name = image.info.get("compression")
+        return {
+            "compression": name if name in ("raw", "tiff_lzw", "packbits", "lzma", "zstd") else "tiff_adobe_deflate"
+        }
+    return {}
+
+
+def png_chunks(file: BinaryIO) -> tuple[tuple[bytes, bytes], ...]:
+    """Colour and text chunks of a PNG file, (type, data), as they are."""
+    chunks = []
+    at = 8
+    while len(head := _bytes_at(file, at, 8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        if kind in PNG_COLOUR + PNG_TEXT:
+            data = _bytes_at(file, at + 8, length)
+            if not data.startswith(PNG_HANDLED):
+                chunks.append((kind, data))
+        at += length + 12
+    return tuple(chunks)
+
+
+def _webp_is_lossless(file: BinaryIO) -> bool:
+    at = 12
+    while len(head := _bytes_at(file, at, 8)) == 8:
+        kind, length = struct.unpack("<4sI", head)
+        if kind in (b"VP8 ", b"VP8L"):
+            return bool(kind == b"VP8L")
+        at += 8 + length + length % 2
+    return False
+
+
+def _bytes_at(file: BinaryIO, offset: int, length: int) -> bytes:
+    """Some bytes of the file, whose position (Pillow's) is left as it was."""
+    position = file.tell()
+    file.seek(offset)
+    data = file.read(length)
+    file.seek(position)
+    return data

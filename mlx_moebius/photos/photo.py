@@ -1,0 +1,287 @@
+"""A photo in memory: its own pixels, and everything its file carries beside them.
+
+Nothing is lost on the way in: pixels stay in the file's colours and bit depth, and what cannot be kept is refused.
+The network sees `Photo.rgb`; its fill comes back by `Photo.composite`. `save.py` writes the result.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, UnidentifiedImageError
+
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.photos import formats, metadata
+
+Pixels: TypeAlias = NDArray[Any]
+"""uint8 or uint16, [H, W] or [H, W, C]."""
+Box: TypeAlias = tuple[int, int, int, int]
+"""left, top, right, bottom in pixels; right and bottom are outside (Pillow's convention)."""
+
+BAND = 512  # rows blended at a time, which bounds the memory for float copies
+READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "BMP")
+NATIVE_MODES = {"1": "L", "P": "RGB", "RGBX": "RGB", "I;16B": "I;16", "I;16L": "I;16"} | {
+    mode: mode for mode in ("L", "LA", "RGB", "RGBA", "CMYK", "I;16")
+}
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a file carries beside its pixels. `exif` is a TIFF block, `iptc` the IPTC record of a JPEG's APP13."""
+
+    exif: bytes = b""
+    icc: bytes = b""
+    xmp: bytes = b""
+    iptc: bytes = b""
+    comment: bytes = b""
+    dpi: tuple[float, float] | None = None
+    png_chunks: tuple[tuple[bytes, bytes], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """Pixels upright (EXIF orientation applied), in the file's own mode and bit depth.
+
+    `mode` is Pillow's: L, LA, RGB, RGBA, CMYK or I;16 (grey, uint16); palettes are resolved. `encoding` holds Pillow's
+    save options that repeat the source's own compression, `orientation` the EXIF value (1 to 8) that was applied,
+    `notes` what the user should know, one line each.
+    """
+
+    pixels: Pixels
+    mode: str
+    format: str | None = None
+    metadata: Metadata = Metadata()
+    encoding: Mapping[str, Any] = field(default_factory=dict)
+    orientation: int = 1
+    notes: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """Pixels across."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Pixels down."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def box(self) -> Box:
+        """The whole photo."""
+        return 0, 0, self.width, self.height
+
+    def alpha(self) -> Pixels | None:
+        """Opacity [H, W], 255 = opaque; None for a mode without it."""
+        return self.pixels[..., -1] if self.mode in ("LA", "RGBA") else None
+
+    def rgb(self, box: Box | None = None) -> NDArray[np.uint8]:
+        """What the network sees, uint8 [h, w, 3], of the whole photo or a window of it.
+
+        Opacity is ignored (colours under transparent parts are taken as stored), grey is repeated, 16 bits are
+        rounded to 8, CMYK goes to sRGB by the photo's ICC profile.
+        """
+        pixels = self.pixels[_slices(box or self.box)]
+        if self.mode == "CMYK":
+            return np.asarray(_convert(to_image(pixels, "CMYK"), "RGB", self.metadata.icc))
+        if self.mode in ("RGB", "RGBA"):
+            return np.ascontiguousarray(pixels[..., :3])
+        grey = pixels[..., 0] if self.mode == "LA" else pixels
+        if self.mode == "I;16":
+            grey = ((grey.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=-1)
+
+    def composite(
+        self, fill: Pixels, weight: NDArray[np.float32], box: Box | None = None, opaque: bool = False
+    ) -> Photo:
+        """The photo with `fill` blended in, in its own colours and depth; pixels of weight 0 are not touched.
+
+        `fill` is uint8, or float in 0..255, RGB [h, w, 3]; `weight` is [h, w] in 0..1; both cover `box` (the whole
+        photo by default). Opacity stays as it is unless `opaque`, which makes filled parts opaque by their weight.
+        """
+        pixels = self.pixels.copy()
+        window = pixels[_slices(box or self.box)]
+        for top in range(0, len(window), BAND):
+            rows = slice(top, top + BAND)
+            window[rows] = self._blended(window[rows], fill[rows], weight[rows], opaque)
+        return replace(self, pixels=pixels)
+
+    def _blended(self, source: Pixels, fill: Pixels, weight: NDArray[np.float32], opaque: bool) -> Pixels:
+        share = weight[..., None].astype(np.float32)
+        if self.mode == "CMYK":  # in light, not in ink: the same colour in other shares of black would show as a seam
+            seen = np.asarray(_convert(to_image(source, "CMYK"), "RGB", self.metadata.icc)).astype(np.float32)
+            seen = np.rint(seen + (fill - seen) * share).clip(0, 255).astype(np.uint8)
+            blended = np.asarray(_convert(to_image(seen, "RGB"), "CMYK", self.metadata.icc))
+            return np.where(share > 0, blended, source)
+        target = source.reshape(*weight.shape, -1).astype(np.float32)
+        has_alpha = self.mode in ("LA", "RGBA")
+        colours = target[..., :-1] if has_alpha else target
+        colours += (self._native(fill) - colours) * share
+        if opaque and has_alpha:
+            target[..., -1:] += (255 - target[..., -1:]) * share
+        blended = np.rint(target).clip(0, np.iinfo(source.dtype).max).astype(source.dtype)
+        return np.where(share > 0, blended, source.reshape(blended.shape)).reshape(source.shape)
+
+    def _native(self, fill: Pixels) -> NDArray[np.float32]:
+        """RGB fill [h, w, 3] in 0..255 as the photo's RGB or grey, float32 [h, w, C without opacity]."""
+        if self.mode in ("RGB", "RGBA"):
+            return fill.astype(np.float32)
+        luma = fill.astype(np.float32) @ np.array([[0.299], [0.587], [0.114]], np.float32)  # ITU-R 601, as Pillow's L
+        return luma * np.float32(257) if self.mode == "I;16" else luma
+
+
+def read_photo(path: str | Path) -> Photo:
+    """Read a JPEG, PNG, WebP, TIFF, AVIF, BMP or (with the extra `heic`) HEIC file.
+
+    Raises MoebiusError with one line for whatever is missing, damaged, cut short, too large, animated, or cannot be
+    kept as it is.
+    """
+    path = Path(path)
+    with opened(path) as (file, image):
+        notes = []
+        bits = formats.bits_per_channel(file, image)
+        if bits > 8 and image.format in ("AVIF", "HEIF"):
+            notes.append(f"{path} has {bits} bits a channel; they are reduced to 8")
+        elif bits > 8 and not formats.is_grey16(image):
+            raise MoebiusError(
+                f"it has {bits} bits a channel, of which only 8 could be kept: save it as 8-bit (or 16-bit grey)"
+            )
+        if image.format == "MPO" and (count := getattr(image, "n_frames", 1)) > 1:
+            notes.append(f"{path} holds {count} pictures; only the main one is kept")
+        exif = formats.exif_block(file, image)
+        if not exif and "exif" in image.info:
+            notes.append(f"{path}: its EXIF is damaged and was left out")
+        encoding = formats.own_encoding(file, image)
+        chunks = formats.png_chunks(file) if image.format == "PNG" else ()
+        photo = photo_from_image(image)
+        carried = replace(photo.metadata, exif=exif, png_chunks=chunks)
+        return replace(photo, metadata=carried, encoding=encoding, notes=tuple(notes))
+
+
+def read_provenance(path: str | Path) -> dict[str, Any] | None:
+    """The model, seed and settings that a photo was filled with (see `save.write_photo`), or None."""
+    with opened(Path(path)) as (file, image):
+        return metadata.provenance_in(formats.exif_block(file, image))
+
+
+def photo_from_image(image: Image.Image) -> Photo:
+    """A photo from a Pillow image; the image is loaded, not changed. Raises MoebiusError for modes such as LAB or F."""
+    orientation = image.info.get("original_orientation") or formats.orientation(image)  # HEIC arrives upright
+    xmp = image.info.get("xmp")  # before Pillow turns a TIFF, which takes the orientation out
+    image.load()
+    mode = NATIVE_MODES.get(image.mode)
+    if image.has_transparency_data:  # besides alpha channels: palettes, or a colour that stands for transparent
+        mode = {"1": "LA", "L": "LA", "LA": "LA", "I;16": None}.get(image.mode, "RGBA")
+    if mode is None:
+        raise MoebiusError(f"pictures of mode {image.mode} are not supported: convert it to RGB or grey first")
+    pixels = np.asarray(image if image.mode == mode or mode == "I;16" else image.convert(mode))
+    if mode == "I;16":
+        pixels = pixels.astype(np.uint16)  # native byte order
+    if 0 in pixels.shape:
+        raise MoebiusError("the picture has no pixels")
+    pixels = oriented(pixels, formats.orientation(image))  # Pillow turns a TIFF when it loads, and then says 1
+    info = image.info
+    return Photo(
+        pixels=pixels,
+        mode=mode,
+        format="JPEG" if image.format == "MPO" else image.format,
+        metadata=Metadata(
+            exif=metadata.checked_block(info.get("exif") or b""),
+            icc=info.get("icc_profile") or b"",
+            xmp=xmp or info.get("xmp") or b"",
+            iptc=info.get("photoshop", {}).get(0x0404, b""),
+            comment=info.get("comment", b"") if image.format in ("JPEG", "MPO") else b"",
+            dpi=info.get("dpi"),
+        ),
+        orientation=orientation,
+    )
+
+
+def to_image(pixels: Pixels, mode: str) -> Image.Image:
+    """A Pillow image of native pixels."""
+    data = np.ascontiguousarray(pixels)
+    return Image.frombuffer(mode, (data.shape[1], data.shape[0]), data, "raw", mode, 0, 1)
+
+
+def oriented(pixels: Pixels, orientation: int) -> Pixels:
+    """Pixels [H, W, ...] turned upright from an EXIF orientation (1 to 8; CIPA DC-008, tag 274)."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    rows = -1 if orientation in (3, 4, 7, 8) else 1
+    columns = -1 if orientation in (2, 3, 6, 7) else 1
+    return np.ascontiguousarray(pixels[::rows, ::columns])
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[BinaryIO, Image.Image]]:
+    """Open a picture file; whatever goes wrong, also while it is in use, is a MoebiusError that names it."""
+    if path.is_dir():
+        raise MoebiusError(f"{path} is a folder, not a photo")
+    Image.init()
+    try:
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, about odd metadata and sizes below the limit
+            head = file.read(64)
+            if not head:
+                raise MoebiusError("the file is empty (0 bytes)")
+            heic = head[4:8] == b"ftyp" and any(brand in head for brand in (b"heic", b"heix", b"heim", b"heis"))
+            if heic:
+                require_heic()
+            file.seek(0)
+            with Image.open(
+                file, formats=["HEIF"] if heic else [name for name in READABLE if name in Image.OPEN]
+            ) as image:
+                # HEIC and MPO files keep depth maps, previews and the like beside the main picture.
+                if getattr(image, "is_animated", False) and image.format not in ("MPO", "HEIF"):
+                    count = getattr(image, "n_frames", 2)
+                    raise MoebiusError(f"it is animated or has pages ({count}): only single pictures can be filled")
+                yield file, image
+    except MoebiusError as error:
+        raise MoebiusError(f"{path}: {error}") from None
+    except FileNotFoundError:
+        raise MoebiusError(f"{path} does not exist") from None
+    except UnidentifiedImageError:
+        raise MoebiusError(f"{path} is not a JPEG, PNG, WebP, TIFF, AVIF, BMP or HEIC picture, or is damaged") from None
+    except Image.DecompressionBombError:
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
+        raise MoebiusError(f"{path} has more than {limit} megapixels, the limit: reduce or split it") from None
+    except MemoryError:
+        raise MoebiusError(f"{path} does not fit into memory") from None
+    except Exception as error:  # decoders raise anything on damaged files
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+        raise MoebiusError(f"{path} cannot be read: it is damaged or cut short ({reason})") from error
+
+
+def require_heic() -> None:
+    """Teach Pillow HEIC. Raises MoebiusError when the optional package is missing."""
+    try:
+        importlib.import_module("pillow_heif").register_heif_opener()
+    except ImportError:
+        raise MoebiusError('HEIC needs an optional package: pip install "mlx-moebius[heic]"') from None
+
+
+def _slices(box: Box) -> tuple[slice, slice]:
+    left, top, right, bottom = box
+    return slice(top, bottom), slice(left, right)
+
+
+def _convert(image: Image.Image, mode: str, icc: bytes) -> Image.Image:
+    """Between CMYK and sRGB, by the ICC profile of the CMYK side, or Pillow's plain formula without one."""
+    if not icc:
+        return image.convert(mode)
+    source: Any = io.BytesIO(icc)
+    target: Any = ImageCms.createProfile("sRGB")
+    if mode == "CMYK":
+        source, target = target, source
+    intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
+    result = ImageCms.profileToProfile(image, source, target, intent, mode, flags=flags)
+    assert result is not None  # only in-place conversion returns None
+    return result

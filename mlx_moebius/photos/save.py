@@ -1,0 +1,194 @@
+"""Writing a photo: the source's own encoding, all that its file carried, and how it was filled.
+
+A file appears under its name complete or not at all.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import PngImagePlugin
+
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.photos import metadata
+from mlx_moebius.photos.formats import EXTENSIONS, MODES
+from mlx_moebius.photos.photo import Photo, require_heic, to_image
+
+QUALITY = 95  # of a lossy format, where the source's own encoding is unknown
+JPEG_SEGMENT = 65533  # bytes that a JPEG marker holds
+FULL_COLOUR: dict[str, dict[str, Any]] = {
+    "JPEG": {"subsampling": 0},
+    "WEBP": {"exact": True, "method": 4},
+    "AVIF": {"subsampling": "4:4:4"},
+    "HEIF": {"chroma": 444},
+}
+
+
+def default_output(path: str | Path) -> Path:
+    """`NAME_filled.EXT` beside the source."""
+    path = Path(path)
+    return path.with_name(f"{path.stem}_filled{path.suffix}")
+
+
+def check_output(photo: Photo, path: str | Path) -> str:
+    """The format (Pillow's name) that `path` asks for; to be called before the work, not after it.
+
+    Raises MoebiusError when the extension is unknown, the format cannot hold the photo's mode or depth, or the folder
+    is missing or read-only. Whether the file exists is the caller's question.
+    """
+    path = Path(path)
+    name = EXTENSIONS.get(path.suffix.lower())
+    if name is None:
+        raise MoebiusError(f"{path}: the extension must be one of {' '.join(EXTENSIONS)}")
+    if _storable(photo, name) is None:
+        lacks = {"I;16": "16-bit grey", "CMYK": "CMYK colours"}.get(photo.mode, "transparency")
+        instead = " or ".join(f for f in ("PNG", "TIFF") if photo.mode in MODES[f])
+        raise MoebiusError(f"{path}: {name} cannot hold the photo's {lacks}: choose {instead}")
+    if name == "HEIF":
+        require_heic()
+    if path.is_dir():
+        raise MoebiusError(f"{path} is a folder: give the name of a file")
+    if not path.parent.is_dir():
+        raise MoebiusError(f"the folder {path.parent} does not exist")
+    if not os.access(path.parent, os.W_OK):
+        raise MoebiusError(f"the folder {path.parent} is read-only")
+    return name
+
+
+def write_photo(
+    photo: Photo, path: str | Path, quality: int | None = None, provenance: Mapping[str, Any] | None = None
+) -> list[str]:
+    """Write the photo in the format of `path`'s extension; returns what the user should know, one line each.
+
+    In the source's format the encoding is the source's (a JPEG's quantization tables and subsampling, lossless WebP,
+    a TIFF's compression). `quality` (1 to 100) overrides it for JPEG, WebP, AVIF and HEIC; the others are lossless.
+    ICC profile, EXIF, XMP, IPTC, comment, resolution and PNG text go along as far as the format has a place for them.
+    `provenance` (JSON values, with `version`) goes into EXIF: `Software`, and `UserComment` behind any text there.
+    Raises MoebiusError, with nothing left behind.
+    """
+    path = Path(path)
+    name = check_output(photo, path)
+    if quality is not None and not 1 <= quality <= 100:
+        raise MoebiusError(f"quality must be 1 to 100, not {quality}")
+    try:
+        data, notes = encode(photo, name, quality, provenance)
+    except MemoryError:
+        raise MoebiusError(f"{path}: not enough memory to encode it") from None
+    except (OSError, ValueError, RuntimeError, SystemError) as error:  # encoders' limits, such as 16383 for WebP
+        raise MoebiusError(f"{path}: {name} cannot hold this picture ({error}): choose another format") from error
+    with replacing(path) as file:
+        file.write(data)
+    return [f"{path}: {note}" for note in notes]
+
+
+def encode(
+    photo: Photo, name: str, quality: int | None = None, provenance: Mapping[str, Any] | None = None
+) -> tuple[bytes, list[str]]:
+    """The bytes of the file in the format `name`, and notes; see `write_photo`."""
+    stored = _storable(photo, name)
+    assert stored is not None, "check_output comes first"
+    carried = photo.metadata
+    options = _encoding(photo, name, quality)
+    if carried.icc:
+        options["icc_profile"] = carried.icc
+    if carried.dpi:
+        options["dpi"] = carried.dpi
+    # Pillow moves an orientation from AVIF's EXIF to the container, and would rewrite the block for it.
+    size = photo.width, photo.height
+    exif = metadata.updated_exif(carried.exif, size, provenance, orientation=name != "AVIF")
+    xmp = metadata.upright_xmp(carried.xmp)
+    notes = []
+    if name == "JPEG":
+        if len(exif) + 6 > JPEG_SEGMENT:
+            notes.append("the EXIF is too large for JPEG with the settings in it; they were left out")
+            exif = metadata.updated_exif(carried.exif, size, None)
+        if len(exif) + 6 > JPEG_SEGMENT or len(xmp) + 29 > JPEG_SEGMENT:
+            notes.append("EXIF or XMP is too large for JPEG and was left out")
+            exif, xmp = (b"" if len(block) + 29 > JPEG_SEGMENT else block for block in (exif, xmp))
+        options.update(comment=carried.comment, extra=_iptc_segment(carried.iptc))
+    elif name == "PNG":
+        options["pnginfo"] = _png_info(photo, xmp)
+    elif name == "BMP" and (exif or xmp or carried.icc):
+        notes.append("BMP holds no metadata (EXIF, ICC, XMP, settings); it was left out")
+    if name in ("JPEG", "WEBP", "AVIF", "HEIF") and xmp:
+        options["xmp"] = xmp
+    if name in ("JPEG", "PNG", "WEBP", "AVIF", "HEIF") and exif:
+        options["exif"] = b"Exif\0\0" + exif
+    buffer = io.BytesIO()
+    to_image(stored.pixels, stored.mode).save(buffer, name, **options)
+    data = buffer.getvalue()
+    if name == "TIFF":  # Pillow writes no sub-directories beside compressed pixels
+        fields: dict[int, Any] = metadata.describing(metadata.read_fields(exif)) if exif else {}
+        if xmp:
+            fields[metadata.XMP_PACKET] = metadata.Field(metadata.BYTE, xmp)
+        data = metadata.edit_fields(data, fields) if fields else data
+    return data, notes
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A new file that takes the place of `path` when the block ends, whole and on disk; nothing remains on an error."""
+    temporary = path.with_name(f".moebius-{secrets.token_hex(6)}.part")  # same folder: a rename is atomic
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise MoebiusError(f"{path} could not be written: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _storable(photo: Photo, name: str) -> Photo | None:
+    """The photo in a mode that the format holds, None where something would be lost: opaque alpha is not."""
+    if photo.mode in MODES[name]:
+        return photo
+    alpha = photo.alpha()
+    if alpha is None or alpha.min() < 255:
+        return None
+    colours = photo.pixels[..., :3] if photo.mode == "RGBA" else photo.pixels[..., 0]
+    opaque = replace(photo, pixels=np.ascontiguousarray(colours), mode=photo.mode[:-1])
+    return opaque if opaque.mode in MODES[name] else None
+
+
+def _encoding(photo: Photo, name: str, quality: int | None) -> dict[str, Any]:
+    """Pillow's save options: the source's own in its format, high quality in another one."""
+    same = photo.format == name
+    options = {**FULL_COLOUR.get(name, {}), **(photo.encoding if same else {})}
+    if name == "TIFF":
+        options.setdefault("compression", "tiff_adobe_deflate")
+        if options["compression"] in ("tiff_lzw", "tiff_adobe_deflate"):
+            options["tiffinfo"] = {317: 2}  # horizontal differences, which make photos a good deal smaller
+    elif name in FULL_COLOUR and (quality is not None or not (options.get("qtables") or options.get("lossless"))):
+        options["quality"] = QUALITY if quality is None else quality
+        options.pop("qtables", None)
+        options.pop("lossless", None)
+    return options
+
+
+def _png_info(photo: Photo, xmp: bytes) -> PngImagePlugin.PngInfo:
+    info = PngImagePlugin.PngInfo()
+    for kind, data in photo.metadata.png_chunks:
+        info.add(kind, data)
+    if xmp:
+        info.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", "replace"))
+    return info
+
+
+def _iptc_segment(iptc: bytes) -> bytes:
+    """An APP13 marker with the IPTC record, the one part of Photoshop's resources that describes the photo."""
+    if not 0 < len(iptc) < JPEG_SEGMENT - 30:
+        return b""
+    body = b"Photoshop 3.0\x008BIM\x04\x04\0\0" + len(iptc).to_bytes(4, "big") + iptc + bytes(len(iptc) % 2)
+    return b"\xff\xed" + (len(body) + 2).to_bytes(2, "big") + body

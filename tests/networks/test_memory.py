@@ -1,0 +1,49 @@
+"""The estimate of memory is above what MLX really takes, and not far above it."""
+
+from __future__ import annotations
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from mlx_moebius import MoebiusError, MoebiusPipeline
+from mlx_moebius.networks.config import ModelConfig
+from mlx_moebius.networks.memory import MOST, needed, parse_size, windows_within
+from mlx_moebius.photos.photo import photo_from_image
+from tests.support.pictures import picture
+
+
+@pytest.mark.parametrize("windows", [1, 4])
+def test_the_estimate_covers_what_a_run_takes(windows: int) -> None:
+    pipeline = MoebiusPipeline.from_pretrained("nano")
+    pipeline.max_windows = windows
+    mask = np.zeros((300, 600), bool)
+    for left in (40, 200, 360, 520):
+        mask[100:130, left : left + 30] = True
+    mx.clear_cache()
+    pipeline.inpaint(photo_from_image(picture("RGB", 600, 300)), mask, pipeline.settings(guidance_scale=2.0))
+    peak = max(pipeline.stages.by_name[name].peak_bytes for name in ("encode", "denoise", "decode"))
+    others = mx.get_active_memory()  # what other tests keep is not part of this run
+    estimate = needed(pipeline.diffusion.config, windows)
+    assert peak - others < estimate
+    assert estimate < 3 * peak
+
+
+def test_windows_grow_with_the_limit_up_to_what_is_useful() -> None:
+    released = ModelConfig()
+    counts = [windows_within(released, gigabytes << 30) for gigabytes in (3, 4, 6, 64)]
+    assert counts == sorted(counts)
+    assert counts[0] >= 1
+    assert counts[-1] == MOST
+    for count, gigabytes in zip(counts[:-1], (3, 4, 6), strict=True):
+        assert needed(released, count) <= gigabytes << 30 < needed(released, count + 1)
+    with pytest.raises(MoebiusError, match=r"the model needs 2\.\d\d GB and may take 1\.00 GB"):
+        windows_within(released, 1 << 30)
+
+
+def test_sizes() -> None:
+    assert parse_size("8GB") == parse_size("8") == parse_size("8g") == 8 << 30
+    assert parse_size("900 MB") == 900 << 20
+    for text in ("", "GB", "lots", "-1", "0", "1e99", "nan"):
+        with pytest.raises(MoebiusError, match="is not a size"):
+            parse_size(text)

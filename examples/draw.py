@@ -163,9 +163,13 @@ def main() -> None:
     parser.add_argument("--size", default="384x256", help="width x height in pixels")
     parser.add_argument("--three", action="store_true", help="three small things and thin wires, for a large picture")
     parser.add_argument("--format", default="png", choices=["png", "jpg"], help="of the picture; the mask is a PNG")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder, made if need be")
     options = parser.parse_args()
     width, height = (int(n) for n in options.size.split("x"))
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"cannot write to {options.out}: {error.strerror}")
     canvas = scene(height, width, options.three)
     picture = Image.fromarray(canvas.picture.round().clip(0, 255).astype(np.uint8))
     picture.save(options.out / f"landscape.{options.format}", quality=92)

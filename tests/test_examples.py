@@ -18,3 +18,21 @@ def test_draw_reproduces_the_committed_example(tmp_path: Path) -> None:
     assert drawn["landscape.png"].shape == committed["landscape.png"].shape
     assert np.abs(drawn["landscape.png"] - committed["landscape.png"]).max() <= 1
     assert np.array_equal(drawn["landscape_mask.png"], committed["landscape_mask.png"])
+
+
+def test_draw_makes_its_folder(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "pictures"
+    command = [sys.executable, str(EXAMPLES / "draw.py"), "--size", "48x32", "--format", "jpg", "--out", str(out)]
+    subprocess.run(command, check=True)
+    assert {Image.open(path).size for path in out.iterdir()} == {(48, 32)}
+    assert {path.name for path in out.iterdir()} == {"landscape.jpg", "landscape_mask.png"}
+
+
+def test_draw_refuses_a_file_as_its_folder_in_one_line(tmp_path: Path) -> None:
+    out = tmp_path / "taken"
+    out.write_text("a file")
+    command = [sys.executable, str(EXAMPLES / "draw.py"), "--size", "48x32", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[-1].endswith(f"cannot write to {out}: File exists")
+    assert "Traceback" not in done.stderr

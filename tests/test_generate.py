@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.main import get_command
 
+from mlx_moebius.generate import app
 from mlx_moebius.models import find_model
 from mlx_moebius.photos.masks import dilate
 from mlx_moebius.photos.photo import read_provenance
@@ -89,6 +93,59 @@ def test_reference_gives_the_models_size(tmp_path: Path) -> None:
 def test_version_and_help() -> None:
     assert generate("--version").stdout.startswith("mlx-moebius 0.1.0 (mlx ")
     assert "demonstration" in generate("--help").stdout
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_help_shows_every_option_in_its_panel(columns: int) -> None:
+    colours = ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "TERMINAL_WIDTH")  # typer listens to all of these
+    environment = {name: value for name, value in os.environ.items() if name not in colours}
+    environment |= {"COLUMNS": str(columns), "PYTHONIOENCODING": "utf-8"}
+    command = [sys.executable, "-m", "mlx_moebius.generate", "--help"]
+    lines = subprocess.run(command, capture_output=True, encoding="utf-8", check=True, env=environment).stdout.split(
+        "\n"
+    )
+    assert max(map(len, lines)) <= columns
+    panels: dict[str, set[str]] = {}
+    for line in lines:
+        if title := re.match("╭─ (.+?) ─+╮", line):
+            panels[title[1]] = shown = set()
+        elif option := re.match("│ (--[a-z-]+)", line):
+            shown.add(option[1])
+    arguments, *titles, last = panels
+    assert arguments == "Arguments"
+    assert titles == ["What to fill", "How to sample", "How it looks", "Files", "Speed", "Folders"]
+    assert panels.pop(last) == {"--verbose", "--version", "--help"}
+    assert panels["What to fill"] >= {"--mask", "--mask-from", "--extend"}
+    assert panels["How to sample"] >= {"--model", "--steps", "--seed"}
+    assert panels["How it looks"] >= {"--paste", "--context"}
+    assert panels["Files"] >= {"--output", "--quality", "--from-metadata"}
+    assert panels["Speed"] >= {"--solver", "--reuse-features", "--device"}
+    assert panels["Folders"] >= {"--recursive", "--dry-run", "--json"}
+    taken = {name for option in get_command(app).params if option.param_type_name == "option" for name in option.opts}
+    long = {name for name in taken if name.startswith("--")}
+    assert set().union(*panels.values()) == long - {"--verbose", "--version"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("--unknown",), "--unknown"),
+        ((PHOTO, "--steps", "many"), "--steps"),
+        ((PHOTO, "--solver", "euler"), "--solver"),
+        ((PHOTO, "--strength", "3"), "--strength"),
+        ((PHOTO, "--seeds", "1"), "--seeds"),
+        ((), "IMAGE"),
+    ],
+)
+def test_a_wrong_option_is_one_plain_line_below_the_usage(arguments: tuple[str | Path, ...], name: str) -> None:
+    run = generate(*arguments)
+    assert run.returncode == 2
+    assert run.stdout == ""
+    usage, _, _, error = run.stderr.splitlines()
+    assert usage.startswith("Usage: ")
+    assert error.startswith("Error: ")
+    assert name in error
+    assert "╭" not in run.stderr
 
 
 def _damaged_model(folder: Path, name: str) -> Path:

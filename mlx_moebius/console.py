@@ -1,0 +1,84 @@
+"""What the command line shows: help in panels, progress, warnings, and what -v adds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import mlx.core as mx
+import typer
+from typer.core import TyperCommand
+
+from mlx_moebius.inpainting.compose import Result, widest_feather
+from mlx_moebius.inpainting.pipeline import MoebiusPipeline
+from mlx_moebius.networks.blas import BLAS
+from mlx_moebius.networks.diffusion import Step
+from mlx_moebius.options import INFORMATION
+from mlx_moebius.photos.masks import dilate
+from mlx_moebius.photos.photo import Photo
+
+
+class PanelCommand(TyperCommand):
+    """A command with its help in panels. Typer's rich mode would put errors into boxes too; here they stay plain."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help as typer's rich mode does."""
+        from typer.rich_utils import rich_format_help  # slow to import, and only wanted here
+
+        rich_format_help(obj=self, ctx=ctx, markup_mode="rich")
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """Show --help beside --version, not in a panel of its own."""
+        option: Any = super().get_help_option(ctx)
+        option.rich_help_panel, option.metavar = INFORMATION, ""
+        return option
+
+
+class Progress:
+    """A progress bar with the time left on standard error; silent where that is not a terminal."""
+
+    def __init__(self) -> None:
+        self.bar: Any = None
+
+    def __enter__(self) -> Callable[[Step], None]:
+        return self.show
+
+    def show(self, step: Step) -> None:
+        """One step is done."""
+        if not sys.stderr.isatty():
+            return
+        if self.bar is None:
+            self.bar = typer.progressbar(length=step.total, label="Filling", file=sys.stderr)
+            self.bar.__enter__()
+        self.bar.update(step.number - self.bar.pos)
+
+    def __exit__(self, *error: object) -> None:
+        if self.bar is not None:
+            self.bar.__exit__(*error)
+
+
+def warn(line: str) -> None:
+    """To standard error."""
+    typer.echo(f"warning: {line}", err=True)
+
+
+def report(pipeline: MoebiusPipeline, photo: Photo, result: Result) -> None:
+    """What -v shows: model, windows, seam, changed pixels, and time and memory of each stage."""
+    dtype = str(pipeline.diffusion.dtype).split(".")[-1]
+    typer.echo(f"model {pipeline.name}, U-Net in {dtype} on {mx.default_device()}, BLAS: {BLAS}")
+    for window in result.windows:
+        left, top = window.left, window.top
+        typer.echo(f"window {window.side} x {window.side} at {left},{top}, enlarged {window.enlargement:.2f} times")
+    if result.seam is not None:
+        seam = result.seam
+        typer.echo(
+            f"seam: colour step {seam.colour_step:.1f} levels ({seam.colour_ratio:.2f} of the photo's own), "
+            f"sharpness step {seam.gradient_step:.1f} ({seam.gradient_ratio:.2f})"
+        )
+    if result.photo.pixels.shape == photo.pixels.shape:
+        changed = (result.photo.pixels != photo.pixels).reshape(photo.height, photo.width, -1).any(axis=-1)
+        beyond = changed & ~dilate(result.mask, 2 * widest_feather(result.windows) + 1)
+        typer.echo(f"pixels changed: {changed.sum():,} of {changed.size:,}; beyond mask and feather: {beyond.sum():,}")
+    for name, stage in pipeline.stages.by_name.items():
+        typer.echo(f"{name:8} {stage.seconds:8.2f} s   peak {stage.peak_bytes / 2**20:8.0f} MiB")

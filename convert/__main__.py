@@ -10,9 +10,9 @@ import typer
 
 from mlx_moebius.convert.card import Card
 from mlx_moebius.convert.folder import convert_checkpoint, verify
-from mlx_moebius.convert.quantize import quantization_config
 from mlx_moebius.errors import MoebiusError, one_line_errors
 from mlx_moebius.networks.config import SamplingConfig
+from mlx_moebius.networks.quantize import quantization_config
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

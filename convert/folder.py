@@ -18,7 +18,6 @@ import numpy as np
 from mlx_moebius.convert.card import Card, model_card
 from mlx_moebius.convert.checkpoint import find_weights, read_tensors
 from mlx_moebius.convert.mapping import Tensors, check_parameters, map_unet, map_vae, unet_shapes, vae_shapes
-from mlx_moebius.convert.quantize import check_settings, outlines, quantize, settings_for
 from mlx_moebius.convert.safetensors_file import write_safetensors
 from mlx_moebius.convert.stored_tensor import Array, StoredTensor, encode
 from mlx_moebius.errors import MoebiusError
@@ -31,6 +30,7 @@ from mlx_moebius.networks.config import (
     QuantizationConfig,
     SamplingConfig,
 )
+from mlx_moebius.networks.quantize import check_settings, outlines, quantize, settings_for
 
 CONVERTER_VERSION = "1"  # goes up when the same source would give another folder
 DTYPES = ("float16", "bfloat16", "float32")

@@ -8,11 +8,11 @@ from typing import Any
 import mlx.core as mx
 from mlx.utils import tree_flatten
 
-from mlx_moebius.convert.quantize import check_settings, dequantize
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.networks.config import UNET_NAME, VAE_NAME, ModelConfig, QuantizationConfig
 from mlx_moebius.networks.diffusion import Diffusion
 from mlx_moebius.networks.layers import M, fuse
+from mlx_moebius.networks.quantize import check_settings, dequantize
 from mlx_moebius.networks.unet import UNet
 from mlx_moebius.networks.vae import AutoencoderKL
 

@@ -14,7 +14,12 @@ from typer.testing import CliRunner
 from mlx_moebius.convert.__main__ import app
 from mlx_moebius.convert.folder import convert_checkpoint, verify
 from mlx_moebius.convert.mapping import map_unet
-from mlx_moebius.convert.quantize import (
+from mlx_moebius.convert.stored_tensor import STORAGE_DTYPES
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.models import BUNDLED
+from mlx_moebius.networks.config import ModelConfig, QuantizationConfig
+from mlx_moebius.networks.layers import fuse
+from mlx_moebius.networks.quantize import (
     DEFAULTS,
     MODES,
     dequantize,
@@ -23,11 +28,6 @@ from mlx_moebius.convert.quantize import (
     quantize,
     settings_for,
 )
-from mlx_moebius.convert.stored_tensor import STORAGE_DTYPES
-from mlx_moebius.errors import MoebiusError
-from mlx_moebius.models import BUNDLED
-from mlx_moebius.networks.config import ModelConfig, QuantizationConfig
-from mlx_moebius.networks.layers import fuse
 from mlx_moebius.networks.unet import UNet
 from mlx_moebius.networks.weights import load_diffusion
 from tests.networks.test_diffusion import encoded, golden_noise

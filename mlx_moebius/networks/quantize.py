@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
+import numpy.typing as npt
 
-from mlx_moebius.convert.stored_tensor import Array
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.networks.config import QuantizationConfig
 
+Array = npt.NDArray[Any]
 Outlines = dict[str, tuple[tuple[int, ...], str]]
 """Name -> shape and type as stored."""
 

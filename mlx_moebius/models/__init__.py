@@ -1,6 +1,7 @@
 """From what a user calls a model to the folder that holds it: bundled, given, in the cache, or downloaded first.
 
 `python -m mlx_moebius.models` shows and changes the cache. Once a model is there, no network is touched.
+Begin with `find_model`. May import convert, hub and networks.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from mlx_moebius.folder import review
 from mlx_moebius.folder.ledger import Record
+from tests.support.browser import chromium
 from tests.support.pictures import picture
 
 
@@ -31,10 +31,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Page, list[
             picture("RGB", 300, 200, index + offset).save(where / name)
     records = [record(*each) for each in names.items()]
     review.write(folder, out, [*records, {"input": "x.jpg", "error": "x.jpg is <damaged>"}])
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     noticed: list[str] = []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         shown = browser.new_page(viewport={"width": 1100, "height": 800})
         shown.on("request", lambda request: noticed.append(request.url))
         shown.on("console", lambda message: noticed.append(message.text))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -26,6 +25,7 @@ from mlx_moebius.photos.masks import dilate
 from mlx_moebius.photos.photo import read_photo
 from mlx_moebius.ui import launch
 from mlx_moebius.ui.server import Server
+from tests.support.browser import chromium
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PHOTO, MASK = EXAMPLES / "landscape.png", EXAMPLES / "landscape_mask.png"
@@ -55,10 +55,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert chromium, "Chromium is needed: apt install chromium"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         yield browser
         browser.close()
 

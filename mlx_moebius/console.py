@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from mlx_moebius.inpainting.compose import Result, widest_feather
-from mlx_moebius.inpainting.pipeline import MoebiusPipeline
+from mlx_moebius.inpainting.pipeline import Event, MoebiusPipeline
 from mlx_moebius.networks.blas import BLAS
 from mlx_moebius.networks.diffusion import Step
 from mlx_moebius.options import INFORMATION
@@ -41,21 +41,24 @@ class Progress:
     def __init__(self) -> None:
         self.bar: Any = None
 
-    def __enter__(self) -> Callable[[Step], None]:
+    def __enter__(self) -> Callable[[Event], None]:
         return self.show
 
-    def show(self, step: Step) -> None:
-        """One step is done."""
+    def show(self, event: Event) -> None:
+        """One step of the network, or the detail of one window, is done."""
         if not sys.stderr.isatty():
             return
-        if self.bar is None:
-            self.bar = typer.progressbar(length=step.total, label="Filling", file=sys.stderr)
+        label = "Filling" if isinstance(event, Step) else "Detail "
+        if self.bar is None or self.bar.label != label:
+            self.__exit__()
+            self.bar = typer.progressbar(length=event.total, label=label, file=sys.stderr)
             self.bar.__enter__()
-        self.bar.update(step.number - self.bar.pos)
+        self.bar.update(event.number - self.bar.pos)
 
     def __exit__(self, *error: object) -> None:
         if self.bar is not None:
-            self.bar.__exit__(*error)
+            self.bar.__exit__(*(error or (None, None, None)))
+            self.bar = None
 
 
 def warn(line: str) -> None:
@@ -70,6 +73,12 @@ def report(pipeline: MoebiusPipeline, photo: Photo, result: Result) -> None:
     for window in result.windows:
         left, top = window.left, window.top
         typer.echo(f"window {window.side} x {window.side} at {left},{top}, enlarged {window.enlargement:.2f} times")
+    for detail in result.details:
+        trusted = f"trusted down to {detail.cell:.1f} pixels" if detail.cell else "not trusted"
+        grown = (
+            f"detail grown, gradients {detail.gain:.2f} times as strong" if detail.colours is not None else "as it is"
+        )
+        typer.echo(f"fill at {detail.box[0]},{detail.box[1]}: {trusted}; {grown}; {detail.seconds:.2f} s")
     if result.seam is not None:
         seam = result.seam
         typer.echo(
@@ -81,4 +90,5 @@ def report(pipeline: MoebiusPipeline, photo: Photo, result: Result) -> None:
         beyond = changed & ~dilate(result.mask, 2 * widest_feather(result.windows) + 1)
         typer.echo(f"pixels changed: {changed.sum():,} of {changed.size:,}; beyond mask and feather: {beyond.sum():,}")
     for name, stage in pipeline.stages.by_name.items():
-        typer.echo(f"{name:8} {stage.seconds:8.2f} s   peak {stage.peak_bytes / 2**20:8.0f} MiB")
+        peak = f"   peak {stage.peak_bytes / 2**20:8.0f} MiB" if stage.peak_bytes else ""  # detail is not MLX's
+        typer.echo(f"{name:8} {stage.seconds:8.2f} s{peak}")

@@ -167,6 +167,14 @@ Pick = Annotated[
 
 option, flag = panel("How it looks")
 
+Detail = Annotated[
+    bool | None,
+    flag(
+        "--detail/--no-detail",
+        help="Grow what the network cannot give, texture and grain, from the photo round the hole.",
+        show_default="detail",
+    ),
+]
 Compensate = Annotated[
     bool | None,
     flag(

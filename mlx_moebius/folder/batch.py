@@ -28,6 +28,7 @@ from mlx_moebius.folder import ledger
 from mlx_moebius.folder.ledger import Record
 from mlx_moebius.folder.pairing import Pair
 from mlx_moebius.inpainting.compose import Settings, Squares, finish, prepare
+from mlx_moebius.inpainting.detail import Detail
 from mlx_moebius.inpainting.pipeline import MoebiusPipeline
 from mlx_moebius.inpainting.stitch import Colours
 from mlx_moebius.networks.diffusion import Encoded, Noise, Step
@@ -70,7 +71,9 @@ class Job:
 
 @dataclass(slots=True)
 class Task:
-    """A photo on its way. `record` becomes its line in the ledger; without `squares` nothing is left to do."""
+    """A photo on its way. `record` becomes its line in the ledger; without `squares` nothing is left to do.
+
+    `fills` are the network's, and once all are there, levelled; `details` is what was grown in each."""
 
     pair: Pair
     record: Record
@@ -78,6 +81,7 @@ class Task:
     skipped: bool = False
     unmasked: bool = False
     fills: list[Colours] = field(default_factory=list)
+    details: list[Detail] = field(default_factory=list)
 
     def add_time(self, stage: str, seconds: float) -> None:
         """Account time to a stage of this photo."""
@@ -182,6 +186,10 @@ def fill(
             owner.add_time("denoise", share)
             owner.add_time("decode", time.perf_counter() - start)
             if len(owner.fills) == owner.record["windows"]:
+                start = time.perf_counter()
+                assert owner.squares is not None
+                owner.fills, owner.details = pipeline.add_detail(owner.squares, owner.fills, settings)
+                owner.add_time("detail", time.perf_counter() - start)
                 peak = max(stage.peak_bytes for stage in pipeline.stages.by_name.values())
                 owner.record["peak_bytes"] = {"network": peak, "process": process_peak()}
                 yield owner
@@ -208,10 +216,11 @@ def store(task: Task, job: Job, pipeline: MoebiusPipeline) -> Task:
     start = time.perf_counter()
     assert task.squares is not None
     try:
-        result = finish(task.squares, task.fills, job.settings)
+        result = finish(task.squares, task.fills, task.details, job.settings)
         provenance = pipeline.provenance(job.settings, result) if job.metadata else None
         notes = write_photo(result.photo, job.output / task.pair.name, job.quality, provenance)
         task.record["enlargement"] = round(result.enlargement, 3)
+        task.record["detail"] = [detail.figures() | {"seconds": round(detail.seconds, 3)} for detail in result.details]
         task.record["seam"] = asdict(result.seam) if result.seam else None
         task.record["warnings"] += [*result.warnings, *notes]
     except Exception as error:
@@ -220,6 +229,7 @@ def store(task: Task, job: Job, pipeline: MoebiusPipeline) -> Task:
         _fail(task, error)
     task.squares = None
     task.fills.clear()
+    task.details.clear()
     task.add_time("write", time.perf_counter() - start)
     return task
 

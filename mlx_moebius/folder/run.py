@@ -16,7 +16,7 @@ from mlx_moebius.folder.batch import NETWORK, Job, load, run
 from mlx_moebius.folder.ledger import Record
 from mlx_moebius.folder.pairing import Pairing, pair
 from mlx_moebius.folder.report import Mode, Report
-from mlx_moebius.inpainting.pipeline import MoebiusPipeline
+from mlx_moebius.inpainting.pipeline import Event, MoebiusPipeline
 from mlx_moebius.networks.diffusion import Step
 from mlx_moebius.photos.photo import photo_from_image, to_image
 
@@ -131,14 +131,16 @@ def seconds_a_window(pipeline: MoebiusPipeline, job: Job) -> float:
     mask[side // 4 : side // 2, side // 4 : side // 2] = True
     times: list[float] = []
 
-    def clock(step: Step) -> None:
-        times.append(time.perf_counter())
+    def clock(event: Event) -> None:
+        if isinstance(event, Step):
+            times.append(time.perf_counter())
 
     settings: dict[str, Any] = {"num_steps": 4, "guidance_scale": job.settings.guidance_scale}
     pipeline.inpaint(grey, mask, pipeline.settings(**settings), clock)
     stages = pipeline.stages.by_name
     step = (times[-1] - times[0]) / (len(times) - 1)  # the first one includes compilation
-    return stages["encode"].seconds + stages["decode"].seconds + step * job.settings.num_steps
+    rest = sum(stages[name].seconds for name in ("encode", "decode", "detail"))
+    return rest + step * job.settings.num_steps
 
 
 def _make(folder: Path) -> None:

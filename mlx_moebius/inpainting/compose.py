@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.inpainting import reference
 from mlx_moebius.inpainting.crops import Window, plan
+from mlx_moebius.inpainting.detail import Detail, grow_details, lay
 from mlx_moebius.inpainting.stitch import (
     Colours,
     Seam,
@@ -40,7 +42,8 @@ class Settings:
     round the mask; `paste` blends the fill into the photo (otherwise the network's whole squares replace it);
     `context`, `max_crop` and `whole_image` plan the windows (see `crops.plan`); `extend` widens the frame, in pixels
     (left, top, right, bottom); `opaque` makes what is filled opaque (otherwise transparency stays); `reference` does
-    all as the official pipeline does, on the whole image reduced to the network's square.
+    all as the official pipeline does, on the whole image reduced to the network's square; `detail` grows what the
+    network cannot give from the photo (see `synthesis`).
     """
 
     num_steps: int = 20
@@ -60,17 +63,22 @@ class Settings:
     guidance_until: float = 1.0
     solver: Solver = "ddim"
     reuse_features: int = 1
+    detail: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A filled photo, the mask that was filled, the windows, the seam (None: no border), and warnings, a line each."""
+    """A filled photo, the mask that was filled, the windows, the seam (None: no border), and warnings, a line each.
+
+    `details` tells what was grown in each window; it is empty where none was wanted.
+    """
 
     photo: Photo
     mask: Mask
     windows: list[Window]
     seam: Seam | None
     warnings: list[str]
+    details: list[Detail] = field(default_factory=list)
 
     @property
     def enlargement(self) -> float:
@@ -113,27 +121,49 @@ def prepare(photo: Photo, mask: Mask, size: int, settings: Settings, overlap: in
     return Squares(photo, mask, windows, images, masks, levels)
 
 
-def finish(squares: Squares, fills: list[Colours], settings: Settings) -> Result:
-    """Level the colours of each window's fill (0..1) and blend all into the photo; the rest stays bit for bit."""
+def level(squares: Squares, fills: list[Colours], settings: Settings) -> list[Colours]:
+    """Each window's fill (0..1) in 8-bit levels, its colours levelled; untouched for `Settings.reference`."""
     if settings.reference:
-        return finish_reference(squares, fills, settings)
-    photo, mask, windows = squares.photo, squares.mask, squares.windows
+        return fills
     levels = [fill.clip(0, 1) * np.float32(255) for fill in fills]
     if settings.compensate:
         levels = [match_colour(*each) for each in zip(levels, squares.images, squares.levels, strict=True)]
+    return levels
+
+
+def details(squares: Squares, levels: list[Colours], settings: Settings) -> Iterator[Detail]:
+    """What is grown in each window, one after the other; nothing where the settings want none."""
+    if settings.detail and settings.paste and not settings.reference:
+        yield from grow_details(
+            squares.photo, squares.mask, squares.windows, squares.images, squares.masks, levels, settings.seed
+        )
+
+
+def finish(squares: Squares, levels: list[Colours], details: list[Detail], settings: Settings) -> Result:
+    """Blend all windows into the photo; the rest stays bit for bit."""
+    if settings.reference:
+        return finish_reference(squares, levels, settings)
+    photo, mask, windows = squares.photo, squares.mask, squares.windows
     if not settings.paste:
         windows = [replace(window, box=_inside(window, photo)) for window in windows]
         mask = np.ones_like(mask)
+    grown = [detail for detail in details if detail.colours is not None]
+    plain = [index for index in range(len(windows)) if not details or details[index].colours is None]
+    windows, levels = [windows[index] for index in plain], [levels[index] for index in plain]
+    boxes = [window.reach(photo.width, photo.height) for window in windows] + [detail.box for detail in grown]
     for top in range(0, photo.height, BAND):
         band = (0, top, photo.width, min(photo.height, top + BAND))
-        reaches = [window.reach(photo.width, photo.height) for window in windows]
-        if any(reach[1] < band[3] and band[1] < reach[3] for reach in reaches):
-            photo = photo.composite(*blend(levels, windows, mask, band), band, settings.opaque)
+        if any(box[1] < band[3] and band[1] < box[3] for box in boxes):
+            colours, weights = blend(levels, windows, mask, band)
+            for detail in grown:
+                lay(detail, band, colours, weights)
+            photo = photo.composite(colours, weights, band, settings.opaque)
     seam = measure_seam(photo.rgb(), squares.mask, widest_feather(windows))
-    result = Result(photo, squares.mask, squares.windows, seam, [])
-    if result.enlargement > MAX_ENLARGEMENT:
+    result = Result(photo, squares.mask, squares.windows, seam, [], details)
+    soft = max((window.enlargement for window in windows), default=1.0)
+    if soft > MAX_ENLARGEMENT:
         result.warnings.append(
-            f"the fill is enlarged {result.enlargement:.1f} times and will be softer than the photo: "
+            f"the fill is enlarged {soft:.1f} times and will be softer than the photo: "
             "mask smaller parts, or give it less --context"
         )
     return result

@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.inpainting.compose import Result, Settings, Squares, finish, prepare
+from mlx_moebius.inpainting.compose import Result, Settings, Squares, details, finish, level, prepare
+from mlx_moebius.inpainting.detail import Detail, Growth
 from mlx_moebius.inpainting.extend import Extension, checked, extended, passes
 from mlx_moebius.inpainting.stitch import Colours, measure_seam
 from mlx_moebius.models import find_model
@@ -28,7 +29,8 @@ from mlx_moebius.photos.masks import Mask, latent_mask
 from mlx_moebius.photos.photo import Photo, photo_from_image, to_image
 from mlx_moebius.version import __version__
 
-Callback = Callable[[Step], None]
+Event = Step | Growth
+Callback = Callable[[Event], None]
 
 OVERLAP = 16  # a widened frame redraws at least 1/16 of the network's side of what was there
 
@@ -88,6 +90,7 @@ class MoebiusPipeline:
             "settings": asdict(settings),
             "enlargement": round(result.enlargement, 3),
             "seam": {name: round(value, 3) for name, value in seam.items()} if seam else None,
+            "detail": [detail.figures() for detail in result.details],
         }
 
     def __call__(
@@ -95,7 +98,7 @@ class MoebiusPipeline:
         image: Image.Image | Sequence[Image.Image],
         mask: Image.Image | Sequence[Image.Image],
         *,
-        callback: Callback | None = None,
+        callback: Callable[[Step], None] | None = None,
         output: Literal["pil", "latents"] = "pil",
         latents: mx.array | None = None,
         noise: Noise | None = None,
@@ -131,7 +134,7 @@ class MoebiusPipeline:
         if output == "latents":
             return finished
         fills = self.decode(finished)
-        results = [finish(each, list(islice(fills, len(each.windows))), chosen) for each in prepared]
+        results = [self.finish(each, list(islice(fills, len(each.windows))), chosen) for each in prepared]
         filled = [to_image(result.photo.pixels, result.photo.mode) for result in results]
         return filled[0] if isinstance(image, Image.Image) else filled
 
@@ -170,8 +173,9 @@ class MoebiusPipeline:
         for index, seed in enumerate(seeds):
             chosen = replace(settings, seed=seed)
             noise = self.draw_noise(prepared, chosen)
-            latents = self.denoise(encoded, noise, chosen, _part(callback, index, len(seeds)))
-            yield finish(prepared[0], list(self.decode(latents)), chosen)
+            here = _part(callback, index, len(seeds))
+            latents = self.denoise(encoded, noise, chosen, here)
+            yield self.finish(prepared[0], list(self.decode(latents)), chosen, here)
 
     def _extend(
         self, photo: Photo, steps: list[Extension], settings: Settings, callback: Callback | None, parts: int
@@ -226,7 +230,7 @@ class MoebiusPipeline:
         encoded: Encoded,
         noise: Noise,
         settings: Settings,
-        callback: Callback | None = None,
+        callback: Callable[[Step], None] | None = None,
         latents: mx.array | None = None,
     ) -> mx.array:
         """Final latents [B, h, w, 4] of all windows, `max_windows` of them at a time."""
@@ -253,6 +257,26 @@ class MoebiusPipeline:
             finished.append(step.latents)
         return mx.concatenate(finished)
 
+    def finish(
+        self, squares: Squares, fills: list[Colours], settings: Settings, callback: Callback | None = None
+    ) -> Result:
+        """The network's fills (0..1) of one photo, levelled, given detail and blended into it."""
+        levels, grown = self.add_detail(squares, fills, settings, callback)
+        return finish(squares, levels, grown, settings)
+
+    def add_detail(
+        self, squares: Squares, fills: list[Colours], settings: Settings, callback: Callback | None = None
+    ) -> tuple[list[Colours], list[Detail]]:
+        """Levelled fills, and what is grown in each window, which `callback` sees as `Growth`."""
+        levels = level(squares, fills, settings)
+        grown: list[Detail] = []
+        with self.stages.measure("detail"):
+            for detail in details(squares, levels, settings):
+                grown.append(detail)
+                if callback is not None:
+                    callback(Growth(len(grown), len(levels)))
+        return levels, grown
+
     def decode(self, latents: mx.array | Iterable[mx.array]) -> Iterator[Colours]:
         """Final latents [B, h, w, 4] to fills, float32 [S, S, 3] in 0..1 (slightly beyond), one at a time."""
         for each in latents:
@@ -261,8 +285,13 @@ class MoebiusPipeline:
             yield fill
 
 
-def _part(callback: Callback | None, index: int, parts: int) -> Callback | None:
+def _part(callback: Callable[[Any], None] | None, index: int, parts: int) -> Callable[[Any], None] | None:
     """A callback for the `index`-th of `parts` equal runs, which counts its steps among all of theirs."""
     if callback is None or parts == 1:
         return callback
-    return lambda step: callback(step._replace(number=step.number + index * step.total, total=step.total * parts))
+
+    def renumbered(event: Event) -> None:
+        total = event.total
+        callback(event._replace(number=event.number + index * total, total=total * parts))
+
+    return renumbered

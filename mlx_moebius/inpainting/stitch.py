@@ -50,13 +50,22 @@ def prefill(image: NDArray[np.uint8], hole: Mask) -> NDArray[np.uint8]:
     """A square [S, S, 3] whose hole continues what is around it smoothly.
 
     Sampling starts from the noised image, from which a trace of the object to remove would survive the noise.
+    """
+    filled = push_pull(image.astype(np.float32), ~hole)
+    return np.where(hole[..., None], np.rint(filled).clip(0, 255).astype(np.uint8), image)
+
+
+def push_pull(values: Colours, known: Mask) -> Colours:
+    """Values [H, W, C] where they are known [H, W], continued smoothly to everywhere else.
+
     Push-pull interpolation (Gortler et al., "The lumigraph", 1996): means of known pixels at ever coarser levels, then
     each level's gaps filled from the next coarser one.
     """
-    side = 1 << (len(hole) - 1).bit_length()
-    pad = ((0, side - len(hole)),) * 2
-    weights = [np.pad((~hole).astype(np.float32), pad)[..., None]]
-    levels = [np.pad(image.astype(np.float32), (*pad, (0, 0))) * weights[0]]
+    height, width = known.shape
+    side = 1 << (max(height, width) - 1).bit_length()
+    pad = (0, side - height), (0, side - width)
+    weights = [np.pad(known.astype(np.float32), pad)[..., None]]
+    levels = [np.pad(values, (*pad, (0, 0))) * weights[0]]
     while len(levels[-1]) > 1:
         sums, counts = (a.reshape(len(a) // 2, 2, len(a) // 2, 2, -1).sum((1, 3)) for a in (levels[-1], weights[-1]))
         weights.append(counts.clip(0, 1))
@@ -67,8 +76,7 @@ def prefill(image: NDArray[np.uint8], hole: Mask) -> NDArray[np.uint8]:
             Image.fromarray(c).resize(weight.shape[:2], Image.Resampling.BILINEAR) for c in np.moveaxis(filled, -1, 0)
         ]
         filled = level + (1 - weight) * np.stack([np.asarray(channel) for channel in smooth], axis=-1)
-    filled = filled[: len(hole), : len(hole)]
-    return np.where(hole[..., None], np.rint(filled).clip(0, 255).astype(np.uint8), image)
+    return filled[:height, :width]
 
 
 def enlarge(fill: Colours, window: Window, box: Box) -> Colours:

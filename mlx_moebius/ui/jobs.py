@@ -15,7 +15,7 @@ from PIL import Image
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.inpainting.compose import Result, Settings, Squares, prepare
-from mlx_moebius.inpainting.pipeline import MoebiusPipeline
+from mlx_moebius.inpainting.pipeline import Event, MoebiusPipeline
 from mlx_moebius.models import locate
 from mlx_moebius.networks.diffusion import Step
 from mlx_moebius.photos.masks import Mask
@@ -130,10 +130,11 @@ class Job:
         if self.mask is not None and not settings.extend:
             preview = Preview(pipeline, prepare(self.photo, self.mask, pipeline.size, settings), len(self.seeds))
 
-        def watch(step: Step) -> None:
+        def watch(event: Event) -> None:
             if self.stopped.is_set():
                 raise Cancelled
-            report(Progress(step.number, step.total, preview.draw(step) if preview else None))
+            if isinstance(event, Step):
+                report(Progress(event.number, event.total, preview.draw(event) if preview else None))
 
         results: Iterable[Result]
         if self.mask is None or settings.extend:

@@ -95,7 +95,7 @@ def test_the_ledger_has_a_line_a_photo(undisturbed: tuple[Path, Path]) -> None:
     assert sorted(record["input"] for record in records) == sorted(results(out))
     for record in records:
         assert len(record["input_sha256"]) == len(record["mask_sha256"]) == 64
-        assert set(record["seconds"]) == {"read", "encode", "denoise", "decode", "write"}
+        assert set(record["seconds"]) == {"read", "encode", "denoise", "decode", "detail", "write"}
         assert record["request"]["settings"]["num_steps"] == 2
         assert record["seam"]["colour_ratio"] > 0
         assert record["enlargement"] == 1

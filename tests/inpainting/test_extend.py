@@ -10,6 +10,8 @@ from PIL import Image
 
 from mlx_moebius import MoebiusError, MoebiusPipeline
 from mlx_moebius.inpainting.extend import Extension, parse_aspect, parse_sides, passes
+from mlx_moebius.inpainting.pipeline import Event
+from mlx_moebius.networks.diffusion import Step
 from mlx_moebius.photos.photo import Photo, photo_from_image
 
 
@@ -94,11 +96,12 @@ def test_a_mask_is_filled_before_the_frame_is_widened() -> None:
     source = photo(150, 120)
     mask = np.zeros((120, 150), bool)
     mask[50:70, 60:80] = True
-    numbers = []
+    events: list[Event] = []
     settings = replace(pipeline.settings(num_steps=3, dilate=0), extend=(30, 0, 0, 0))
-    result = pipeline.inpaint(source, mask, settings, lambda step: numbers.append((step.number, step.total)))
+    result = pipeline.inpaint(source, mask, settings, events.append)
     inside = result.photo.pixels[:, 30:]
     changed = (inside != source.pixels).any(axis=-1)
     assert changed[mask].mean() > 0.5
     assert not changed[:40].any()
+    numbers = [(event.number, event.total) for event in events if isinstance(event, Step)]
     assert numbers == [(i, len(numbers)) for i in range(1, len(numbers) + 1)]

@@ -11,6 +11,8 @@ from PIL import Image
 
 from mlx_moebius import MoebiusError, MoebiusPipeline
 from mlx_moebius.inpainting.compose import widest_feather
+from mlx_moebius.inpainting.detail import Growth
+from mlx_moebius.inpainting.pipeline import Event
 from mlx_moebius.networks.config import ModelConfig
 from mlx_moebius.networks.diffusion import Diffusion, Step
 from mlx_moebius.photos.masks import dilate
@@ -147,9 +149,12 @@ def test_everything_away_from_any_mask_stays_in_every_mode(nano: MoebiusPipeline
 def test_a_small_part_is_filled_at_native_detail(nano: MoebiusPipeline) -> None:
     photo, mask = scene(600, 400)
     assert nano.inpaint(photo, mask, nano.settings(num_steps=3)).enlargement == 1
-    whole = nano.inpaint(photo, mask, nano.settings(num_steps=3, whole_image=True))
-    assert whole.enlargement == 600 / 128
-    assert "enlarged 4.7 times" in whole.warnings[0]
+    soft = nano.inpaint(photo, mask, nano.settings(num_steps=3, whole_image=True, detail=False))
+    assert soft.enlargement == 600 / 128
+    assert "enlarged 4.7 times" in soft.warnings[0]
+    sharp = nano.inpaint(photo, mask, nano.settings(num_steps=3, whole_image=True))
+    assert sharp.enlargement == soft.enlargement
+    assert not sharp.warnings
 
 
 def test_same_seed_same_result_and_another_seed_another(nano: MoebiusPipeline) -> None:
@@ -163,15 +168,18 @@ def test_same_seed_same_result_and_another_seed_another(nano: MoebiusPipeline) -
 
 def test_steps_are_reported_over_all_windows_and_an_exception_ends_the_run(nano: MoebiusPipeline) -> None:
     photo, mask = scene(600, 400)
-    seen: list[Step] = []
+    seen: list[Event] = []
     nano.max_windows = 1
     result = nano.inpaint(photo, mask, nano.settings(num_steps=3), seen.append)
     nano.max_windows = 4
+    steps = [event for event in seen if isinstance(event, Step)]
     total = 2 * len(result.windows)
-    assert [step.number for step in seen] == list(range(1, total + 1))
-    assert {step.total for step in seen} == {total}
+    assert [step.number for step in steps] == list(range(1, total + 1))
+    assert {step.total for step in steps} == {total}
+    grown = [event for event in seen if isinstance(event, Growth)]
+    assert grown == [Growth(number + 1, len(result.windows)) for number in range(len(result.windows))]
 
-    def cancel(step: Step) -> None:
+    def cancel(event: Event) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -189,8 +197,9 @@ def test_no_paste_shows_the_networks_squares(nano: MoebiusPipeline) -> None:
 def test_stages_are_measured(nano: MoebiusPipeline) -> None:
     photo, mask = scene(200, 150)
     nano.inpaint(photo, mask, nano.settings(num_steps=3))
-    assert list(nano.stages.by_name) == ["load", "encode", "denoise", "decode"]
-    assert all(stage.seconds > 0 and stage.peak_bytes > 1e6 for stage in nano.stages.by_name.values())
+    assert list(nano.stages.by_name) == ["load", "encode", "denoise", "decode", "detail"]
+    assert all(stage.seconds > 0 for stage in nano.stages.by_name.values())
+    assert all(nano.stages.by_name[name].peak_bytes > 1e6 for name in ("load", "encode", "denoise", "decode"))
 
 
 def test_bad_input_is_named(nano: MoebiusPipeline) -> None:

@@ -1,0 +1,162 @@
+"""Which place each cell of the hole is copied from, so that neighbours fit together.
+
+A labelling problem on the grid: a cell likes a source whose surroundings look like its own, and two neighbours like
+sources that agree on both of them, best of all the same offset, which copies a coherent piece (Kwatra et al.,
+"Graphcut textures", 2003; Pritch et al., "Shift-map image editing", 2009; He and Sun, 2012). Solved by min-sum belief
+propagation (Felzenszwalb and Huttenlocher, "Efficient belief propagation for early vision", 2006).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlx_moebius.inpainting.synthesis.grids import Floats, Grid, box_sum, unflatten
+from mlx_moebius.inpainting.synthesis.offsets import Offsets
+from mlx_moebius.inpainting.synthesis.search import Indices
+
+PATCH = 7  # cells that a source is compared on
+KEPT = 32  # candidates a cell that are weighed against its neighbours'
+KNOWN = 0.3  # weight of known cells against a seam's
+TEXTURE = 0.3
+FAR = 0.2 * 128**2  # what an offset of a whole window costs, in squared levels; rows count three times
+SEAM = 1.0
+ROUNDS = 20
+DAMPING = 0.5
+NEVER = 1e6
+PASSES = 2
+REPEAT = 100.0  # squared levels
+
+
+@dataclass(frozen=True, slots=True)
+class Guide:
+    """What the hole should look like: `fill` and, comparable with it, `photo`, [R, C, 3], and how much it counts."""
+
+    fill: Floats
+    photo: Floats
+    weight: float
+    reach: int = PATCH
+
+
+def assemble(grid: Grid, offsets: Offsets, guide: Guide) -> Indices:
+    """The source of each cell of the hole, flat [R * C]; -1 elsewhere, and where no offset leads to a source."""
+    cells = np.flatnonzero(grid.hole)
+    rows, columns = unflatten(cells, grid.width)
+    height, width = grid.hole.shape
+    down, across = rows[:, None] + offsets[:, 0], columns[:, None] + offsets[:, 1]
+    inside = (down >= 0) & (down < height) & (across >= 0) & (across < width)
+    sources = down.clip(0, height - 1) * width + across.clip(0, width - 1)
+    cost = _likeness(grid, cells, offsets, guide)
+    longest = max(height, width)
+    cost += FAR * (3 * offsets[:, 0] ** 2 + offsets[:, 1] ** 2) / longest**2
+    cost[~inside | grid.barred.ravel()[sources]] = NEVER
+    cost += rim(grid, cells, sources)
+    if len(offsets) > KEPT:
+        best = np.argpartition(cost, KEPT, axis=1)[:, :KEPT]
+        sources, cost = np.take_along_axis(sources, best, 1), np.take_along_axis(cost, best, 1)
+    chosen = label(grid, cells, sources, cost)
+    for _ in range(PASSES):
+        chosen = label(grid, cells, sources, cost + _repeats(grid, cells, sources, chosen), ROUNDS // 2)
+    return chosen
+
+
+def _repeats(grid: Grid, cells: Indices, sources: Indices, chosen: Indices) -> Floats:
+    """What a candidate [N, K] costs because a larger piece is copied from there already: twins show."""
+    own = chosen[cells]
+    moves, piece, sizes = np.unique((own - cells)[own >= 0], return_inverse=True, return_counts=True)
+    largest = np.zeros(grid.hole.size, np.int64)
+    np.maximum.at(largest, own[own >= 0], sizes[piece])
+    around = largest.reshape(grid.hole.shape)
+    around = np.maximum.reduce(
+        [np.roll(around, (down, across), (0, 1)) for down in (-1, 0, 1) for across in (-1, 0, 1)]
+    )
+    candidate = sources - cells[:, None]
+    at = np.searchsorted(moves, candidate).clip(0, len(moves) - 1)
+    size = np.where(moves[at] == candidate, sizes[at], 0)
+    return np.where(around.ravel()[sources] > size, np.float32(REPEAT), np.float32(0))
+
+
+def label(grid: Grid, cells: Indices, sources: Indices, cost: Floats, rounds: int = ROUNDS) -> Indices:
+    """Choose one of the candidate `sources` [N, K] of each cell [N], by their `cost` [N, K] and the seams between."""
+    place = np.full(grid.hole.size, -1)
+    place[cells] = np.arange(len(cells))
+    flat = grid.colours.reshape(-1, 3)
+    pairs, seams = [], []
+    for step in (1, grid.width):
+        other = place[(cells + step).clip(0, len(place) - 1)]
+        first = np.flatnonzero(other >= 0)
+        pairs.append((first, other[first]))
+        seams.append(_seam(flat, sources[first], sources[other[first]], step))
+    messages = [[np.zeros_like(seam[:, 0]), np.zeros_like(seam[:, 0])] for seam in seams]
+    for _ in range(rounds):
+        belief = _belief(cost, pairs, messages)
+        for index, ((first, second), (onward, backward)) in enumerate(zip(pairs, messages, strict=True)):
+            from_first = (belief[first] - backward)[:, :, None] + seams[index]
+            from_second = (belief[second] - onward)[:, None] + seams[index]
+            for which, (old, new) in enumerate(((onward, from_first.min(1)), (backward, from_second.min(2)))):
+                new -= new.min(axis=1, keepdims=True)
+                messages[index][which] = DAMPING * old + (1 - DAMPING) * new
+    best = _belief(cost, pairs, messages).argmin(axis=1)
+    everyone = np.arange(len(cells))
+    chosen = np.full(grid.hole.size, -1)
+    usable = cost[everyone, best] < NEVER
+    chosen[cells[usable]] = sources[everyone, best][usable]
+    return chosen
+
+
+def _belief(cost: Floats, pairs: list[tuple[Indices, Indices]], messages: list[list[Floats]]) -> Floats:
+    belief = cost.copy()
+    for (first, second), (onward, backward) in zip(pairs, messages, strict=True):
+        belief[second] += onward
+        belief[first] += backward
+    return belief
+
+
+def _seam(flat: Floats, first: Indices, second: Indices, step: int) -> Floats:
+    """What two neighbours' candidates [N, K] disagree by on both cells: [N, K, K]."""
+    last = len(flat) - 1
+    a = np.concatenate([flat[first], flat[(first + step).clip(0, last)]], axis=-1)
+    b = np.concatenate([flat[(second - step).clip(0, last)], flat[second]], axis=-1)
+    squares = (a**2).sum(-1)[:, :, None] + (b**2).sum(-1)[:, None]
+    seam: Floats = SEAM * np.maximum(squares - 2 * a @ b.swapaxes(1, 2), 0)
+    return seam
+
+
+def rim(grid: Grid, cells: Indices, sources: Indices) -> Floats:
+    """The same towards known neighbours, whose own colours are all that is known of the seam."""
+    flat, known = grid.colours.reshape(-1, 3), grid.known.ravel()
+    cost = np.zeros(sources.shape, np.float32)
+    last = len(flat) - 1
+    for step in (1, -1, grid.width, -grid.width):
+        rim = np.flatnonzero(known[(cells + step).clip(0, last)])
+        difference = flat[cells[rim] + step][:, None] - flat[(sources[rim] + step).clip(0, last)]
+        cost[rim] += 2 * SEAM * (difference**2).sum(axis=-1)
+    return cost
+
+
+def _likeness(grid: Grid, cells: Indices, offsets: Offsets, guide: Guide) -> Floats:
+    """Mean differences between the patches of each cell and of what an offset leads to, [N, K]."""
+    half = PATCH // 2
+    rows, columns = unflatten(cells, grid.width)
+    top, left = max(0, rows.min() - half), max(0, columns.min() - half)
+    bottom, right = rows.max() + half + 1, columns.max() + half + 1
+    region = np.s_[top:bottom, left:right]
+    at = rows - top, columns - left
+    height, width = grid.hole.shape
+    known = KNOWN * grid.known[region].astype(np.float32)
+    wanted = guide.weight * grid.hole[region].astype(np.float32)
+    down, across = np.mgrid[top : min(bottom, height), left : min(right, width)]
+    cost = np.empty((len(cells), len(offsets)), np.float32)
+    for index, (by_rows, by_columns) in enumerate(offsets):
+        moved = (down + by_rows).clip(0, height - 1), (across + by_columns).clip(0, width - 1)
+        usable = ~grid.barred[moved]
+        difference = known * ((grid.colours[region] - grid.colours[moved]) ** 2).sum(-1)
+        difference += TEXTURE * ((grid.texture[region] - grid.texture[moved]) ** 2).sum(-1)
+        own = wanted * ((guide.fill[region] - guide.photo[moved]) ** 2).sum(-1)
+        count = box_sum(usable, half)
+        mean = box_sum(difference * usable, half) / count.clip(1)
+        reach = guide.reach // 2
+        mean += box_sum(own * usable, reach) / (count if reach == half else box_sum(usable, reach)).clip(1)
+        cost[:, index] = mean[at]
+    return cost

@@ -1,0 +1,179 @@
+"""A window of a photo on coarse grids: colours, what is known, what may be copied, how rough each place is.
+
+All grids are float32 and cover the same window; one with `n` cells has n along the window's longer side. Colours are
+RGB in 8-bit levels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mlx_moebius.inpainting.stitch import Colours, push_pull
+from mlx_moebius.photos.masks import Mask, dilate
+from mlx_moebius.photos.photo import Box
+
+Floats = NDArray[np.float32]
+Shape = tuple[int, int]
+
+MARGIN = 4  # cells added round a grid, so that no patch leaves it
+FINEST = 768  # cells of the grid that the others are made from
+TEXTURE_SCALES = (1, 3, 9)  # pixels
+TEXTURE_WEIGHT = 4.0
+TEXTURE_RIM = 19  # a kernel in pixels: contrast near the hole is the hole's own edge
+
+
+class Grid(NamedTuple):
+    """A window in cells, with a margin of `MARGIN` cells that are neither known nor to be filled.
+
+    `colours` [R, C, 3]: means of the known pixels. `known`, `hole`, `barred` (not to be copied; holds the hole)
+    [R, C] bool. `texture` [R, C, 3]: square roots of local contrasts at three scales, continued into the hole.
+    `fill` [R, C, 3]: the same colours with the fill inside the hole.
+    """
+
+    colours: Floats
+    known: Mask
+    hole: Mask
+    barred: Mask
+    texture: Floats
+    fill: Floats
+
+    @property
+    def width(self) -> int:
+        """Cells across, with the margin."""
+        return self.hole.shape[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What detail is grown in: a window of a photo, uint8 [H, W, 3], and its fill, float32 [h, w, 3] over `box`.
+
+    `hole` [H, W] is what to grow; `unknown` holds it and whatever else of the window has no true colours; `barred`
+    holds that and what must not be copied.
+    """
+
+    photo: NDArray[np.uint8]
+    hole: Mask
+    unknown: Mask
+    barred: Mask
+    fill: Colours
+    box: Box
+
+    @property
+    def side(self) -> int:
+        """The longer side in pixels."""
+        return max(self.hole.shape)
+
+    def shape(self, cells: int) -> Shape:
+        """Rows and columns of a grid, without its margin."""
+        rows, columns = (max(1, round(length * cells / self.side)) for length in self.hole.shape)
+        return rows, columns
+
+    def cell(self, cells: int) -> tuple[float, float]:
+        """Height and width of a cell in pixels."""
+        rows, columns = self.shape(cells)
+        return self.hole.shape[0] / rows, self.hole.shape[1] / columns
+
+    def low(self, cells: int, channel: int) -> Floats:
+        """One channel of the photo with its fill, [R, C] without a margin."""
+        values = self.photo[..., channel].astype(np.float32)
+        left, top, right, bottom = self.box
+        here = np.s_[top:bottom, left:right]
+        values[here] = np.where(self.hole[here], self.fill[..., channel], values[here])
+        return resize(values, self.shape(cells))
+
+    @cached_property
+    def _parts(self) -> dict[str, Floats]:
+        """Sums of the finest grid, from which the others are made; unknown pixels weigh nothing."""
+        shape = self.shape(min(self.side, FINEST))
+        known = (~self.unknown).astype(np.float32)
+        smooth = (~dilate(self.unknown, TEXTURE_RIM)).astype(np.float32)
+        grey: Floats = np.asarray(self.photo @ np.full(3, 1 / 3, np.float32), np.float32)
+        textures = [resize(contrast(grey, scale) * smooth, shape) for scale in TEXTURE_SCALES]
+        colours = [resize(self.photo[..., channel] * known, shape) for channel in range(3)]
+        fills = [self.low(min(self.side, FINEST), channel) for channel in range(3)]
+        return {
+            "known": resize(known, shape),
+            "smooth": resize(smooth, shape),
+            "hole": resize(self.hole.astype(np.float32), shape),
+            "barred": resize(self.barred.astype(np.float32), shape),
+            "colours": np.stack(colours, axis=-1),
+            "texture": np.stack(textures, axis=-1),
+            "fill": np.stack(fills, axis=-1),
+        }
+
+    def grid(self, cells: int) -> Grid:
+        """The window in cells. A cell is to be filled where the hole covers more than half of it."""
+        shape = self.shape(cells)
+        part = {name: resize(values, shape) for name, values in self._parts.items()}
+        hole = part["hole"] > 0.5
+        known = (part["known"] > 0.5) & ~hole
+        # On coarse grids a cell that holds a few barred pixels is still the mean of its known ones.
+        barred = hole | ~known | (part["barred"] > (0.5 if cells < 60 else 0.02))
+        colours = part["colours"] / part["known"].clip(1e-3)[..., None]
+        rough = part["smooth"] > 0.9 * part["smooth"].max()
+        texture = push_pull(part["texture"] / part["smooth"].clip(1e-3)[..., None], rough)
+        fill = np.where(hole[..., None], part["fill"], colours)
+        return Grid(
+            _margin(np.where(known[..., None], colours, fill)),
+            np.pad(known, MARGIN),
+            np.pad(hole, MARGIN),
+            np.pad(barred, MARGIN, constant_values=True),
+            _margin(TEXTURE_WEIGHT * texture),
+            _margin(fill),
+        )
+
+
+def contrast(grey: Floats, scale: int) -> Floats:
+    """Square root of the differences between neighbours of `scale` pixels, [H, W] -> [H, W]."""
+    height, width = grey.shape
+    small = grey if scale == 1 else resize(grey, (max(1, height // scale), max(1, width // scale)))
+    steps = np.abs(np.diff(small, axis=0, append=small[-1:])) + np.abs(np.diff(small, axis=1, append=small[:, -1:]))
+    return np.sqrt(steps if scale == 1 else resize(steps, grey.shape, Image.Resampling.BILINEAR))
+
+
+def resize(values: Floats, shape: Shape, resample: Image.Resampling = Image.Resampling.BOX) -> Floats:
+    """[H, W] or [H, W, C] -> [rows, columns(, C)], by area means unless said otherwise."""
+    if values.shape[:2] == shape:
+        return values
+    if values.ndim == 3:
+        return np.stack([resize(values[..., i], shape, resample) for i in range(values.shape[-1])], axis=-1)
+    image = Image.fromarray(np.ascontiguousarray(values, np.float32))
+    return np.asarray(image.resize(shape[::-1], resample))
+
+
+def regrid(values: Floats, grid: Grid) -> Floats:
+    """Values [R, C, K] of one grid, with its margin, on another, smoothly."""
+    rows, columns = (length - 2 * MARGIN for length in grid.hole.shape)
+    inner = values[MARGIN:-MARGIN, MARGIN:-MARGIN]
+    return _margin(resize(inner, (rows, columns), Image.Resampling.BICUBIC))
+
+
+def box_sum(values: NDArray[np.generic], radius: int) -> Floats:
+    """Sums over squares of 2 radius + 1 cells, [R, C] -> [R, C]; nothing counts beyond the edges."""
+    padded = np.pad(values.astype(np.float64), ((radius + 1, radius),) * 2).cumsum(0).cumsum(1)
+    side = 2 * radius + 1
+    sums: Floats = (
+        padded[side:, side:] - padded[:-side, side:] - padded[side:, :-side] + padded[:-side, :-side]
+    ).astype(np.float32)
+    return sums
+
+
+def near(mask: Mask, radius: int) -> Mask:
+    """Whether any cell within `radius` is True."""
+    return dilate(mask, 2 * radius + 1) if radius else mask
+
+
+def unflatten(cells: NDArray[np.int64], width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns of flat indices."""
+    rows, columns = np.divmod(cells, width)
+    return rows, columns
+
+
+def _margin(values: Floats) -> Floats:
+    return np.pad(values, ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)), "edge")

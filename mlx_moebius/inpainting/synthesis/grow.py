@@ -1,0 +1,99 @@
+"""A fill as sharp as its surroundings: what the network cannot give is grown from the photo round the hole.
+
+How far the network's fill can be trusted decides what is done (see `trust`):
+
+- down to a fine grid: the fill stays, and the photo's detail beyond that grid is added from look-alike places;
+- down to a coarse one: pieces of the photo are put together so that they follow the fill, which keeps its say up to
+  that grid;
+- not at all: the same, following a first estimate by voting patches.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlx_moebius.inpainting.stitch import Colours
+from mlx_moebius.inpainting.synthesis import offsets
+from mlx_moebius.inpainting.synthesis.assembly import Guide, assemble
+from mlx_moebius.inpainting.synthesis.grids import Grid, Scene, near, regrid
+from mlx_moebius.inpainting.synthesis.membrane import corrections
+from mlx_moebius.inpainting.synthesis.refine import refine
+from mlx_moebius.inpainting.synthesis.render import add_detail, copy_pieces, restore
+from mlx_moebius.inpainting.synthesis.search import Indices, nearest
+from mlx_moebius.inpainting.synthesis.transfer import STRIDE, describe, look_alikes
+from mlx_moebius.inpainting.synthesis.vote import FEW, estimate
+
+VOTING = ((32, 8), (48, 8), (72, 4))  # cells and rounds
+ASSEMBLY = 128  # cells of the grid on which pieces are put together
+FINE = 80  # a fill that is trusted on a grid as fine as this keeps everything
+COARSE = 24  # a fill that is only trusted on a grid coarser than this says no more than a first estimate
+FOLLOW, HINT = 1.0, 0.02  # weights of a trusted fill and of a first estimate
+REPEATS, MATCHES, GUIDED_REPEATS, GUIDED_MATCHES = 60, 40, 40, 128
+PATCH = 5  # cells that are compared when a fill is followed
+CELL, MOST = 3.0, 20000  # pixels and cells at which grids get no finer
+FULL = 5000  # cells of a hole that is followed to single pixels
+
+
+def grow(scene: Scene, trusted: float, seed: int) -> Colours | None:
+    """The fill with detail, float32 [h, w, 3] over `scene.box`; None where there is too little to learn from.
+
+    `trusted` is how many cells along the window's side the fill can be trusted on. The same seed gives the same
+    colours.
+    """
+    rng = np.random.default_rng(seed)
+    cells = min(scene.side, round(trusted))
+    if cells >= FINE:
+        grid = scene.grid(cells)
+        if (~grid.barred).sum() < FEW:
+            return None
+        return add_detail(scene, grid, cells, look_alikes(scene, cells), STRIDE)
+    guided = cells >= COARSE
+    size = min(scene.side, ASSEMBLY)
+    grid = scene.grid(size)
+    if (~grid.barred).sum() < FEW:
+        return None
+    sources = _followed(scene, grid, cells, rng) if guided else _estimated(scene, grid, size, rng)
+    while (finer := _finer(scene, grid, size)) is not None:
+        coarse, (size, grid) = grid, finer
+        sources = refine(coarse, sources, grid)
+    colours = copy_pieces(scene, grid, size, sources, corrections(grid, sources))
+    return restore(scene, colours, cells) if guided else colours
+
+
+def _estimated(scene: Scene, grid: Grid, size: int, rng: np.random.Generator) -> Indices:
+    """Sources on a grid of `size` cells for a fill that says little."""
+    coarse = scene.grid(min(VOTING[0][0], size))
+    start = coarse.fill
+    for cells, rounds in VOTING:
+        coarse = scene.grid(min(cells, size))
+        start, matches = estimate(coarse, regrid(start, coarse), rounds, rng)
+    found = [
+        offsets.of_matches(matches, coarse.width, size / min(VOTING[-1][0], size), MATCHES),
+        offsets.repeats(grid, REPEATS, rng),
+        offsets.rings(),
+    ]
+    return assemble(grid, np.unique(np.concatenate(found), axis=0), Guide(regrid(start, grid), grid.colours, HINT))
+
+
+def _followed(scene: Scene, grid: Grid, cells: int, rng: np.random.Generator) -> Indices:
+    """Sources for a fill that is trusted on a grid of `cells`."""
+    low = regrid(scene.grid(cells).fill, grid)
+    places = np.flatnonzero(~near(grid.barred, PATCH // 2))
+    matches = np.full(grid.hole.size, -1)
+    targets = np.flatnonzero(grid.hole)
+    if len(places):
+        sources = describe(grid, low, places, PATCH)
+        matches[targets] = places[nearest(describe(grid, low, targets, PATCH), sources)]
+    found = [offsets.of_matches(matches, grid.width, 1, GUIDED_MATCHES), offsets.repeats(grid, GUIDED_REPEATS, rng)]
+    guide = Guide(low, low, FOLLOW, reach=3)
+    return assemble(grid, np.unique(np.concatenate(found), axis=0), guide)
+
+
+def _finer(scene: Scene, grid: Grid, size: int) -> tuple[int, Grid] | None:
+    """The next grid, if there is anything to gain."""
+    cell, count = scene.side / size, int(grid.hole.sum())
+    finer = min(scene.side, 2 * size)
+    more = count * (finer / size) ** 2
+    if finer == size or more > MOST or (cell <= CELL and more > FULL):
+        return None
+    return finer, scene.grid(finer)

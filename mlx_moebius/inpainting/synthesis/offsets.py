@@ -1,0 +1,84 @@
+"""Candidate offsets: from where, seen from a cell of the hole, could be copied.
+
+The offsets between look-alike patches of a photo have a few sharp peaks, which are how its structures repeat (He and
+Sun, "Statistics of patch offsets for image completion", ECCV 2012). Those of the first estimate join them, and short
+ones all round, which serve thin holes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlx_moebius.inpainting.synthesis.grids import MARGIN, Grid, box_sum, near, unflatten
+from mlx_moebius.inpainting.synthesis.search import Basis, Indices, nearest, patches
+
+Offsets = NDArray[np.int64]
+"""Cells down and across, [K, 2]."""
+
+PATCH = 7
+COMPONENTS = 24
+STATISTICS = 6000  # patches that are looked up
+CLOSE = 16  # look-alikes nearer than 1/16 of the window say nothing
+BLOCK = 500
+RINGS = (2, 4, 8)
+DIRECTIONS = 12
+
+
+def repeats(grid: Grid, count: int, rng: np.random.Generator) -> Offsets:
+    """The most frequent offsets between what is known and what looks most like it."""
+    half = PATCH // 2
+    height, width = grid.hole.shape
+    inner = np.zeros_like(grid.hole)
+    inner[half : height - half, half : width - half] = True
+    places = np.flatnonzero(inner & ~near(grid.barred, half))
+    if len(places) < 2:
+        return np.zeros((0, 2), np.int64)
+    samples = patches(grid.colours, places, PATCH)
+    features = Basis(samples).project(samples)[:, :COMPONENTS]
+    chosen = np.arange(len(places))
+    if len(chosen) > STATISTICS:
+        chosen = np.sort(rng.permutation(len(places))[:STATISTICS])
+    rows, columns = unflatten(places, width)
+    least = max(MARGIN, (max(height, width) - 2 * MARGIN) // CLOSE)
+    found = np.empty(len(chosen), np.int64)
+    for start in range(0, len(chosen), BLOCK):
+        own = chosen[start : start + BLOCK, None]
+        close = (np.abs(rows - rows[own]) < least) & (np.abs(columns - columns[own]) < least)
+        found[start : start + BLOCK] = nearest(features[own[:, 0]], features, skip=close)
+    return peaks(np.stack([rows[found] - rows[chosen], columns[found] - columns[chosen]], axis=1), count)
+
+
+def of_matches(matches: Indices, width: int, scale: float, count: int) -> Offsets:
+    """The most frequent offsets of the flat sources of each cell (-1: none), `scale` times as long."""
+    cells = np.flatnonzero(matches >= 0)
+    down, across = (a - b for a, b in zip(unflatten(matches[cells], width), unflatten(cells, width), strict=True))
+    return peaks(np.rint(np.stack([down, across], axis=1) * scale).astype(np.int64), count)
+
+
+def rings() -> Offsets:
+    """Short offsets in all directions."""
+    angles = np.arange(DIRECTIONS) * 2 * np.pi / DIRECTIONS
+    steps = [np.stack([radius * np.sin(angles), radius * np.cos(angles)], axis=1) for radius in RINGS]
+    return np.rint(np.concatenate(steps)).astype(np.int64)
+
+
+def peaks(offsets: Offsets, count: int) -> Offsets:
+    """At most `count` offsets round which the most of those given lie, [N, 2] -> [K, 2]."""
+    if not len(offsets):
+        return offsets
+    reach = int(np.abs(offsets).max()) + 3
+    votes = np.zeros((2 * reach + 1,) * 2, np.float32)
+    np.add.at(votes, (offsets[:, 0] + reach, offsets[:, 1] + reach), 1)
+    found = []
+    for _ in range(count):
+        around = box_sum(votes, 1)
+        row, column = np.unravel_index(around.argmax(), around.shape)
+        if around[row, column] <= 0:
+            break
+        corner = np.array([row - 1, column - 1])
+        cell = votes[row - 1 : row + 2, column - 1 : column + 2]
+        own = corner + np.unravel_index(cell.argmax(), cell.shape)
+        found.append(own - reach)
+        votes[own[0] - 1 : own[0] + 2, own[1] - 1 : own[1] + 2] = 0
+    return np.array(found, np.int64).reshape(-1, 2)

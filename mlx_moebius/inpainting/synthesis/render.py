@@ -1,0 +1,141 @@
+"""From sources on a grid to pixels: copied pieces, or the fill with the photo's detail added."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mlx_moebius.inpainting.stitch import Colours
+from mlx_moebius.inpainting.synthesis.grids import MARGIN, Floats, Grid, Scene, resize, unflatten
+from mlx_moebius.inpainting.synthesis.search import Indices
+
+RAMP = 2.0  # neighbouring pieces are blended over 1 / RAMP of a cell
+DETAIL_RAMP = 1.3
+BLOCK = 1 << 18  # pixels at a time
+
+
+def copy_pieces(scene: Scene, grid: Grid, cells: int, sources: Indices, corrections: Floats) -> Colours:
+    """The fill over `scene.box`, [h, w, 3]: copied from the photo and corrected; unchanged where there is no source."""
+    result = scene.fill.copy()
+    left, top = scene.box[:2]
+    for rows, columns, blocks in _blocks(scene, grid, cells, spread(grid, sources), 1, RAMP):
+        total, weights = np.zeros((len(rows), 3), np.float32), np.zeros(len(rows), np.float32)
+        for _, down, across, weight, _ in blocks:
+            # A piece's corrections are interpolated, but never across its border.
+            added, share = np.zeros((len(rows), 3), np.float32), np.zeros(len(rows), np.float32)
+            for other, other_down, other_across, _, near in blocks:
+                same = near * ((other_down == down) & (other_across == across))
+                added += same[:, None] * corrections[other]
+                share += same
+            copied = scene.photo[
+                _within(rows + down, scene.photo.shape[0]), _within(columns + across, scene.photo.shape[1])
+            ]
+            total += weight[:, None] * (copied + added / share.clip(1e-9)[:, None])
+            weights += weight
+        found = weights > 0
+        result[rows[found] - top, columns[found] - left] = total[found] / weights[found, None]
+    return result
+
+
+def add_detail(scene: Scene, grid: Grid, cells: int, sources: Indices, stride: int) -> Colours:
+    """The fill over `scene.box` plus what a grid of `cells` cannot hold of the photo, taken from each tile's source.
+
+    Tiles of `stride` cells are blended so that the contrast of what does not belong together is kept: weights are
+    scaled to a sum of squares of 1 (Heitz and Neyret, "High-performance by-example noise", 2018), tiles of the same
+    offset counting as one. The fill itself is kept up to the grid's scale.
+    """
+    height, width = scene.hole.shape
+    left, top, right, bottom = scene.box
+    detail = np.empty((height, width, 3), np.float16)  # differences of 8-bit levels; half the memory
+    result = np.empty_like(scene.fill)
+    for channel in range(3):
+        smooth = resize(scene.low(cells, channel), (height, width), Image.Resampling.LANCZOS)
+        detail[..., channel] = scene.photo[..., channel] - smooth
+        result[..., channel] = smooth[top:bottom, left:right]
+    for rows, columns, blocks in _blocks(scene, grid, cells, sources, stride, DETAIL_RAMP):
+        added = np.zeros((len(rows), 3), np.float32)
+        square = np.zeros(len(rows), np.float32)
+        for index, (_, down, across, weight, _) in enumerate(blocks):
+            added += weight[:, None] * detail[_within(rows + down, height), _within(columns + across, width)]
+            square += weight**2
+            for _, other_down, other_across, other, _ in blocks[:index]:
+                square += 2 * weight * other * ((other_down == down) & (other_across == across))
+        result[rows - top, columns - left] += added / np.sqrt(square.clip(1e-6))[:, None]
+    return result
+
+
+def restore(scene: Scene, colours: Colours, cells: int) -> Colours:
+    """`colours` over `scene.box` with everything coarser than a grid of `cells` as in the fill."""
+    height, width = scene.hole.shape
+    left, top, right, bottom = scene.box
+    here = np.s_[top:bottom, left:right]
+    result = colours.copy()
+    for channel in range(3):
+        values = scene.photo[..., channel].astype(np.float32)
+        values[here] = np.where(scene.hole[here], colours[..., channel], values[here])
+        off = scene.low(cells, channel) - resize(values, scene.shape(cells))
+        result[..., channel] += resize(off, (height, width), Image.Resampling.BICUBIC)[here]
+    return result
+
+
+def spread(grid: Grid, sources: Indices) -> Indices:
+    """Sources also for the cells next to those that have one: the hole covers a part of them."""
+    result = sources.copy()
+    last = len(sources) - 1
+    for step in (1, -1, grid.width, -grid.width):
+        cells = np.flatnonzero(sources >= 0) + step
+        cells = cells[(cells >= 0) & (cells <= last)]
+        cells = cells[result[cells] < 0]
+        result[cells] = (sources[cells - step] + step).clip(0, last)
+    return result
+
+
+_Tile = tuple[Indices, Indices, Indices, Floats, Floats]
+"""Of each pixel: the tile's cell, pixels down and across to its source, the tile's weight, and how near it is."""
+
+
+def _blocks(
+    scene: Scene, grid: Grid, cells: int, sources: Indices, stride: int, ramp: float
+) -> Iterator[tuple[Indices, Indices, list[_Tile]]]:
+    """Pixels of the hole, and the four tiles round each; tiles stand at every `stride`-th cell."""
+    left, top, right, bottom = scene.box
+    size = scene.cell(cells)
+    shape = [length - 2 * MARGIN for length in grid.hole.shape]
+    for start in range(top, bottom, max(1, BLOCK // (right - left))):
+        band = scene.hole[start : min(bottom, start + max(1, BLOCK // (right - left))), left:right]
+        rows, columns = (axis + origin for axis, origin in zip(np.nonzero(band), (start, left), strict=True))
+        if not len(rows):
+            continue
+        corners, shares = [], []
+        for at, length, count in zip((rows, columns), size, shape, strict=True):
+            place = ((at + 0.5) / length - 0.5) / stride
+            corner = np.floor(place).astype(np.int64)
+            corners.append([_within(corner, -(-count // stride)), _within(corner + 1, -(-count // stride))])
+            share = (place - corner).astype(np.float32)
+            shares.append([1 - share, share])
+        tiles = []
+        for down in (0, 1):
+            for across in (0, 1):
+                row, column = corners[0][down] * stride + MARGIN, corners[1][across] * stride + MARGIN
+                cell = row * grid.width + column
+                source = sources[cell]
+                exists = (source >= 0).astype(np.float32)
+                steps = [a - b for a, b in zip(unflatten(source, grid.width), (row, column), strict=True)]
+                by = [
+                    np.rint(step * length).astype(np.int64) * (source >= 0)
+                    for step, length in zip(steps, size, strict=True)
+                ]
+                near = shares[0][down] * shares[1][across] * exists
+                sharp = [
+                    ((part[side] - 0.5) * ramp + 0.5).clip(0, 1)
+                    for part, side in zip(shares, (down, across), strict=True)
+                ]
+                tiles.append((cell, by[0], by[1], (sharp[0] * sharp[1] + 1e-6) * exists, near + 1e-6 * exists))
+        yield rows, columns, tiles
+
+
+def _within(index: Indices, length: int) -> NDArray[np.int64]:
+    return index.clip(0, length - 1)

@@ -1,0 +1,102 @@
+"""Nearest patches: which place of the photo looks most like this one.
+
+Exact search is a matrix product: |a - b|^2 = |a|^2 + |b|^2 - 2 ab, and |a|^2 does not matter. On a GPU MLX does it,
+on a CPU numpy's BLAS. Patches are compared by their principal components (as in Hertzmann et al., "Image analogies",
+2001) together with what else describes the place.
+"""
+
+from __future__ import annotations
+
+import mlx.core as mx
+import numpy as np
+from numpy.typing import NDArray
+
+from mlx_moebius.inpainting.synthesis.grids import Floats, box_sum
+from mlx_moebius.networks.kernels import on_cpu
+
+Indices = NDArray[np.int64]
+
+COMPONENTS = 32
+SAMPLES = 4000  # patches that the components are taken from
+BLOCK = 1 << 22  # distances held at a time
+GROUPS = 12  # in which targets are served when sources have a price
+PRICE = 1.5
+
+
+def patches(values: Floats, cells: Indices, side: int) -> Floats:
+    """Square patches round flat cell indices: [R, C, K] -> [N, side * side * K]."""
+    width, half = values.shape[1], side // 2
+    steps = (np.arange(-half, half + 1)[:, None] * width + np.arange(-half, half + 1)).ravel()
+    flat = values.reshape(-1, values.shape[-1])
+    return flat[cells[:, None] + steps].reshape(len(cells), -1)
+
+
+class Basis:
+    """Principal components of patches [N, D]; `project` gives [N, at most COMPONENTS]."""
+
+    def __init__(self, samples: Floats) -> None:
+        self.mean = samples.mean(axis=0)
+        centred = samples[:: max(1, len(samples) // SAMPLES)] - self.mean
+        _, vectors = np.linalg.eigh(centred.T @ centred)
+        self.vectors = np.ascontiguousarray(vectors[:, ::-1][:, :COMPONENTS], np.float32)
+
+    def project(self, samples: Floats) -> Floats:
+        """[N, D] -> [N, K]."""
+        projected: Floats = (samples - self.mean) @ self.vectors
+        return projected
+
+
+def nearest(
+    targets: Floats, sources: Floats, price: Floats | None = None, skip: NDArray[np.bool_] | None = None
+) -> Indices:
+    """Index of the nearest source [M, D] of each target [N, D], by squared distance plus twice a source's price [M].
+
+    `skip` [N, M] excludes pairs.
+    """
+    half = (sources**2).sum(axis=1) / 2 + (0 if price is None else price)
+    block = max(1, BLOCK // len(sources))
+    found = np.empty(len(targets), np.int64)
+    on_gpu = not on_cpu()
+    if on_gpu:
+        columns, halves = mx.array(sources.T), mx.array(half)
+    for start in range(0, len(targets), block):
+        rows = slice(start, start + block)
+        if on_gpu and skip is None:
+            found[rows] = np.array(mx.argmin(halves - mx.array(targets[rows]) @ columns, axis=1))
+            continue
+        distances = half - targets[rows] @ sources.T
+        if skip is not None:
+            distances[skip[rows]] = np.inf
+        found[rows] = distances.argmin(axis=1)
+    return found
+
+
+def fair_nearest(
+    targets: Floats,
+    sources: Floats,
+    places: Indices,
+    shape: tuple[int, int],
+    side: int,
+    price: float,
+    rng: np.random.Generator,
+) -> Indices:
+    """`nearest`, but a source pays for how often its surroundings were used (Kaspar et al., "Self tuning texture
+    optimization", 2015): targets are served in random order, in groups.
+
+    `places` are the sources' flat cells in a grid of `shape`, `side` is the patches', `price` is in squared levels a
+    cell of the patch. Returns indices into `sources`.
+    """
+    found = np.empty(len(targets), np.int64)
+    order = rng.permutation(len(targets))
+    used = np.zeros(shape, np.float32)
+    fair = max(1.0, len(targets) * side * side / len(sources))
+    size = max(64, -(-len(targets) // GROUPS))
+    for start in range(0, len(order), size):
+        group = order[start : start + size]
+        cost = None
+        if start and price:
+            share = box_sum(used, side // 2).ravel()[places] * (len(targets) / start / fair)
+            cost = (PRICE * price * side * side) * share**2
+        found[group] = nearest(targets[group], sources, cost)
+        np.add.at(used.reshape(-1), places[found[group]], 1)
+    return found

@@ -1,0 +1,66 @@
+"""How far down a network's fill can be trusted, measured on what the network redrew of the known photo and on the fill.
+
+A band is what one grid holds and the next coarser one, with fewer cells, does not. Going from coarse to fine, a fill
+can be trusted as long as two things hold in each band:
+
+- round the hole, where the network redrew what it saw, it follows the photo: the difference has less energy there than
+  the photo's own band;
+- in the hole there is as much life as round it: a fill that is flat where its surroundings are not says nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from mlx_moebius.inpainting.stitch import Colours
+from mlx_moebius.inpainting.synthesis.grids import Floats, near, resize
+from mlx_moebius.photos.masks import Mask
+
+COARSEST = 8  # cells along the side
+OCTAVE = 2**0.5  # from one grid to the next
+FOLLOWS = 0.5  # share of a band's energy that the difference may have
+LIVELY = 0.3  # share of the surroundings' energy that the fill must have
+NOISE = 0.5  # squared levels: a band as weak as this decides nothing
+RING = 8  # the ring is 1/8 of the side wide
+
+
+def trusted_cells(photo: Colours, fill: Colours, hole: Mask) -> float:
+    """Cells along the side up to which a fill can be trusted: 0 for not at all, the side for all of it.
+
+    Args:
+        photo: what the network saw, [S, S, 3]; whatever it holds in the hole does not matter.
+        fill: what it drew, levelled, [S, S, 3]; both in 8-bit levels.
+        hole: bool [S, S].
+    """
+    side = len(hole)
+    ring = near(hole, side // RING) & ~hole
+    if not ring.any() or not hole.any():
+        return 0.0
+    # The hole itself is the same in both, so that it does not leak into the ring.
+    seen = np.where(hole[..., None], fill, photo).astype(np.float32)
+    trusted = 0.0
+    cells = float(COARSEST)
+    coarse = [_low(image, COARSEST / OCTAVE) for image in (seen, fill)]
+    while True:
+        fine = [_low(image, min(cells, side)) for image in (seen, fill)]
+        photo_band, fill_band = (a - b for a, b in zip(fine, coarse, strict=True))
+        own = _energy(photo_band, ring)
+        off = _energy(fill_band - photo_band, ring)
+        lively = _energy(fill_band, hole) >= LIVELY * own
+        if own > NOISE and not (off <= FOLLOWS * own and lively):
+            return trusted
+        trusted = min(cells, side)
+        if cells >= side:
+            return trusted
+        coarse, cells = fine, cells * OCTAVE
+
+
+def _low(image: Floats, cells: float) -> Floats:
+    side = len(image)
+    count = max(1, round(cells))
+    return image if count >= side else resize(resize(image, (count, count)), (side, side), Image.Resampling.BICUBIC)
+
+
+def _energy(band: Floats, where: Mask) -> float:
+    return float((band[where] ** 2).mean())

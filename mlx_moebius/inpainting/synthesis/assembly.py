@@ -14,7 +14,7 @@ import numpy as np
 
 from mlx_moebius.inpainting.synthesis.grids import Floats, Grid, box_sum, unflatten
 from mlx_moebius.inpainting.synthesis.offsets import Offsets
-from mlx_moebius.inpainting.synthesis.search import Indices
+from mlx_moebius.inpainting.synthesis.search import Indices, look_alike
 
 PATCH = 7  # cells that a source is compared on
 KEPT = 32  # candidates a cell that are weighed against its neighbours'
@@ -42,6 +42,8 @@ class Guide:
 def assemble(grid: Grid, offsets: Offsets, guide: Guide) -> Indices:
     """The source of each cell of the hole, flat [R * C]; -1 elsewhere, and where no offset leads to a source."""
     cells = np.flatnonzero(grid.hole)
+    if not len(cells) or not len(offsets):  # too thin for this grid
+        return np.full(grid.hole.size, -1)
     rows, columns = unflatten(cells, grid.width)
     height, width = grid.hole.shape
     down, across = rows[:, None] + offsets[:, 0], columns[:, None] + offsets[:, 1]
@@ -50,7 +52,11 @@ def assemble(grid: Grid, offsets: Offsets, guide: Guide) -> Indices:
     cost = _likeness(grid, cells, offsets, guide)
     longest = max(height, width)
     cost += FAR * (3 * offsets[:, 0] ** 2 + offsets[:, 1] ** 2) / longest**2
-    cost[~inside | grid.barred.ravel()[sources]] = NEVER
+    usable = inside & ~grid.barred.ravel()[sources]
+    cost[~usable] = NEVER
+    if len(lost := np.flatnonzero(~usable.any(axis=1))):  # no offset leads out of the hole from here
+        sources[lost, 0] = look_alike(grid, guide.fill, cells[lost])
+        cost[lost, 0] = 0
     cost += rim(grid, cells, sources)
     if len(offsets) > KEPT:
         best = np.argpartition(cost, KEPT, axis=1)[:, :KEPT]

@@ -19,9 +19,9 @@ from mlx_moebius.inpainting.synthesis.grids import Grid, Scene, near, regrid
 from mlx_moebius.inpainting.synthesis.membrane import corrections
 from mlx_moebius.inpainting.synthesis.refine import refine
 from mlx_moebius.inpainting.synthesis.render import add_detail, copy_pieces, restore
-from mlx_moebius.inpainting.synthesis.search import Indices, nearest
-from mlx_moebius.inpainting.synthesis.transfer import STRIDE, describe, look_alikes
-from mlx_moebius.inpainting.synthesis.vote import FEW, estimate
+from mlx_moebius.inpainting.synthesis.search import Indices, look_alike
+from mlx_moebius.inpainting.synthesis.transfer import STRIDE, look_alikes
+from mlx_moebius.inpainting.synthesis.vote import FEW, depth, estimate
 
 VOTING = ((32, 8), (48, 8), (72, 4))  # cells and rounds
 ASSEMBLY = 128  # cells of the grid on which pieces are put together
@@ -29,7 +29,7 @@ FINE = 80  # a fill that is trusted on a grid as fine as this keeps everything
 COARSE = 24  # a fill that is only trusted on a grid coarser than this says no more than a first estimate
 FOLLOW, HINT = 1.0, 0.02  # weights of a trusted fill and of a first estimate
 REPEATS, MATCHES, GUIDED_REPEATS, GUIDED_MATCHES = 60, 40, 40, 128
-PATCH = 5  # cells that are compared when a fill is followed
+LEAST = 0.2  # cells to copy from for each cell of the hole
 CELL, MOST = 3.0, 20000  # pixels and cells at which grids get no finer
 FULL = 5000  # cells of a hole that is followed to single pixels
 
@@ -44,13 +44,13 @@ def grow(scene: Scene, trusted: float, seed: int) -> Colours | None:
     cells = min(scene.side, round(trusted))
     if cells >= FINE:
         grid = scene.grid(cells)
-        if (~grid.barred).sum() < FEW:
+        if _too_little(grid):
             return None
         return add_detail(scene, grid, cells, look_alikes(scene, cells), STRIDE)
     guided = cells >= COARSE
     size = min(scene.side, ASSEMBLY)
     grid = scene.grid(size)
-    if (~grid.barred).sum() < FEW:
+    if _too_little(grid):
         return None
     sources = _followed(scene, grid, cells, rng) if guided else _estimated(scene, grid, size, rng)
     while (finer := _finer(scene, grid, size)) is not None:
@@ -60,6 +60,12 @@ def grow(scene: Scene, trusted: float, seed: int) -> Colours | None:
     return restore(scene, colours, cells) if guided else colours
 
 
+def _too_little(grid: Grid) -> bool:
+    """Whether there is too little to learn from: it would be seen again and again."""
+    usable = np.count_nonzero(~near(grid.barred, 2))
+    return usable < max(FEW, LEAST * np.count_nonzero(grid.hole))
+
+
 def _estimated(scene: Scene, grid: Grid, size: int, rng: np.random.Generator) -> Indices:
     """Sources on a grid of `size` cells for a fill that says little."""
     coarse = scene.grid(min(VOTING[0][0], size))
@@ -67,10 +73,11 @@ def _estimated(scene: Scene, grid: Grid, size: int, rng: np.random.Generator) ->
     for cells, rounds in VOTING:
         coarse = scene.grid(min(cells, size))
         start, matches = estimate(coarse, regrid(start, coarse), rounds, rng)
+    reach = float(depth(grid.hole).max(initial=1))
     found = [
         offsets.of_matches(matches, coarse.width, size / min(VOTING[-1][0], size), MATCHES),
         offsets.repeats(grid, REPEATS, rng),
-        offsets.rings(),
+        offsets.rings(*offsets.SHORT, reach, 2 * reach),
     ]
     return assemble(grid, np.unique(np.concatenate(found), axis=0), Guide(regrid(start, grid), grid.colours, HINT))
 
@@ -78,12 +85,9 @@ def _estimated(scene: Scene, grid: Grid, size: int, rng: np.random.Generator) ->
 def _followed(scene: Scene, grid: Grid, cells: int, rng: np.random.Generator) -> Indices:
     """Sources for a fill that is trusted on a grid of `cells`."""
     low = regrid(scene.grid(cells).fill, grid)
-    places = np.flatnonzero(~near(grid.barred, PATCH // 2))
     matches = np.full(grid.hole.size, -1)
     targets = np.flatnonzero(grid.hole)
-    if len(places):
-        sources = describe(grid, low, places, PATCH)
-        matches[targets] = places[nearest(describe(grid, low, targets, PATCH), sources)]
+    matches[targets] = look_alike(grid, low, targets)
     found = [offsets.of_matches(matches, grid.width, 1, GUIDED_MATCHES), offsets.repeats(grid, GUIDED_REPEATS, rng)]
     guide = Guide(low, low, FOLLOW, reach=3)
     return assemble(grid, np.unique(np.concatenate(found), axis=0), guide)

@@ -21,7 +21,7 @@ COMPONENTS = 24
 STATISTICS = 6000  # patches that are looked up
 CLOSE = 16  # look-alikes nearer than 1/16 of the window say nothing
 BLOCK = 500
-RINGS = (2, 4, 8)
+SHORT = (2, 4, 8)  # radii of short offsets, in cells
 DIRECTIONS = 12
 
 
@@ -36,9 +36,10 @@ def repeats(grid: Grid, count: int, rng: np.random.Generator) -> Offsets:
         return np.zeros((0, 2), np.int64)
     samples = patches(grid.colours, places, PATCH)
     features = Basis(samples).project(samples)[:, :COMPONENTS]
-    chosen = np.arange(len(places))
+    life = samples.reshape(len(places), -1, 3).std(axis=1).max(axis=1)
+    chosen = np.flatnonzero(life >= np.median(life))  # what is flat looks like everything that is
     if len(chosen) > STATISTICS:
-        chosen = np.sort(rng.permutation(len(places))[:STATISTICS])
+        chosen = np.sort(rng.permutation(chosen)[:STATISTICS])
     rows, columns = unflatten(places, width)
     least = max(MARGIN, (max(height, width) - 2 * MARGIN) // CLOSE)
     found = np.empty(len(chosen), np.int64)
@@ -56,10 +57,10 @@ def of_matches(matches: Indices, width: int, scale: float, count: int) -> Offset
     return peaks(np.rint(np.stack([down, across], axis=1) * scale).astype(np.int64), count)
 
 
-def rings() -> Offsets:
-    """Short offsets in all directions."""
+def rings(*radii: float) -> Offsets:
+    """Offsets of some lengths in all directions."""
     angles = np.arange(DIRECTIONS) * 2 * np.pi / DIRECTIONS
-    steps = [np.stack([radius * np.sin(angles), radius * np.cos(angles)], axis=1) for radius in RINGS]
+    steps = [np.stack([radius * np.sin(angles), radius * np.cos(angles)], axis=1) for radius in radii]
     return np.rint(np.concatenate(steps)).astype(np.int64)
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from mlx_moebius.inpainting.synthesis.assembly import KNOWN, NEVER, label, rim
 from mlx_moebius.inpainting.synthesis.grids import MARGIN, Floats, Grid, near, unflatten
-from mlx_moebius.inpainting.synthesis.offsets import Offsets, rings
+from mlx_moebius.inpainting.synthesis.offsets import SHORT, Offsets, rings
 from mlx_moebius.inpainting.synthesis.search import Indices
 
 ROUNDS = 8
@@ -22,7 +22,7 @@ def refine(coarse: Grid, matches: Indices, grid: Grid) -> Indices:
     inherited, offsets = _parents(coarse, matches, grid, rows, columns)
     orphans = np.flatnonzero(~inherited.any(axis=1))
     if len(orphans):
-        extra = np.concatenate([rings(), np.unique(offsets[inherited], axis=0)])
+        extra = np.concatenate([rings(*SHORT), np.unique(offsets[inherited], axis=0)])
         offsets, inherited = _widened(offsets, inherited, NEW)
         offsets[orphans], inherited[orphans] = _best(grid, cells[orphans], extra, NEW)
     height, width = grid.hole.shape

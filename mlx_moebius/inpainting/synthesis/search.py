@@ -11,7 +11,7 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
-from mlx_moebius.inpainting.synthesis.grids import Floats, box_sum
+from mlx_moebius.inpainting.synthesis.grids import Floats, Grid, box_sum, near, unflatten
 from mlx_moebius.networks.kernels import on_cpu
 
 Indices = NDArray[np.int64]
@@ -19,6 +19,8 @@ Indices = NDArray[np.int64]
 COMPONENTS = 32
 SAMPLES = 4000  # patches that the components are taken from
 BLOCK = 1 << 22  # distances held at a time
+TEXTURE = 1.0  # weight of texture against colours
+POSITION = 0.02  # of the place, on a grid of 128 cells; rows count more than columns, as perspective wants
 GROUPS = 12  # in which targets are served when sources have a price
 PRICE = 1.5
 
@@ -29,6 +31,24 @@ def patches(values: Floats, cells: Indices, side: int) -> Floats:
     steps = (np.arange(-half, half + 1)[:, None] * width + np.arange(-half, half + 1)).ravel()
     flat = values.reshape(-1, values.shape[-1])
     return flat[cells[:, None] + steps].reshape(len(cells), -1)
+
+
+def describe(grid: Grid, colours: Floats, cells: Indices, side: int) -> Floats:
+    """Patches of colours, texture and position of some cells, weighted to be compared, [N, D]."""
+    rows, columns = unflatten(cells, grid.width)
+    scale = side * (3 * POSITION) ** 0.5 * 128 / max(grid.hole.shape)
+    position = np.stack([scale * rows, scale * 0.3**0.5 * columns], axis=1)
+    texture = side * TEXTURE**0.5 * grid.texture.reshape(-1, 3)[cells]
+    return np.concatenate([patches(colours, cells, side), texture, position], axis=1).astype(np.float32)
+
+
+def look_alike(grid: Grid, colours: Floats, cells: Indices, side: int = 5) -> Indices:
+    """The place that looks most like each of some cells, in `colours` [R, C, 3]; -1 where there is no place at all."""
+    places = np.flatnonzero(~near(grid.barred, side // 2))
+    if not len(places):
+        return np.full(len(cells), -1)
+    sources = describe(grid, colours, places, side)
+    return places[nearest(describe(grid, colours, cells, side), sources)]
 
 
 class Basis:

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlx_moebius.inpainting.synthesis.grids import MARGIN, Floats, Grid, Scene, near, unflatten
-from mlx_moebius.inpainting.synthesis.search import Indices, nearest, patches
+from mlx_moebius.inpainting.synthesis.grids import MARGIN, Grid, Scene, near, unflatten
+from mlx_moebius.inpainting.synthesis.search import Indices, describe, nearest
 
 STRIDE = 2  # cells a tile
 PATCH = 3
-TEXTURE = 1.0
-POSITION = 0.02  # as in `vote`, on a grid of 128 cells
 EXACT = 144
 STEPS = (2, 1)  # cells
 
@@ -37,15 +35,6 @@ def look_alikes(scene: Scene, cells: int) -> Indices:
         grid = scene.grid(size)
         found = _finer(coarse, found, grid)
     return found
-
-
-def describe(grid: Grid, colours: Floats, cells: Indices, side: int) -> Floats:
-    """Patches of colours, texture and position of some cells, weighted to be compared, [N, D]."""
-    rows, columns = unflatten(cells, grid.width)
-    scale = side * (3 * POSITION) ** 0.5 * 128 / max(grid.hole.shape)
-    position = np.stack([scale * rows, scale * 0.3**0.5 * columns], axis=1)
-    texture = side * TEXTURE**0.5 * grid.texture.reshape(-1, 3)[cells]
-    return np.concatenate([patches(colours, cells, side), texture, position], axis=1).astype(np.float32)
 
 
 def _tiles(grid: Grid) -> Indices:

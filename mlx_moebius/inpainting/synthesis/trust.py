@@ -5,7 +5,8 @@ can be trusted as long as two things hold in each band:
 
 - round the hole, where the network redrew what it saw, it follows the photo: the difference has less energy there than
   the photo's own band;
-- in the hole there is as much life as round it: a fill that is flat where its surroundings are not says nothing.
+- in the hole there is as much life as its surroundings, continued into it, let expect: a fill that is flat where they
+  are not says nothing.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from mlx_moebius.inpainting.stitch import Colours
+from mlx_moebius.inpainting.stitch import Colours, push_pull
 from mlx_moebius.inpainting.synthesis.grids import Floats, near, resize
 from mlx_moebius.photos.masks import Mask
 
 COARSEST = 8  # cells along the side
 OCTAVE = 2**0.5  # from one grid to the next
 FOLLOWS = 0.5  # share of a band's energy that the difference may have
-LIVELY = 0.3  # share of the surroundings' energy that the fill must have
+LIVELY = 0.3  # share of the expected energy that the fill must have
+PLACES = 32  # squares along the side whose energies are continued into the hole
 NOISE = 0.5  # squared levels: a band as weak as this decides nothing
 RING = 8  # the ring is 1/8 of the side wide
 
@@ -47,7 +49,7 @@ def trusted_cells(photo: Colours, fill: Colours, hole: Mask) -> float:
         photo_band, fill_band = (a - b for a, b in zip(fine, coarse, strict=True))
         own = _energy(photo_band, ring)
         off = _energy(fill_band - photo_band, ring)
-        lively = _energy(fill_band, hole) >= LIVELY * own
+        lively = _energy(fill_band, hole) >= LIVELY * _expected(photo_band, ring, hole)
         if own > NOISE and not (off <= FOLLOWS * own and lively):
             return trusted
         trusted = min(cells, side)
@@ -60,6 +62,15 @@ def _low(image: Floats, cells: float) -> Floats:
     side = len(image)
     count = max(1, round(cells))
     return image if count >= side else resize(resize(image, (count, count)), (side, side), Image.Resampling.BICUBIC)
+
+
+def _expected(band: Floats, ring: Mask, hole: Mask) -> float:
+    """The energy of a band in the ring, continued into the hole."""
+    places = (PLACES, PLACES)
+    known, inside = (resize(mask.astype(np.float32), places) for mask in (ring, hole))
+    energy = resize((band**2).mean(axis=-1) * ring, places) / known.clip(1e-6)
+    continued = push_pull(energy[..., None], known > 0.3)[..., 0]
+    return float((continued * inside).sum() / inside.sum())
 
 
 def _energy(band: Floats, where: Mask) -> float:

@@ -1,0 +1,167 @@
+"""Detail in the product: windows, modes, settings, records."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mlx_moebius import MoebiusPipeline
+from mlx_moebius.inpainting.compose import Settings, details, finish, level, prepare
+from mlx_moebius.inpainting.detail import Detail
+from mlx_moebius.inpainting.stitch import Colours
+from mlx_moebius.photos.masks import Mask
+from mlx_moebius.photos.photo import Photo, photo_from_image, read_provenance
+from tests.support.pictures import MODES, picture
+
+PHOTOS = Path(__file__).parents[2] / "examples" / "windows"
+SIZE = 128
+
+
+def window(name: str, mode: str = "RGB") -> Photo:
+    image = Image.open(PHOTOS / f"{name}.jpg").convert("RGB").crop((200, 200, 700, 600))
+    return photo_from_image(image.convert(mode))
+
+
+def hole(photo: Photo) -> Mask:
+    rows, columns = np.mgrid[: photo.height, : photo.width]
+    return (rows - photo.height // 2) ** 2 + (columns - photo.width // 2) ** 2 < (photo.height // 5) ** 2
+
+
+def fill_with(
+    photo: Photo, mask: Mask, settings: Settings, fills: list[Colours] | None = None
+) -> tuple[Photo, list[Detail]]:
+    """The product without a network: the smooth filling, or the fills given, 0..1."""
+    squares = prepare(photo, mask, SIZE, settings)
+    fills = fills or [image / np.float32(255) for image in squares.images]
+    levels = level(squares, fills, settings)
+    grown = list(details(squares, levels, settings))
+    return finish(squares, levels, grown, settings).photo, grown
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_detail_comes_in_every_mode_and_the_rest_is_untouched(mode: str) -> None:
+    photo = photo_from_image(picture(mode, 400, 300))
+    mask = hole(photo)
+    result, grown = fill_with(photo, mask, Settings(dilate=0))
+    assert [detail.colours is not None for detail in grown] == [True]
+    assert np.array_equal(result.pixels[~mask], photo.pixels[~mask])
+    assert result.mode == mode
+    soft, _ = fill_with(photo, mask, Settings(dilate=0, detail=False))
+    assert not np.array_equal(result.pixels[mask], soft.pixels[mask])
+    colours = [each.rgb().astype(np.float32)[mask].mean(axis=0) for each in (result, soft, photo)]
+    assert np.abs(colours[0] - colours[2]).max() < np.abs(colours[1] - colours[2]).max() + 12
+    if (alpha := photo.alpha()) is not None:
+        assert np.array_equal(result.pixels[..., -1], alpha)
+
+
+def test_colours_under_what_is_transparent_are_not_copied() -> None:
+    photo = window("sand", "RGBA")
+    pixels = photo.pixels.copy()
+    pixels[:, :180] = 255, 0, 0, 0
+    photo = replace(photo, pixels=pixels)
+    result, _ = fill_with(photo, hole(photo), Settings(dilate=0))
+    own = result.pixels[hole(photo)].astype(int)
+    assert (own[:, 0] - own[:, 1]).max() < 150
+
+
+def test_a_fill_that_is_right_at_native_size_stays_bit_for_bit() -> None:
+    image = Image.open(PHOTOS / "lawn.jpg").convert("RGB").crop((300, 300, 300 + SIZE, 300 + SIZE))
+    photo = photo_from_image(image)
+    mask = hole(photo)
+    truth = [(photo.pixels / np.float32(255)).astype(np.float32)]
+    with_detail, grown = fill_with(photo, mask, Settings(dilate=0), truth)
+    without, _ = fill_with(photo, mask, Settings(dilate=0, detail=False), truth)
+    assert grown[0].colours is None
+    assert grown[0].cell == 1
+    assert np.array_equal(with_detail.pixels, without.pixels)
+
+
+def test_a_power_line_across_a_sky_shows_no_window_borders() -> None:
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:700, :3000]
+    sky = np.stack([90 + rows * 0.05, 140 + rows * 0.04 + columns * 0.005, 210 - rows * 0.03], axis=-1)
+    photo = photo_from_image(Image.fromarray((sky + rng.normal(0, 3, sky.shape)).clip(0, 255).astype(np.uint8)))
+    mask = np.abs(rows - 200 - columns * 0.1) < 8
+    result, grown = fill_with(photo, mask, Settings(dilate=0))
+    assert len(grown) > 10
+    off = result.pixels.astype(np.float32) - sky
+    spread = [off[:, start : start + 40][mask[:, start : start + 40]].std() for start in range(0, 3000, 40)]
+    assert min(spread) > 2
+    assert max(spread) < 4.5
+    level_of = [off[:, start : start + 40][mask[:, start : start + 40]].mean() for start in range(0, 3000, 40)]
+    assert np.abs(np.array(level_of)).max() < 2
+
+
+def test_overlapping_windows_know_what_was_grown_before() -> None:
+    photo = window("lawn")
+    rows, columns = np.mgrid[: photo.height, : photo.width]
+    mask = np.abs(rows - columns * 0.7 - 30) < 6
+    result, grown = fill_with(photo, mask, Settings(dilate=0))
+    assert len(grown) > 2
+    owned = np.zeros(mask.shape, int)
+    for detail in grown:
+        left, top, right, bottom = detail.box
+        owned[top:bottom, left:right] += detail.hole
+    assert (owned[mask] == 1).all()
+    assert not owned[~mask].any()
+    assert np.array_equal(result.pixels[~mask], photo.pixels[~mask])
+
+
+def test_seeds_and_batches() -> None:
+    pipeline = MoebiusPipeline.from_pretrained("nano", "float32")
+    photo = window("sand")
+    rows, columns = np.mgrid[: photo.height, : photo.width]
+    mask = np.abs(rows - columns * 0.7 - 30) < 6
+    results = []
+    for windows in (1, 4):
+        pipeline.max_windows = windows
+        results.append(pipeline.inpaint(photo, mask, pipeline.settings(num_steps=2)).photo.pixels)
+    assert np.array_equal(results[0], results[1])
+
+
+def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "mlx_moebius.generate", *map(str, arguments), "--model", "nano", "--steps", "2"]
+    return subprocess.run(line, capture_output=True, text=True, check=True)
+
+
+def test_the_command_line_has_it_on_records_it_and_repeats_it(tmp_path: Path) -> None:
+    photo, mask = tmp_path / "sand.png", tmp_path / "mask.png"
+    Image.fromarray(window("sand").pixels).save(photo)
+    Image.fromarray(hole(window("sand"))).save(mask)
+    sharp, soft, again = tmp_path / "sharp.png", tmp_path / "soft.png", tmp_path / "again.png"
+    shown = command(photo, "--mask", mask, "-o", sharp, "-v").stdout
+    assert "detail grown" in shown
+    command(photo, "--mask", mask, "-o", soft, "--no-detail")
+    command(photo, "--mask", mask, "-o", again, "--from-metadata", soft)
+    record = read_provenance(sharp)
+    assert record is not None
+    assert record["settings"]["detail"] is True
+    assert record["detail"][0]["gain"] > 2
+    assert read_provenance(soft)["detail"] == []  # type: ignore[index]
+    assert soft.read_bytes() == again.read_bytes()
+    assert soft.read_bytes() != sharp.read_bytes()
+
+
+def test_the_ledger_tells_scale_gain_and_seconds(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    Image.fromarray(window("sand").pixels).save(tmp_path / "in" / "sand.png")
+    Image.fromarray(hole(window("sand"))).save(tmp_path / "in" / "sand_mask.png")
+    command(tmp_path / "in", "-o", tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "moebius.jsonl").read_text().splitlines()[-1])
+    assert set(record["detail"][0]) == {"cell", "gain", "seconds"}
+    assert record["seconds"]["detail"] > 0
+
+
+def test_the_reference_and_whole_squares_stay_without(tmp_path: Path) -> None:
+    photo = window("sand")
+    for settings in (Settings(paste=False), Settings(detail=False)):
+        assert fill_with(photo, hole(photo), settings)[1] == []
+    image = photo_from_image(Image.fromarray(photo.pixels).resize((SIZE, SIZE)))
+    assert fill_with(image, hole(image), Settings(reference=True))[1] == []

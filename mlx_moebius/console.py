@@ -83,7 +83,8 @@ def report(pipeline: MoebiusPipeline, photo: Photo, result: Result) -> None:
         seam = result.seam
         typer.echo(
             f"seam: colour step {seam.colour_step:.1f} levels ({seam.colour_ratio:.2f} of the photo's own), "
-            f"sharpness step {seam.gradient_step:.1f} ({seam.gradient_ratio:.2f})"
+            f"sharpness step {seam.gradient_step:.1f} ({seam.gradient_ratio:.2f}); "
+            f"the fill is {seam.sharpness:.2f} times as sharp as what is round it"
         )
     if result.photo.pixels.shape == photo.pixels.shape:
         changed = (result.photo.pixels != photo.pixels).reshape(photo.height, photo.width, -1).any(axis=-1)

@@ -1,4 +1,4 @@
-"""`review.html`: what a folder run did, on one page that needs nothing else: errors first, then the worst seams."""
+"""`review.html`: what a folder run did, on one page that needs nothing else: errors, then the most visible fills."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ def write(folder: Path, output: Path, records: Iterable[Record]) -> None:
         if failed:
             items = "".join(f"<li>{escape(record['error'])}</li>\n" for record in failed)
             file.write(f'<section class="errors"><h2>Failed</h2><ul>\n{items}</ul></section>\n'.encode())
-        file.write(b"<p>Left of the slider: before. Right of it: after. The most visible seams come first.</p><main>\n")
+        file.write(
+            b"<p>Left of the slider: before. Right of it: after. The most visible fills come first: seams, and what is blurred or too sharp.</p><main>\n"
+        )
         for part in _figures(folder, output, filled):
             file.write(part.encode())
         file.write(b"</main></body></html>\n")
@@ -71,7 +73,10 @@ def _figures(folder: Path, output: Path, records: list[Record]) -> Iterator[str]
 def _figure(record: Record, images: list[str], source: str) -> str:
     before, after = images
     seam = record["seam"]
-    shown = f"seam {_badness(record):.1f} times the photo's own" if seam else "no seam to measure"
+    shown = "no seam to measure"
+    if seam:
+        steps = max(seam["colour_ratio"], seam["gradient_ratio"])
+        shown = f"seam {steps:.1f} times the photo's own, {seam['sharpness']:.1f} times as sharp as round it"
     name = escape(record["input"])
     warnings = "".join(f"<br>{escape(line)}" for line in record["warnings"])
     return (
@@ -85,9 +90,15 @@ def _figure(record: Record, images: list[str], source: str) -> str:
 
 
 def _badness(record: Record) -> float:
-    """How visible a seam is, in steps of colour or sharpness relative to the photo's own; 0 where there is none."""
-    seam = record["seam"]
-    return max(seam["colour_ratio"], seam["gradient_ratio"]) if seam else 0.0
+    """How visible a fill is, 1: not at all; 0 where there is no border to measure.
+
+    The worst of its seam's steps of colour and sharpness, relative to the photo's own, and of its own sharpness,
+    as many times as it is too high or too low.
+    """
+    if (seam := record["seam"]) is None:
+        return 0.0
+    sharpness = seam["sharpness"]
+    return max(seam["colour_ratio"], seam["gradient_ratio"], sharpness, 1 / sharpness)
 
 
 def _thumbnail(path: Path) -> str:

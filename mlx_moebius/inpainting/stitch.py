@@ -22,6 +22,8 @@ Colours = NDArray[np.float32]
 FEATHER = 64  # the feather is 1/64 of the window's side wide: 8 pixels at 512
 GRID = 64  # cells along a window's side in which colours are levelled
 RING = 2  # cells round the mask that are compared
+SURROUNDINGS = 32  # pixels round a fill whose sharpness it is compared with
+STRIP = 512  # rows at a time, which bounds the memory
 
 
 def extract(rgb: NDArray[np.uint8], mask: Mask, window: Window) -> tuple[NDArray[np.uint8], Mask]:
@@ -172,12 +174,16 @@ def feather_width(window: Window) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Seam:
-    """Steps across the mask's border in 8-bit levels, and how many times the photo's own they are (1: invisible)."""
+    """Steps across the mask's border in 8-bit levels, and how many times the photo's own they are (1: invisible).
+
+    `sharpness` is how many times as strong the gradients in the whole of the fill are as those round it.
+    """
 
     colour_step: float
     colour_ratio: float
     gradient_step: float
     gradient_ratio: float
+    sharpness: float
 
 
 def measure_seam(result: NDArray[Any], mask: Mask, gap: int = 0, depth: int = 8) -> Seam | None:
@@ -202,7 +208,27 @@ def measure_seam(result: NDArray[Any], mask: Mask, gap: int = 0, depth: int = 8)
     if None in steps:
         return None
     colour, colour_own, gradient, gradient_own = steps
-    return Seam(colour, colour / max(colour_own, 1), gradient, gradient / max(gradient_own, 1))
+    sharpness = _sharpness(result, mask, touched)
+    return Seam(colour, colour / max(colour_own, 1), gradient, gradient / max(gradient_own, 1), sharpness)
+
+
+def _sharpness(result: NDArray[Any], mask: Mask, touched: Mask) -> float:
+    """Mean gradient in the mask over that within `SURROUNDINGS` pixels round what was touched, each plus one level."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    top, left = max(0, rows[0] - SURROUNDINGS), max(0, columns[0] - SURROUNDINGS)
+    here = np.s_[top : rows[-1] + SURROUNDINGS + 1, left : columns[-1] + SURROUNDINGS + 1]
+    inside, around = mask[here], dilate(mask[here], 2 * SURROUNDINGS + 1) & ~touched[here]
+    sums, counts = np.zeros(2), np.zeros(2)
+    for start in range(0, len(inside), STRIP):
+        strip = slice(start, start + STRIP)
+        grey = result[here][strip].astype(np.float32).mean(axis=-1)
+        steps = np.abs(np.diff(grey, axis=0))[:, :-1] + np.abs(np.diff(grey, axis=1))[:-1]
+        for index, part in enumerate((inside, around)):
+            own = steps[part[strip][:-1, :-1]]
+            sums[index] += own.sum()
+            counts[index] += own.size
+    within, without = sums / counts.clip(1)
+    return float((within + 1) / (without + 1))
 
 
 def _profiles(

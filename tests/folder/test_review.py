@@ -14,8 +14,9 @@ from tests.support.browser import chromium
 from tests.support.pictures import picture
 
 
-def record(name: str, colour_ratio: float) -> Record:
+def record(name: str, colour_ratio: float, sharpness: float) -> Record:
     seam = {"colour_step": 1.0, "colour_ratio": colour_ratio, "gradient_step": 1.0, "gradient_ratio": 0.5}
+    seam["sharpness"] = sharpness
     return {"input": name, "output": name, "seam": seam, "enlargement": 1.0, "seed": 0, "warnings": ["<b>soft</b>"]}
 
 
@@ -24,12 +25,12 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Page, list[
     """A page of three photos and an error, and what the browser asked the network or complained about."""
     root = tmp_path_factory.mktemp("review")
     folder, out = root / "my photos", root / "out"
-    names = {"good.jpg": 0.6, "sub/worst #1.png": 4.0, "bad <i>.tif": 2.0}
+    names = {"good.jpg": (0.6, 1.0), "sub/worst #1.png": (4.0, 1.1), "bad <i>.tif": (0.9, 0.4)}
     for index, name in enumerate(names):
         for where, offset in ((folder, 0), (out, 10)):
             (where / name).parent.mkdir(parents=True, exist_ok=True)
             picture("RGB", 300, 200, index + offset).save(where / name)
-    records = [record(*each) for each in names.items()]
+    records = [record(name, *figures) for name, figures in names.items()]
     review.write(folder, out, [*records, {"input": "x.jpg", "error": "x.jpg is <damaged>"}])
     noticed: list[str] = []
     with sync_playwright() as playwright:
@@ -43,11 +44,12 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Page, list[
         browser.close()
 
 
-def test_errors_come_first_then_the_worst_seam(page: tuple[Page, list[str]]) -> None:
+def test_errors_come_first_then_the_worst_seam_or_blur(page: tuple[Page, list[str]]) -> None:
     text = page[0].inner_text("body")
     order = ["3 photos filled, 1 failed", "x.jpg is <damaged>", "sub/worst #1.png", "bad <i>.tif", "good.jpg"]
     assert [text.index(each) for each in order] == sorted(text.index(each) for each in order)
     assert "seam 4.0 times" in text
+    assert "0.4 times as sharp" in text
     assert "<b>soft</b>" in text
 
 

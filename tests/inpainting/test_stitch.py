@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image, ImageFilter
 from numpy.typing import NDArray
 
 from mlx_moebius.inpainting.crops import Window, plan
@@ -309,3 +310,13 @@ def test_prefill_continues_the_surroundings_and_forgets_the_object() -> None:
     assert np.array_equal(filled[~hole], image[~hole])
     assert np.abs(filled[hole].astype(int) - background[hole]).max() <= 20
     assert np.array_equal(filled, prefill(np.where(hole[..., None], np.uint8(0), background), hole))
+
+
+def test_a_blurred_fill_is_measured_as_less_sharp() -> None:
+    photo, mask = landscape(200, 200, texture=15), disc(200, 200, 100, 100, 40)
+    blurred = np.asarray(Image.fromarray(photo).filter(ImageFilter.GaussianBlur(4)))
+    sharp, soft = measure_seam(photo, mask), measure_seam(np.where(mask[..., None], blurred, photo), mask)
+    assert sharp is not None
+    assert soft is not None
+    assert 0.9 < sharp.sharpness < 1.1
+    assert soft.sharpness < 0.5

@@ -63,7 +63,7 @@ def grow(scene: Scene, trusted: float, seed: int) -> Colours | None:
 def _too_little(grid: Grid) -> bool:
     """Whether there is too little to learn from: it would be seen again and again."""
     usable = np.count_nonzero(~near(grid.barred, 2))
-    return usable < max(FEW, LEAST * np.count_nonzero(grid.hole))
+    return bool(usable < max(FEW, LEAST * np.count_nonzero(grid.hole)))
 
 
 def _estimated(scene: Scene, grid: Grid, size: int, rng: np.random.Generator) -> Indices:

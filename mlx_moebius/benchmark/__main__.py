@@ -35,6 +35,7 @@ from mlx_moebius.benchmark.graph import (
     total_gflop,
     watch_calls,
 )
+from mlx_moebius.benchmark.picture import picture_report, picture_table
 from mlx_moebius.errors import MoebiusError, one_line_errors
 from mlx_moebius.models import find_model
 from mlx_moebius.networks.blas import BLAS
@@ -251,14 +252,26 @@ def benchmark(
     with_approximations: Annotated[
         bool, typer.Option("--approximations", help="Also what the inexact options cost, on the bundled model.")
     ] = False,
+    picture: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="How fills look instead of speed, on photographs whose truth is known."),
+    ] = None,
+    keep: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="With --picture: write the filled photographs here.")
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Check results instead of speed; exit code 1 if wrong.")
     ] = False,
 ) -> None:
-    """Measure speed and memory, or with --check whether this device computes correctly."""
+    """Measure speed and memory; with --check whether this device computes correctly, with --picture how fills look."""
     with one_line_errors(status=2):
         if check:
             raise typer.Exit(0 if run_check(print) else 1)
+        if picture is not None:
+            pictures = picture_report(picture, keep)
+            print(picture_table(pictures))
+            write_report({"device": device_name(), "pictures": pictures}, json_path)
+            return
         if dtype is not None and dtype not in DTYPES:
             raise MoebiusError(f"unknown dtype {dtype!r}: choose {', '.join(DTYPES)}")
         if full and model is not None:
@@ -272,12 +285,17 @@ def benchmark(
         if with_approximations:
             report["approximations"] = approximations()
     print(table(report, old))
-    if json_path:
-        with replacing(json_path) as file:
-            file.write(json.dumps(report, indent=2).encode() + b"\n")
+    write_report(report, json_path)
     if with_profile:
         for name, seconds in profile(diffusion):
             print(f"{seconds * 1e3:9.1f} ms  {name}")
+
+
+def write_report(report: dict[str, Any], path: Path | None) -> None:
+    """Write a report as JSON, where that is wanted."""
+    if path is not None:
+        with replacing(path) as file:
+            file.write(json.dumps(report, indent=2).encode() + b"\n")
 
 
 def read_report(path: Path) -> dict[str, Any]:

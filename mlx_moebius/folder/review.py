@@ -54,9 +54,8 @@ def write(folder: Path, output: Path, records: Iterable[Record]) -> None:
         if failed:
             items = "".join(f"<li>{escape(record['error'])}</li>\n" for record in failed)
             file.write(f'<section class="errors"><h2>Failed</h2><ul>\n{items}</ul></section>\n'.encode())
-        file.write(
-            b"<p>Left of the slider: before. Right of it: after. The most visible fills come first: seams, and what is blurred or too sharp.</p><main>\n"
-        )
+        file.write(b"<p>Left of the slider: before. Right of it: after. ")
+        file.write(b"The most visible fills come first: by their seams, and by how blurred they are.</p><main>\n")
         for part in _figures(folder, output, filled):
             file.write(part.encode())
         file.write(b"</main></body></html>\n")

@@ -1,8 +1,9 @@
 """A local web page: paint over the thing, look at the fill, download. Needs the extra `ui`.
 
 Start it with `python -m mlx_moebius.ui`, or from Python with `mlx_moebius.ui.launch()`.
-Begin with `page`; `session` is what one visitor has, `jobs` the queue before the network. May import inpainting and
-what is below it.
+Begin with `page`, which connects what is on it (`layout`), what happens (`handlers`) and what is shown of that
+(`display`); `session` is what one visitor has, `jobs` the queue before the network. May import inpainting and what is
+below it.
 """
 
 from __future__ import annotations

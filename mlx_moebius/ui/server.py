@@ -10,7 +10,8 @@ from types import TracebackType
 import gradio as gr
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.ui.page import Desk, build
+from mlx_moebius.ui.desk import Desk
+from mlx_moebius.ui.page import build
 
 HERE = Path(__file__).parent
 MAX_UPLOAD = "500mb"

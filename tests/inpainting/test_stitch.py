@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
 from numpy.typing import NDArray
+from PIL import Image, ImageFilter
 
 from mlx_moebius.inpainting.crops import Window, plan
 from mlx_moebius.inpainting.stitch import (

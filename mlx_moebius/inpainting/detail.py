@@ -20,6 +20,7 @@ from mlx_moebius.photos.photo import Box, Photo
 
 RIM = 250  # nothing is copied from within 1/250 of the window's side of a mask: an object's edge may lie there
 LEAST_RIM = 4  # pixels
+SURROUNDINGS = 512  # pixels along the side of what is at least looked at: thin holes have small windows
 
 
 class Growth(NamedTuple):
@@ -69,7 +70,8 @@ def grow_details(
         start = time.perf_counter()
         cells = trusted_cells(images[index].astype(np.float32), fills[index], holes[index])
         scene = _scene(photo, mask, window, fills, windows, done)
-        box = _moved(scene.box, *_origin(window))
+        left, top, _, _ = _frame(window, photo)
+        box = _moved(scene.box, left, top)
         hole = scene.hole[scene.box[1] : scene.box[3], scene.box[0] : scene.box[2]]
         cell = window.side / cells if cells else None
         colours = None
@@ -101,9 +103,7 @@ def _scene(
     done: Sequence[Detail],
 ) -> Scene:
     """The window as far as it lies in the photo, with what was grown before."""
-    left, top = _origin(window)
-    right, bottom = min(photo.width, window.frame[2]), min(photo.height, window.frame[3])
-    frame = (left, top, right, bottom)
+    frame = left, top, right, bottom = _frame(window, photo)
     colours = photo.rgb(frame).copy()
     masked = mask[top:bottom, left:right]
     unknown = masked.copy()
@@ -136,8 +136,11 @@ def _part(box: Box, whole: Box) -> tuple[slice, slice]:
     return slice(box[1] - whole[1], box[3] - whole[1]), slice(box[0] - whole[0], box[2] - whole[0])
 
 
-def _origin(window: Window) -> tuple[int, int]:
-    return max(0, window.left), max(0, window.top)
+def _frame(window: Window, photo: Photo) -> Box:
+    """What is looked at: the window, or more where it is small, as far as the photo goes."""
+    more = max(0, -(-(SURROUNDINGS - window.side) // 2))
+    left, top, right, bottom = window.frame
+    return max(0, left - more), max(0, top - more), min(photo.width, right + more), min(photo.height, bottom + more)
 
 
 def _bounds(mask: Mask) -> Box:

@@ -26,7 +26,7 @@ from mlx_moebius.inpainting.synthesis.vote import FEW, depth, estimate
 VOTING = ((32, 8), (48, 8), (72, 4))  # cells and rounds
 ASSEMBLY = 128  # cells of the grid on which pieces are put together
 FINE = 80  # a fill that is trusted on a grid as fine as this keeps everything
-COARSE = 24  # a fill that is only trusted on a grid coarser than this says no more than a first estimate
+COARSE = 40  # a fill that is only trusted on a grid coarser than this says no more than a first estimate
 FOLLOW, HINT = 1.0, 0.02  # weights of a trusted fill and of a first estimate
 REPEATS, MATCHES, GUIDED_REPEATS, GUIDED_MATCHES = 60, 40, 40, 128
 LEAST = 0.2  # cells to copy from for each cell of the hole

@@ -116,17 +116,14 @@ def run(
             if task.squares is None:
                 yield _recorded(task, job, rank) if "error" in task.record else task
                 continue
-            writing.append(writers.submit(store, task, job, pipeline))
+            writing.append(writers.submit(store, task, job, pipeline, rank))
             while writing and (len(writing) > THREADS or writing[0].done()):
-                yield _recorded(writing.popleft().result(), job, rank)
+                yield writing.popleft().result()
         while writing:
-            yield _recorded(writing.popleft().result(), job, rank)
+            yield writing.popleft().result()
     finally:
         readers.shutdown(wait=False, cancel_futures=True)
         writers.shutdown(wait=True)
-        for future in writing:
-            if future.exception() is None:
-                _recorded(future.result(), job, rank)
 
 
 def load(pair: Pair, job: Job, size: int, request: Record, done: dict[str, Record]) -> Task:
@@ -211,8 +208,8 @@ def fill(
         yield from batch()
 
 
-def store(task: Task, job: Job, pipeline: MoebiusPipeline) -> Task:
-    """Stitch a photo and write it. Raises DiskFullError."""
+def store(task: Task, job: Job, pipeline: MoebiusPipeline, rank: int) -> Task:
+    """Stitch a photo and write it, then at once its line in the ledger. Raises MoebiusError when the disk is full."""
     start = time.perf_counter()
     assert task.squares is not None
     try:
@@ -231,7 +228,7 @@ def store(task: Task, job: Job, pipeline: MoebiusPipeline) -> Task:
     task.fills.clear()
     task.details.clear()
     task.add_time("write", time.perf_counter() - start)
-    return task
+    return _recorded(task, job, rank)
 
 
 def sha256(path: Path) -> str:

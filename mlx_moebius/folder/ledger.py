@@ -1,8 +1,9 @@
 """The ledger of a folder run, `moebius.jsonl`: one JSON object a line and photo, so that a rerun knows what is done.
 
-Lines are only ever appended, each in one write that is on disk before the next photo counts as done; a line cut short
-by a kill is ignored. A later line about a photo replaces the earlier one. Several ranks write a file each; the first
-rank merges them into one, at the start and at the end of a run.
+A ledger, even an empty one, claims the folder: pictures in it are ours to replace, and one without a line is redone.
+Lines are only ever appended, each on disk before its photo counts as done; a line cut short by a kill is ignored. A
+later line about a photo replaces the earlier one. Several ranks write a file each; the first rank merges them into one,
+at the start and at the end of a run.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.photos.save import replacing
+from mlx_moebius.photos.save import replacing, sync_folder
 
 NAME = "moebius.jsonl"
+_appending = threading.Lock()
 Record = dict[str, Any]
 
 
@@ -34,6 +37,21 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def is_claimed(folder: Path) -> bool:
+    """Whether an earlier run, of any rank, has written into a folder, or was about to."""
+    return bool(_files(folder))
+
+
+def claim(folder: Path) -> None:
+    """Mark a folder as written by us, before anything else is in it. Raises MoebiusError when that cannot be."""
+    path = folder / NAME
+    try:
+        path.open("ab").close()
+    except OSError as error:
+        raise MoebiusError(f"{path} could not be written: {error.strerror or error}") from error
+    sync_folder(folder)
 
 
 def read(folder: Path) -> dict[str, Record]:
@@ -64,10 +82,10 @@ def merge(folder: Path) -> dict[str, Record]:
 
 
 def append(folder: Path, record: Mapping[str, Any], rank: int = 0) -> None:
-    """Add a line to this rank's ledger. Raises MoebiusError when the disk is full."""
+    """Add a line to this rank's ledger, from any thread. Raises MoebiusError when the disk is full."""
     path = folder / (f"moebius.rank{rank}.jsonl" if rank else NAME)
     try:
-        with path.open("ab") as file:
+        with _appending, path.open("ab") as file:
             cut_short = file.tell() > 0 and not _ends_whole(path)
             file.write((b"\n" if cut_short else b"") + _line(record))
             file.flush()

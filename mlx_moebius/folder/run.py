@@ -32,8 +32,8 @@ def default_folder(folder: Path) -> Path:
 def find_pairs(folder: Path, masks: list[str], boxes: list[str], output: Path, recursive: bool, own: bool) -> Pairing:
     """Photos and masks, once it is sure that nothing of the user's is overwritten.
 
-    A file of the user's may be replaced only if that is asked for (`own`); files in a folder with a ledger are an
-    earlier run's. Raises MoebiusError.
+    A file of the user's may be replaced only if that is asked for (`own`); files in a claimed folder are an earlier
+    run's. Raises MoebiusError.
     """
     if len(masks) > 1:
         raise MoebiusError("a folder takes one --mask: a folder of masks, one mask for all photos, or alpha")
@@ -42,7 +42,7 @@ def find_pairs(folder: Path, masks: list[str], boxes: list[str], output: Path, r
     if output.exists() and not output.is_dir():
         raise MoebiusError(f"{output} is a file: photos of a folder go into a folder")
     found = pair(folder, masks[0] if masks else None, output, recursive, bool(boxes))
-    if not own and not (output / ledger.NAME).exists():
+    if not own and not ledger.is_claimed(output):
         taken = next((output / each.name for each in found.pairs if (output / each.name).exists()), None)
         if taken:
             raise MoebiusError(f"{taken} exists and is not an earlier run's: choose another folder, or --overwrite")
@@ -59,6 +59,7 @@ def fill_folder(pipeline: MoebiusPipeline, job: Job, pairing: Pairing, force: bo
         _make(job.output)
         if rank == 0:
             stack.enter_context(ledger.locked(job.output))
+            ledger.claim(job.output)
             for left in job.output.rglob(".moebius-*.part"):
                 left.unlink()  # of a run that was killed
             ledger.merge(job.output)

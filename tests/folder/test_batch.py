@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -18,6 +17,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from mlx_moebius.folder import ledger
+from tests.faults.injectors import disk_of
 from tests.support.pictures import picture
 
 FAST = ("--model", "nano", "--steps", "2", "--guidance", "1")
@@ -156,12 +156,8 @@ def test_an_interrupt_finishes_what_is_in_hand(undisturbed: tuple[Path, Path], t
 def test_a_full_disk_stops_cleanly(undisturbed: tuple[Path, Path], tmp_path: Path) -> None:
     folder, expected = undisturbed
     limit = 60_000  # the BMP is larger, everything before it is smaller
-
-    def no_large_files() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
     out = tmp_path / "out"
-    run = generate(folder, out, preexec_fn=no_large_files)
+    run = generate(folder, out, preexec_fn=disk_of(limit))
     assert run.returncode == 1
     assert "could not be written" in run.stderr.splitlines()[-1]
     assert "goes on from here" in run.stderr.splitlines()[-1]

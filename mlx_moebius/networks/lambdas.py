@@ -9,7 +9,7 @@ from __future__ import annotations
 import mlx.core as mx
 import mlx.nn as nn
 
-from mlx_moebius.networks.layers import BatchNorm, Linear, Weights, fold
+from mlx_moebius.networks.layers import BatchNorm, Linear, Weights, fold, linear, through
 from mlx_moebius.networks.local_term import local_term
 
 
@@ -34,25 +34,38 @@ class SelfLambda(nn.Module):
         k = self.to_k.weight  # any bias would cancel in the softmax over positions
         self.qkv_weight = mx.concatenate([q, k, v])
         self.qkv_bias = mx.concatenate([q_bias, mx.zeros(k.shape[0]), v_bias])
-        self.offsets = self.pos_conv.weight.transpose(0, 2, 1).reshape(k.shape[0], -1)  # (k, dx dy)
-        self.key_bias = self.pos_conv.bias
+        self.offsets, self.key_bias = self._kernel(), self.pos_conv.bias
         del self.to_q, self.to_k, self.to_v, self.norm_q, self.norm_v, self.pos_conv
+
+    def _kernel(self) -> mx.array:
+        """The positional kernel [k, y, x] as [k, dx dy]."""
+        return self.pos_conv.weight.transpose(0, 2, 1).reshape(self.pos_conv.weight.shape[0], -1)
+
+    def _project(self, x: mx.array) -> tuple[mx.array, mx.array, mx.array]:
+        """Queries [B, H, W, C], keys and values [B, H, W, C / h]."""
+        if "to_q" in self:
+            q, v = through(x, self.to_q, self.norm_q, linear), through(x, self.to_v, self.norm_v, linear)
+            return q, self.to_k(x), v
+        C = x.shape[-1]
+        q, k, v = mx.split(mx.addmm(self.qkv_bias, x, self.qkv_weight.T), [C, C + C // self.heads], axis=-1)
+        return q, k, v
 
     def __call__(self, x: mx.array) -> mx.array:
         """[B, H, W, C] -> [B, H, W, C], channels ordered (h v)."""
         B, H, W, C = x.shape
         width = C // self.heads
-        qkv = mx.addmm(self.qkv_bias, x, self.qkv_weight.T)
-        q, k, v = mx.split(qkv, [C, C + width], axis=-1)
+        q, k, v = self._project(x)
+        training = "to_q" in self
+        offsets, key_bias = (self._kernel(), self.pos_conv.bias) if training else (self.offsets, self.key_bias)
         # Small, and in float32: over thousands of positions the softmax is too fine for float16.
         k = mx.softmax(k.reshape(B, H * W, width).astype(mx.float32), axis=1)
         content = k.swapaxes(1, 2) @ v.reshape(B, H * W, width).astype(mx.float32)
         # The convolution's bias b[k] adds the same vector to every position's lambda.
-        content = (content + self.key_bias[:, None]).astype(x.dtype)  # (B, k, v)
+        content = (content + key_bias[:, None]).astype(x.dtype)  # (B, k, v)
         q = q.reshape(B, H * W * self.heads, width)
         y = (q @ content).reshape(B, H, W, self.heads, width)
         q = q.reshape(B, H, W, self.heads, width)
-        return local_term(q, self.offsets, v, self.kernel, y).reshape(B, H, W, C)
+        return local_term(q, offsets, v, self.kernel, y, training).reshape(B, H, W, C)
 
 
 class CrossLambda(nn.Module):
@@ -78,12 +91,15 @@ class CrossLambda(nn.Module):
     def condition(self, tokens: mx.array) -> tuple[mx.array, mx.array]:
         """What the layer needs of the tokens [G, M, token_channels], one set for each of G guidance branches.
 
-        Returns the table K + R, [G, N, k, M], and the values [G, M, v]: constants of a run.
+        Returns the table K + R, [G, N, k, M], and the values [G, M, v]: constants of a run. In training G is the
+        number of samples.
         """
         keys = mx.softmax(self.to_k(tokens), axis=1, precise=True)
         table = (keys[:, None] + self.rel_pos_emb).swapaxes(2, 3)
-        values = mx.addmm(self.v_bias, tokens, self.v_weight.T)
-        dtype = self.q_weight.dtype
+        if "to_q" in self:
+            dtype, values = self.to_q.weight.dtype, through(tokens, self.to_v, self.norm_v, linear)
+        else:
+            dtype, values = self.q_weight.dtype, mx.addmm(self.v_bias, tokens, self.v_weight.T)
         return mx.contiguous(table.astype(dtype)), values.astype(dtype)
 
     def __call__(self, x: mx.array, table: mx.array, values: mx.array, shared: bool = False) -> mx.array:
@@ -93,7 +109,7 @@ class CrossLambda(nn.Module):
         """
         N, H, W, C = x.shape
         branches = table.shape[0]
-        q = mx.addmm(self.q_bias, x, self.q_weight.T)
+        q = through(x, self.to_q, self.norm_q, linear) if "to_q" in self else mx.addmm(self.q_bias, x, self.q_weight.T)
         q = q.reshape(1 if shared else branches, -1, H * W, self.heads, C // self.heads)
         scores = q @ table[:, None]  # (G, B, N, h, M)
         return (scores.reshape(branches, -1, scores.shape[-1]) @ values).reshape(-1, H, W, C)

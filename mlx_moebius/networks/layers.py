@@ -2,11 +2,13 @@
 
 Modules declare their parameters under the released names, in MLX layouts (convolutions OHWI, 1x1
 convolutions and linears as matrices [out, in]). `fuse` then turns them, once and in the dtype they were
-loaded in (float32), into inference form: BatchNorm disappears into the weights beside it.
+loaded in (float32), into inference form: BatchNorm disappears into the weights beside it. Training calls the
+same modules as they are, not fused: `through` then folds a BatchNorm on the fly, or normalises by the batch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import mlx.core as mx
@@ -37,10 +39,26 @@ class Weights(nn.Module):
 
 
 class BatchNorm(Weights):
-    """Batch normalisation with running statistics, known only as an affine map to fold away."""
+    """Batch normalisation: an affine map to fold away, made of running statistics that no optimiser trains.
+
+    `live`, it normalises by the batch's own statistics instead and keeps these as `_batch` (mean, unbiased variance):
+    the running ones are updated from them outside the function that is differentiated, which may run twice.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__(**dict.fromkeys(("weight", "bias", "running_mean", "running_var"), (channels,)))
+        self.freeze(keys=["running_mean", "running_var"])
+        self.live = False
+
+    def __call__(self, x: mx.array) -> mx.array:
+        """[..., C] normalised by the statistics of x itself."""
+        axes = tuple(range(x.ndim - 1))
+        wide = x.astype(mx.float32)
+        mean = wide.mean(axes)
+        variance = (wide - mean).square().mean(axes)
+        count = x.size // x.shape[-1]
+        self._batch = [mean, variance * (count / max(count - 1, 1))]
+        return ((wide - mean) * (mx.rsqrt(variance + BATCH_NORM_EPS) * self.weight) + self.bias).astype(x.dtype)
 
     def scale_shift(self) -> tuple[mx.array, mx.array]:
         """The map x * scale + shift, both [channels]."""
@@ -53,6 +71,21 @@ def fold(layer: Weights, norm: BatchNorm) -> tuple[mx.array, mx.array]:
     scale, shift = norm.scale_shift()
     weight = layer.weight * scale.reshape(-1, *[1] * (layer.weight.ndim - 1))
     return weight, shift + scale * layer.bias if "bias" in layer else shift
+
+
+def linear(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
+    """x [..., in], weight [out, in], bias [out] -> [..., out]."""
+    return mx.addmm(bias, x, weight.T)
+
+
+def through(
+    x: mx.array, layer: Weights, norm: BatchNorm, product: Callable[[mx.array, mx.array, mx.array], mx.array]
+) -> mx.array:
+    """What training computes of x, `product(x, weight, bias)` of a layer without bias, and the BatchNorm after it."""
+    if norm.live:
+        return norm(product(x, layer.weight, mx.zeros(layer.weight.shape[:1], x.dtype)))
+    weight, bias = fold(layer, norm)
+    return product(x, weight.astype(x.dtype), bias.astype(x.dtype))
 
 
 def absorb(norm: Weights, layer: Weights) -> None:
@@ -125,6 +158,9 @@ class Upsample(nn.Module):
     def __call__(self, x: mx.array) -> mx.array:
         """[B, H, W, C] -> [B, 2H, 2W, C]."""
         B, H, W, C = x.shape
+        if "conv" in self:  # in training, whose weights change with every step
+            wide = mx.broadcast_to(x[:, :, None, :, None], (B, H, 2, W, 2, C)).reshape(B, 2 * H, 2 * W, C)
+            return mx.conv2d(wide, self.conv.weight, padding=1) + self.conv.bias
         y = mx.conv2d(x, self.weight, padding=1)  # (B, H+1, W+1, 4C)
         # out[b, 2h+p, 2w+q] = y[b, h+p, w+q, phase (p, q)], read through strides in one copy
         row, column, phase = (W + 1) * 4 * C, 4 * C, C
@@ -194,6 +230,11 @@ class DepthwiseSeparableConv(nn.Module):
 
     def __call__(self, x: mx.array, shift: mx.array | None = None) -> mx.array:
         """[B, H, W, in] -> [B, H, W, out]; `shift` [B or 1, 1, 1, out] is added to the result."""
+        if "conv_dw" in self:
+            h = relu(through(x, self.conv_dw, self.bn1, depthwise_conv))
+            h = through(h, self.conv_pw, self.bn2, linear)
+            h = h if shift is None else h + shift
+            return x + h if self.skip else h
         h = relu(depthwise_conv(x, self.depth_weight, self.depth_bias))
         bias = self.point_bias if shift is None else self.point_bias + shift
         if self.skip:

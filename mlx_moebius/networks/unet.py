@@ -212,13 +212,19 @@ class UNet(nn.Module):
     @property
     def dtype(self) -> mx.Dtype:
         """What most of the network computes in."""
-        return self.conv_out.point_weight.dtype
+        last = self.conv_out
+        return last.conv_pw.weight.dtype if "conv_pw" in last else last.point_weight.dtype
 
-    def condition(self, ids: mx.array) -> Conditioning:
-        """Token ids [G, M], one row a guidance branch -> the tables of all cross-lambda layers."""
+    def condition(self, ids: mx.array, per_sample: bool = False) -> Conditioning:
+        """Token ids [G, M], one row a guidance branch -> the tables of all cross-lambda layers.
+
+        `per_sample`: one row a sample of a batch of G instead, as in training.
+        """
         tokens = self.encoder_hid_proj(self.embedding_layer.weight[ids])
         transformers = [t for block in self._blocks() for t in block.attentions]
-        return Conditioning([t.transformer_blocks[0].attn2.condition(tokens) for t in transformers], ids.shape[0])
+        return Conditioning(
+            [t.transformer_blocks[0].attn2.condition(tokens) for t in transformers], 1 if per_sample else ids.shape[0]
+        )
 
     def time_shifts(self, timesteps: mx.array) -> mx.array:
         """Timesteps [T] -> what the resnets add at each of them, side by side: float32 [T, sum of their widths]."""
@@ -228,7 +234,7 @@ class UNet(nn.Module):
     def _constants(self, shifts: mx.array, conditioning: Conditioning) -> list[list[tuple[mx.array, Tables]]]:
         """The time shift and the cross-lambda's tables of every layer, one list a block."""
         blocks = self._blocks()
-        widths = [r.conv1.point_bias.size for block in blocks for r in block.resnets]
+        widths = [r.time_emb_proj.weight.shape[0] for block in blocks for r in block.resnets]
         edges = [sum(widths[: i + 1]) for i in range(len(widths) - 1)]
         layers = iter(zip(mx.split(shifts, edges, axis=-1), conditioning.layers, strict=True))
         return [list(islice(layers, len(block.resnets))) for block in blocks]
@@ -259,7 +265,7 @@ class UNet(nn.Module):
             h = h if level < FLOAT32_BLOCKS else h.astype(self.dtype)
             for i, each in enumerate(own):
                 # Up to the first cross-lambda the branches do not differ: computed once for all.
-                h = layer(block, i, h, *each, shared=level == 0 and i == 0)
+                h = layer(block, i, h, *each, shared=level == 0 and i == 0 and conditioning.branches > 1)
                 skips.append(h)
             if "downsamplers" in block and features is None:
                 h = block.downsamplers[0](h)

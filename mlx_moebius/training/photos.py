@@ -1,0 +1,136 @@
+"""The photos that a run learns from: found in a folder, some held out by their content, decoded when wanted."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.photos.formats import EXTENSIONS
+from mlx_moebius.photos.mask_files import load_mask
+from mlx_moebius.photos.masks import Mask
+from mlx_moebius.photos.photo import opened, read_photo
+
+MASK_SUFFIX = "_mask"
+CACHE_BYTES = 2**29  # decoded photos kept in memory
+HELD_OUT = 0.1  # share of the photos
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A photo that can be learnt from: its file, its object's mask if there is one, and a hash of its content."""
+
+    path: Path
+    mask: Path | None
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """Photos to train on and photos held out, both in the order of their names, and what was skipped and why."""
+
+    train: list[Found]
+    held_out: list[Found]
+    skipped: list[str]
+
+    @property
+    def has_objects(self) -> bool:
+        """Whether any photo to train on has a mask of an object."""
+        return any(photo.mask for photo in self.train)
+
+
+def find_photos(folder: Path, side: int, share: float = HELD_OUT) -> Library:
+    """All photos in a folder and the folders inside it whose shorter side has at least `side` pixels.
+
+    A photo is held out by its content, whatever its name and company: a share `share` of all, one at least. Masks lie
+    beside the photos as `name_mask.*`. Raises MoebiusError when there are fewer than two photos to use.
+    """
+    if not folder.is_dir():
+        raise MoebiusError(f"{folder} is not a folder of photos")
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in EXTENSIONS and not any(p.startswith(".") for p in path.relative_to(folder).parts)
+    )
+    masks = {path.with_suffix(""): path for path in files if path.stem.endswith(MASK_SUFFIX)}
+    found, skipped = list[Found](), list[str]()
+    for path in files:
+        if path in masks.values():
+            continue
+        try:
+            with opened(path) as (file, image):
+                width, height = image.size
+                file.seek(0)
+                digest = hashlib.sha256(file.read()).hexdigest()
+            if min(width, height) < side:
+                raise MoebiusError(f"{path}: {width} x {height} pixels are smaller than the window of {side}")
+        except MoebiusError as error:
+            skipped.append(str(error))
+            continue
+        mask = masks.get(path.with_name(path.stem + MASK_SUFFIX)) or masks.get(path.with_name(path.name + MASK_SUFFIX))
+        found.append(Found(path, mask, digest))
+    if len(found) < 2:
+        reason = f" ({skipped[0]})" if skipped else ""
+        raise MoebiusError(f"{folder} has {len(found)} photos to learn from, at least 2 are needed{reason}")
+    held = [photo for photo in found if int(photo.digest[:8], 16) < share * 2**32]
+    if not held or len(held) == len(found):
+        held = [min(found, key=lambda photo: photo.digest)]
+    return Library([photo for photo in found if photo not in held], held, skipped)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pixels:
+    """A decoded photo: uint8 [H, W, 3], and its object's mask [H, W] if it has one."""
+
+    rgb: NDArray[np.uint8]
+    mask: Mask | None
+
+
+class Decoder:
+    """Decoded photos by file, the last ones kept in memory; for use from several threads.
+
+    A file that cannot be decoded is reported once and gives None.
+    """
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self._kept: OrderedDict[Path, Pixels | None] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+        self._report = report
+
+    def __call__(self, photo: Found) -> Pixels | None:
+        """The pixels, None where they cannot be had."""
+        with self._lock:
+            if photo.path in self._kept:
+                self._kept.move_to_end(photo.path)
+                return self._kept[photo.path]
+        pixels = self._decode(photo)
+        with self._lock:
+            if photo.path not in self._kept:
+                self._kept[photo.path] = pixels
+                self._bytes += _size(pixels)
+                while self._bytes > CACHE_BYTES and len(self._kept) > 1:
+                    self._bytes -= _size(self._kept.popitem(last=False)[1])
+        return pixels
+
+    def _decode(self, photo: Found) -> Pixels | None:
+        try:
+            decoded = read_photo(photo.path)
+            mask = load_mask(decoded, [photo.mask])[0] if photo.mask else None
+        except MoebiusError as error:
+            self._report(f"skipped: {error}")
+            return None
+        return Pixels(decoded.rgb(), mask)
+
+
+def _size(pixels: Pixels | None) -> int:
+    if pixels is None:
+        return 0
+    return pixels.rgb.nbytes + (0 if pixels.mask is None else pixels.mask.nbytes)

@@ -1,0 +1,144 @@
+"""What a run learns from: photos found and held out, holes, crops, and batches that follow from their numbers."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.networks.config import ModelConfig, UNetConfig
+from mlx_moebius.training.holes import LARGEST, draw_hole
+from mlx_moebius.training.objective import draw_timesteps
+from mlx_moebius.training.photos import Decoder, Library, find_photos
+from mlx_moebius.training.samples import Batch, Samples, draw_crop
+from tests.support.studio import paint_photos
+
+SIDE = 64
+CONFIG = replace(ModelConfig(), unet=UNetConfig(sample_size=8))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return paint_photos(tmp_path / "photos", 12)
+
+
+def samples(library: Library, seed: int = 0) -> Samples:
+    return Samples(library.train, CONFIG, Decoder(pytest.fail), seed)
+
+
+def test_a_photo_is_held_out_by_its_content_alone(photos: Path) -> None:
+    library = find_photos(photos, SIDE, 0.3)
+    assert 0 < len(library.held_out) < 12
+    assert len(library.train) + len(library.held_out) == 12
+    kept = {photo.digest for photo in library.held_out}
+    for number, photo in enumerate([*library.train, *library.held_out]):
+        photo.path.rename(photos / f"renamed{number}.png")
+    (photos / "inside").mkdir()
+    shutil.move(photos / "renamed3.png", photos / "inside")
+    assert {photo.digest for photo in find_photos(photos, SIDE, 0.3).held_out} == kept
+
+
+def test_broken_and_small_photos_are_listed_and_skipped(photos: Path) -> None:
+    (photos / "broken.jpg").write_bytes(b"no picture")
+    Image.new("RGB", (SIDE - 1, 500)).save(photos / "small.png")
+    library = find_photos(photos, SIDE)
+    assert len(library.skipped) == 2
+    assert "broken.jpg" in library.skipped[0]
+    assert "63 x 500" in library.skipped[1]
+
+
+def test_a_photo_cut_short_is_reported_once_and_replaced_by_the_next(photos: Path) -> None:
+    path = photos / "photo0.png"
+    path.write_bytes(path.read_bytes()[:3000])
+    said: list[str] = []
+    library = find_photos(photos, SIDE, 0)
+    found = Samples(library.train + library.held_out, CONFIG, Decoder(said.append), 0)
+    shown = [found.crop(number).rgb.shape for number in range(24)]
+    assert set(shown) == {(SIDE, SIDE, 3)}
+    assert len(said) == 1
+    assert "photo0.png" in said[0]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_photos(tmp_path: Path, count: int) -> None:
+    folder = paint_photos(tmp_path / "few", count)
+    with pytest.raises(MoebiusError, match="at least 2"):
+        find_photos(folder, SIDE)
+
+
+def test_holes_have_all_sizes_and_leave_something() -> None:
+    shares = [draw_hole(np.random.default_rng(seed), SIDE).mean() for seed in range(200)]
+    assert 0 < min(shares) < 0.05
+    assert 0.3 < max(shares) <= LARGEST
+    outline = np.ones((9, 5), bool)
+    holes = [draw_hole(np.random.default_rng(seed), SIDE, [outline]) for seed in range(50)]
+    assert all(0 < hole.mean() <= LARGEST for hole in holes)
+
+
+def test_crops_are_pieces_of_the_photo(photos: Path) -> None:
+    library = find_photos(photos, SIDE)
+    pixels = Decoder(pytest.fail)(library.train[0])
+    assert pixels is not None
+    whole = np.lib.stride_tricks.sliding_window_view(pixels.rgb, (SIDE, SIDE), axis=(0, 1))
+    native = 0
+    for seed in range(20):
+        crop = draw_crop(np.random.default_rng(seed), pixels, SIDE, [])
+        either = (crop.rgb.transpose(2, 0, 1), crop.rgb[:, ::-1].transpose(2, 0, 1))
+        native += any((whole == each).all(axis=(2, 3, 4)).any() for each in either)
+    assert 5 <= native < 20
+
+
+def test_own_masks_are_foreground(photos: Path) -> None:
+    for path in list(photos.glob("*.png")):
+        mask = np.zeros((96, 128), np.uint8)
+        mask[30:60, 40:70] = 255
+        Image.fromarray(mask).save(path.with_name(f"{path.stem}_mask.png"))
+    library = find_photos(photos, SIDE)
+    assert library.has_objects
+    batch = samples(library).batch(0, 40)
+    foreground = batch.ids[:, 0] == 10
+    assert 5 < foreground.sum() < 35
+    assert (batch.masks[foreground].mean(axis=(1, 2, 3)) > 0.02).all()
+
+
+def test_a_batch_follows_from_its_number_and_the_seed(photos: Path) -> None:
+    library = find_photos(photos, SIDE)
+    whole = samples(library).batch(0, 6)
+    ahead = samples(library).ahead(2, 2)
+    later: list[Batch] = [next(ahead), next(ahead)]
+    ahead.close()  # type: ignore[attr-defined]
+    for mine, a, b in zip(whole, *later, strict=True):
+        assert (mine[2:6] == np.concatenate([a, b])).all()
+    assert not np.array_equal(whole.noise, samples(library, seed=1).batch(0, 6).noise)
+    assert whole.images.shape == (6, SIDE, SIDE, 3)
+    assert whole.latent_masks.shape == (6, 8, 8, 1)
+    assert abs(whole.images).max() <= 1
+
+
+def test_every_photo_comes_once_before_any_comes_again(photos: Path) -> None:
+    library = find_photos(photos, SIDE)
+    seen: list[Path] = []
+
+    class Watching(Decoder):
+        def __call__(self, photo):  # type: ignore[no-untyped-def]
+            seen.append(photo.path)
+            return super().__call__(photo)
+
+    found = Samples(library.train, CONFIG, Watching(pytest.fail), 0)
+    for number in range(2 * len(library.train)):
+        found.crop(number)
+    assert sorted(seen[: len(library.train)]) == [photo.path for photo in library.train]
+    assert sorted(seen[len(library.train) :]) == [photo.path for photo in library.train]
+
+
+def test_most_timesteps_are_in_the_middle_and_some_at_the_end() -> None:
+    t = draw_timesteps(np.random.default_rng(0), 20000, 1000)
+    assert t.min() >= 0
+    assert t.max() == 999
+    assert abs((t >= 990).mean() - 0.0025) < 0.002
+    assert 0.5 < ((t > 250) & (t < 750)).mean() < 0.75

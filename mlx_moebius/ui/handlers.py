@@ -30,7 +30,8 @@ class Options:
     """How to fill, as the page's controls give it (numbers may arrive as floats).
 
     `steps` and `guidance` 0 are the model's own; `dilate` is "auto" or a number of pixels; `count` seeds from `seed`
-    on; `extend` is what to add to the frame, nothing when empty, and `gravity` where the photo stays in it.
+    on; `extend` is what to add to the frame, nothing when empty, and `gravity` where the photo stays in it; `detail` is
+    grown from the photo where the network's square is coarser.
     """
 
     model: str
@@ -42,6 +43,7 @@ class Options:
     count: float = 1
     extend: str = ""
     gravity: str = "center"
+    detail: bool = True
 
     def seeds(self) -> list[int]:
         """One for each fill, at most `MAX_SEEDS`."""
@@ -56,6 +58,7 @@ class Options:
             "guidance_scale": float(self.guidance) or None,
             "dilate": self.dilate if self.dilate == "auto" else int(self.dilate),
             "context": float(self.context),
+            "detail": self.detail,
         }
 
 
@@ -165,11 +168,12 @@ class Handlers:
         dilate: str,
         context: float,
         model: str,
+        detail: bool = True,
     ) -> str:
         """Remove what a mask covers from a photo; the file that comes back has its format and metadata."""
         if not photo or not mask:
             raise MoebiusError("give a photo and a mask")
-        options = Options(model, steps, guidance, dilate, context, seed)
+        options = Options(model, steps, guidance, dilate, context, seed, detail=detail)
         changes, seeds = options.changes(), options.seeds()
         source = Path(photo)
         try:

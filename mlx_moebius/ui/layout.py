@@ -74,6 +74,7 @@ class Controls:
     count: gr.Slider
     extend: gr.Textbox
     gravity: gr.Dropdown
+    detail: gr.Checkbox
 
     def all(self) -> list[Any]:
         """Them in this order."""
@@ -175,6 +176,10 @@ def lay_out_controls(model: str, defaults: Settings) -> Controls:
     with gr.Row():
         seed = gr.Number(0, label="First seed", precision=0, minimum=0, min_width=80, elem_id="seed")
         count = gr.Slider(1, MAX_SEEDS, 1, step=1, label="How many", min_width=140, elem_id="count")
+    detail = gr.Checkbox(
+        defaults.detail, label="Match the photo's detail", elem_id="detail",
+        info="Sharp parts of the photo itself, where the fill would be soft",
+    )  # fmt: skip
     with gr.Accordion("Extend the frame", open=False, elem_id="extend"):
         extend = gr.Textbox(
             label="How far", placeholder="left=256,top=10%", max_lines=1, elem_id="extension",
@@ -188,7 +193,7 @@ def lay_out_controls(model: str, defaults: Settings) -> Controls:
         guidance = gr.Slider(1, 10, defaults.guidance_scale, step=0.1, label="Guidance")
         dilate = gr.Dropdown(DILATE, value="auto", label="Grow the mask", info="Pixels, or by each part")
         context = gr.Slider(1, 6, defaults.context, step=0.1, label="Context", info="What the network sees")
-    return Controls(name, steps, guidance, dilate, context, seed, count, extend, gravity)
+    return Controls(name, steps, guidance, dilate, context, seed, count, extend, gravity, detail)
 
 
 def lay_out_masks() -> MaskFiles:

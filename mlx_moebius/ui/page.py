@@ -82,7 +82,7 @@ def connect_run(handlers: Handlers, display: Display) -> None:
         explained(handlers.fill),
         [
             *(endpoint.photo, endpoint.mask, controls.seed, endpoint.steps, endpoint.guidance),
-            *(controls.dilate, controls.context, controls.model),
+            *(controls.dilate, controls.context, controls.model, controls.detail),
         ],
         [endpoint.filled],
         api_name="fill",

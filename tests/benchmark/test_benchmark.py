@@ -8,6 +8,7 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from mlx_moebius.benchmark.__main__ import app
@@ -18,6 +19,8 @@ from mlx_moebius.networks.config import UNetConfig
 from mlx_moebius.networks.kernels import CONVS
 from mlx_moebius.networks.layers import fuse
 from mlx_moebius.networks.unet import UNet
+
+PHOTOS = Path(__file__).parents[2] / "examples" / "windows"
 
 
 def test_arithmetic_and_traffic_are_read_off_the_graph() -> None:
@@ -68,6 +71,33 @@ def test_report_and_comparison(tmp_path: Path) -> None:
     second = CliRunner().invoke(app, [*command, "--compare", str(path)])
     assert second.exit_code == 0
     assert "was (ratio)" in second.output
+
+
+def test_pictures_where_the_truth_is_known(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("sand.jpg", "hole.png"):
+        with Image.open(PHOTOS / name) as image:
+            image.crop((200, 200, 800, 800)).save(photos / name, quality=95)
+    result = CliRunner().invoke(
+        app, ["--picture", str(photos), "--keep", str(tmp_path / "kept"), "--json", str(tmp_path / "report.json")]
+    )
+    assert result.exit_code == 0, result.output
+    assert "smooth" in result.output
+    report = json.loads((tmp_path / "report.json").read_text())["pictures"]
+    for kind, parts in report.items():
+        before, after = (parts[name]["sand"] for name in ("before", "after"))
+        assert after["gradient"] > max(before["gradient"], 0.6), kind
+        assert after["gradient"] < 1.3
+    assert report["ideal"]["before"]["sand"]["psnr"] > report["smooth"]["before"]["sand"]["psnr"]
+    with Image.open(tmp_path / "kept" / "smooth_after" / "sand.png") as kept:
+        assert kept.size == (600, 600)
+
+
+def test_pictures_need_photographs_and_a_hole(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["--picture", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "examples/windows" in result.output
 
 
 def test_approximations_against_the_exact_result() -> None:

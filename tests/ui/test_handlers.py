@@ -19,6 +19,7 @@ from mlx_moebius.ui.session import Fill, Session, data_url, read_data_url
 from tests.support.pictures import picture, saved
 
 WIDTH, HEIGHT = 83, 61
+PHOTOS = Path(__file__).parents[2] / "examples" / "windows"
 QUICK = Options("nano", steps=4)
 
 
@@ -318,6 +319,20 @@ def test_leaving_removes_the_files(handlers: Handlers, photo: Path) -> None:
     handlers.desk.leave("guest")
 
 
+def test_detail_is_grown_unless_the_page_says_otherwise(handlers: Handlers, session: Session, tmp_path: Path) -> None:
+    with Image.open(PHOTOS / "sand.jpg") as sand:
+        handlers.open(session, str(saved(tmp_path / "sand.png", sand.crop((0, 0, 400, 300)))))
+    painted = np.zeros((300, 400), np.uint8)
+    painted[100:200, 150:250] = 255
+    sharpness = {}
+    for detail in (True, False):
+        options = replace(QUICK, detail=detail)
+        (fill,) = finished(handlers.run(session, data_url(Image.fromarray(painted), "png"), options))
+        inside = pixels(fill.file)[110:190, 160:240].astype(float)
+        sharpness[detail] = np.abs(np.diff(inside, axis=1)).mean()
+    assert sharpness[True] > 3 * sharpness[False]
+
+
 def test_a_model_brings_its_defaults(handlers: Handlers) -> None:
     steps, guidance = handlers.defaults("nano")
     assert isinstance(steps, int)
@@ -329,5 +344,5 @@ def test_a_model_brings_its_defaults(handlers: Handlers) -> None:
 
 def test_options_as_controls_give_them() -> None:
     options = Options("nano", 20.0, 0, "9", 1, 4.0, 99.0)
-    assert options.changes() == {"num_steps": 20, "guidance_scale": None, "dilate": 9, "context": 1.0}
+    assert options.changes() == {"num_steps": 20, "guidance_scale": None, "dilate": 9, "context": 1.0, "detail": True}
     assert options.seeds() == list(range(4, 4 + MAX_SEEDS))

@@ -73,11 +73,15 @@ class MoebiusPipeline:
 
         The reference differs from the default in what the official pipeline does not do: no dilation, and colours
         are compensated only where the model asks for it.
+
+        Raises MoebiusError for guidance that the model does not know.
         """
         defaults = asdict(self.sampling) | {"compensate": True}
         if changes.get("reference"):
             defaults |= {"compensate": self.sampling.compensate, "dilate": 0}
-        return Settings(**defaults | {name: value for name, value in changes.items() if value is not None})
+        settings = Settings(**defaults | {name: value for name, value in changes.items() if value is not None})
+        self.diffusion.check_guidance(settings.guidance_scale)
+        return settings
 
     def provenance(self, settings: Settings, result: Result) -> dict[str, Any]:
         """What a filled file records: version, model and settings, enough to repeat the run, and how it went."""
@@ -110,9 +114,9 @@ class MoebiusPipeline:
             image: a PIL image of any size, or several.
             mask: one for each image, of the same size (or aspect); white, or what is painted, is filled.
             callback: called after every step; whatever it raises ends the run.
-            output: "pil" for filled images like those that came in, "latents" for the [B, h, w, 4] array of all
+            output: "pil" for filled images like those that came in, "latents" for the [B, h, w, C] array of all
                 windows in order (see `crops.plan`; with `reference`, one an image).
-            latents: [B, h, w, 4], noisy latents to start from instead of the noised image.
+            latents: [B, h, w, C], noisy latents to start from instead of the noised image.
             noise: the randomness of the run (see `diffusion.draw_noise`) instead of the seed's.
             settings: fields of `Settings`, such as num_steps=20, guidance_scale=2.5, seed=0; not `extend`.
 
@@ -233,7 +237,7 @@ class MoebiusPipeline:
         callback: Callable[[Step], None] | None = None,
         latents: mx.array | None = None,
     ) -> mx.array:
-        """Final latents [B, h, w, 4] of all windows, `max_windows` of them at a time."""
+        """Final latents [B, h, w, C] of all windows, `max_windows` of them at a time."""
         total = encoded.latents.shape[0]
         starts = range(0, total, self.max_windows)
         finished = []
@@ -278,7 +282,7 @@ class MoebiusPipeline:
         return levels, grown
 
     def decode(self, latents: mx.array | Iterable[mx.array]) -> Iterator[Colours]:
-        """Final latents [B, h, w, 4] to fills, float32 [S, S, 3] in 0..1 (slightly beyond), one at a time."""
+        """Final latents [B, h, w, C] to fills, float32 [S, S, 3] in 0..1 (slightly beyond), one at a time."""
         for each in latents:
             with self.stages.measure("decode"):
                 fill = np.array(self.diffusion.decode(each[None])[0])

@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from mlx_moebius.errors import MoebiusError
 
 T = TypeVar("T")
+
+PredictionType = Literal["epsilon", "v_prediction"]
+TimestepSpacing = Literal["leading", "trailing"]
 
 CONFIG_NAME = "config.json"
 UNET_NAME = "unet.safetensors"
@@ -64,16 +67,29 @@ class VAEConfig:
 
 @dataclass(frozen=True, slots=True)
 class SchedulerConfig:
-    """Noise schedule of the DDIM sampler ("scaled linear" betas, "leading" spacing, offset 0)."""
+    """Noise schedule ("scaled linear" betas), what the network predicts, and where a run's timesteps lie.
+
+    All named and meant as in diffusers' `DDIMScheduler`, with offset 0. Raises ValueError for other words.
+    """
 
     num_train_timesteps: int = 1000
     beta_start: float = 0.00085
     beta_end: float = 0.012
+    prediction_type: PredictionType = "epsilon"
+    timestep_spacing: TimestepSpacing = "leading"
+
+    def __post_init__(self) -> None:
+        for name, known in (("prediction_type", PredictionType), ("timestep_spacing", TimestepSpacing)):
+            if (value := getattr(self, name)) not in get_args(known):
+                raise ValueError(f"{name} is {value!r}; known: {', '.join(get_args(known))}")
 
 
 @dataclass(frozen=True, slots=True)
 class SamplingConfig:
-    """Defaults of a run; a model folder may carry its own (official command line's otherwise)."""
+    """Defaults of a run; a model folder may carry its own (official command line's otherwise).
+
+    A `guidance_scale` of 1 says that the network knows one branch only: other values are refused for it.
+    """
 
     num_steps: int = 20
     guidance_scale: float = 2.5

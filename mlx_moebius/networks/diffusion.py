@@ -14,13 +14,13 @@ import numpy as np
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.networks.config import ModelConfig
-from mlx_moebius.networks.scheduler import Scheduler, Solver, solver_step
+from mlx_moebius.networks.scheduler import Scheduler, Solver, clean_and_noise, solver_step
 from mlx_moebius.networks.unet import BACKGROUND_TOKENS, FOREGROUND_TOKENS, Conditioning, UNet
 from mlx_moebius.networks.vae import AutoencoderKL
 
 
 class Noise(NamedTuple):
-    """All the randomness of a run, each [B, h, w, 4]."""
+    """All the randomness of a run, each [B, h, w, C]."""
 
     start: mx.array
     image_posterior: mx.array
@@ -28,7 +28,7 @@ class Noise(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """What the network sees of a batch: latents [B, h, w, 4], mask [B, h, w, 1], masked latents [B, h, w, 4]."""
+    """What the network sees of a batch: latents [B, h, w, C], mask [B, h, w, 1], masked latents [B, h, w, C]."""
 
     latents: mx.array
     mask: mx.array
@@ -94,16 +94,22 @@ class Diffusion:
             scalars: mx.array,
             features: mx.array | None,
         ) -> tuple[mx.array, mx.array, mx.array]:
-            guidance, *level = scalars
+            guidance, alpha, *level = scalars
             x = mx.concatenate([latents, encoded_mask, masked], axis=-1)
             predicted, features = self.unet(x, shifts, conditioning, features)
-            noise = predicted.astype(mx.float32)
+            predicted = predicted.astype(mx.float32)
             if conditioning.branches == 2:
-                unconditional, conditional = mx.split(noise, 2)
-                noise = unconditional + guidance * (conditional - unconditional)
-            return *solver_step(latents, noise, before, *level), features
+                unconditional, conditional = mx.split(predicted, 2)
+                predicted = unconditional + guidance * (conditional - unconditional)
+            clean, noise = clean_and_noise(self.config.scheduler.prediction_type, latents, predicted, alpha)
+            return solver_step(clean, noise, before, alpha, *level), clean, features
 
         return mx.compile(step)
+
+    def check_guidance(self, scale: float) -> None:
+        """Raise MoebiusError when the model was trained with one branch only, and guidance asks for two."""
+        if self.config.sampling.guidance_scale == 1 and scale != 1:
+            raise MoebiusError(f"this model was trained without guidance: leave guidance {scale:g} out, or give 1")
 
     def encode(self, images: mx.array, masks: mx.array, latent_masks: mx.array, noise: Noise) -> Encoded:
         """Latents of the images and of the images without their masked pixels, in one batch.
@@ -135,14 +141,16 @@ class Diffusion:
         """Run the sampler and yield every step; stop iterating to cancel.
 
         At strength 1 the start is pure noise, below it the image's latents noised to the first timestep;
-        `latents` [B, h, w, 4] replaces either. Guidance 1 runs one branch instead of two, and so
+        `latents` [B, h, w, C] replaces either. Guidance 1 runs one branch instead of two, and so
         do all steps after the share `guidance_until` of the run (an approximation, off at 1). `solver` as in
         `scheduler`. The network's lower resolutions are computed every `reuse_features` steps (an approximation,
         off at 1).
         The step after the one yielded is already under way, so that the caller's work costs no time.
 
-        Raises MoebiusError when so few steps are asked for that none would run, or more than there are timesteps.
+        Raises MoebiusError when so few steps are asked for that none would run, or more than there are timesteps, and
+        for guidance that the model does not know.
         """
+        self.check_guidance(guidance_scale)
         if num_steps > self.config.scheduler.num_train_timesteps:
             most = self.config.scheduler.num_train_timesteps
             raise MoebiusError(f"{num_steps} steps are too many: the model has {most} timesteps (20 is usual)")
@@ -177,5 +185,5 @@ class Diffusion:
         yield pending
 
     def decode(self, latents: mx.array) -> mx.array:
-        """Latents [B, h, w, 4] -> images [B, S, S, 3], about [0, 1], not clamped."""
+        """Latents [B, h, w, C] -> images [B, S, S, 3], about [0, 1], not clamped."""
         return (self.vae.decode(latents / self.config.vae.scaling_factor) + 1) / 2

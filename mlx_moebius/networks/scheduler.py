@@ -1,4 +1,4 @@
-"""Noise levels and the solvers that walk down them, with epsilon prediction.
+"""Noise levels and the solvers that walk down them, for a network that predicts the noise or the velocity.
 
 "ddim" (arXiv 2010.02502, eta 0) is the official one, as diffusers' `DDIMScheduler` is configured there. "dpm++" is
 DPM-Solver++ 2M (arXiv 2211.01095): the same step on clean latents extrapolated from the last two predictions.
@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import mlx.core as mx
 import numpy as np
 
-from mlx_moebius.networks.config import SchedulerConfig
+from mlx_moebius.networks.config import PredictionType, SchedulerConfig
 
 Solver = Literal["ddim", "dpm++"]
 
@@ -39,16 +39,21 @@ class Scheduler:
     def timesteps(self, num_steps: int, strength: float, solver: Solver = "ddim") -> list[int]:
         """The timesteps of a run, noisiest first; maybe none.
 
-        "ddim": the last int(num_steps * strength) of `num_steps` evenly spaced ones, down to 0. "dpm++": `num_steps`
-        evenly spaced ones from the share `strength` of all, which leave out 0, where next to no noise is left.
+        "ddim": the last int(num_steps * strength) of `num_steps` evenly spaced ones, down to 0 where the model's
+        spacing is "leading"; where it is "trailing", from the noisiest of all. "dpm++": `num_steps` evenly spaced ones
+        from the share `strength` of all, which leave out 0, where next to no noise is left, in either spacing.
         """
+        total, trailing = self.config.num_train_timesteps, self.config.timestep_spacing == "trailing"
         if solver == "dpm++":
-            first = int(self.config.num_train_timesteps * strength) - 1
+            first = int(total * strength) - 1
             count = max(min(num_steps, first), 0)
+            if trailing:
+                return _trailing(first + 1, count)
             return np.linspace(first, 0, count + 1).round().astype(int)[:-1].tolist()
-        spacing = self.config.num_train_timesteps // num_steps
         count = min(int(num_steps * strength), num_steps)
-        return [i * spacing for i in range(count)][::-1]
+        if trailing:
+            return _trailing(total, num_steps)[num_steps - count :]
+        return [i * (total // num_steps) for i in range(count)][::-1]
 
     def add_noise(self, clean: mx.array, noise: mx.array, timestep: int) -> mx.array:
         """Clean latents brought to the noise level of `timestep`."""
@@ -69,21 +74,33 @@ class Scheduler:
         return [Level(*each) for each in zip(timesteps, alphas[:-1], alphas[1:], weights, strict=True)]
 
 
-def predict_clean(latents: mx.array, noise: mx.array, alpha: mx.array | float) -> mx.array:
-    """The clean latents that `latents` at noise level `alpha` imply, given the predicted noise (paper, eq. 12)."""
-    return (latents - (1 - alpha) ** 0.5 * noise) / alpha**0.5
+def _trailing(total: int, count: int) -> list[int]:
+    """`count` timesteps below `total`, evenly spaced from the last one on (diffusers' "trailing")."""
+    return (np.round(total - np.arange(count) * (total / max(count, 1))).astype(int) - 1).tolist()
+
+
+def clean_and_noise(
+    prediction_type: PredictionType, latents: mx.array, predicted: mx.array, alpha: mx.array | float
+) -> tuple[mx.array, mx.array]:
+    """The clean latents and the noise that a prediction implies, whose sum `latents` at noise level `alpha` is.
+
+    Epsilon is the noise itself (paper, eq. 12), v = sqrt(alpha) noise - sqrt(1 - alpha) clean (arXiv 2202.00512).
+    """
+    signal, rest = alpha**0.5, (1 - alpha) ** 0.5
+    if prediction_type == "v_prediction":
+        return signal * latents - rest * predicted, signal * predicted + rest * latents
+    return (latents - rest * predicted) / signal, predicted
 
 
 def solver_step(
-    latents: mx.array,
+    clean: mx.array,
     noise: mx.array,
     before: mx.array,
     alpha: mx.array | float,
     alpha_next: mx.array | float,
     extrapolation: mx.array | float,
-) -> tuple[mx.array, mx.array]:
-    """Latents at the next noise level, and the clean ones that these imply; `before` are those of the last step."""
-    clean = predict_clean(latents, noise, alpha)
+) -> mx.array:
+    """Latents at the next noise level, from the clean ones and the noise at this; `before` was clean one step ago."""
     change = extrapolation * (clean - before)
-    noise = noise - (alpha / (1 - alpha)) ** 0.5 * change  # so that clean and noise still add up to `latents`
-    return alpha_next**0.5 * (clean + change) + (1 - alpha_next) ** 0.5 * noise, clean
+    noise = noise - (alpha / (1 - alpha)) ** 0.5 * change  # so that clean and noise still add up to the latents
+    return alpha_next**0.5 * (clean + change) + (1 - alpha_next) ** 0.5 * noise

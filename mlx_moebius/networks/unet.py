@@ -286,13 +286,14 @@ class UNet(nn.Module):
         """Predicted noise, branch by branch, and the features that it was made from.
 
         Args:
-            x: float32 [B, h, w, 9]: noisy latents (4), mask (1 = fill), masked-image latents (4).
+            x: float32 [B, h, w, in]: noisy latents (C), mask (1 = fill), masked-image latents (C).
             shifts: a row of `time_shifts` for the batch, [1, S], or one a sample, [B, S].
             conditioning: from `condition`, for G branches.
             features: those of another step, instead of computing them (an approximation, a third of the work).
 
         Returns:
-            Noise [G * B, h, w, 4], and features [G * B, h, w, C], which the lower resolutions pass up to the full one.
+            The prediction [G * B, h, w, out], and features [G * B, h, w, width], which the lower resolutions pass up to
+            the full one.
         """
         *outputs, noise = self.trace(x, shifts, conditioning, features)
         return Prediction(noise, outputs[-2] if features is None else features)

@@ -174,7 +174,7 @@ class Encoder(nn.Module):
                 module.exact = True  # the U-Net reads its result; the decoder's is rounded to 8 bits
 
     def __call__(self, x: mx.array) -> mx.array:
-        """[B, H, W, 3] -> [B, H / f, W / f, 8]."""
+        """[B, H, W, 3] -> [B, H / f, W / f, 2 C]."""
         x = conv_in_strips(x, self.conv_in)
         for stage in chain.from_iterable(block.stages() for block in self.down_blocks):
             x = stage(x)  # no frame keeps an input alive for longer than its stage
@@ -198,7 +198,7 @@ class Decoder(nn.Module):
         self.conv_out = Conv3x3(widths[-1], config.out_channels)
 
     def __call__(self, x: mx.array) -> mx.array:
-        """[B, h, w, 4] -> [B, h * f, w * f, 3]."""
+        """[B, h, w, C] -> [B, h * f, w * f, 3]."""
         x = self.mid_block(conv_in_strips(x, self.conv_in))
         for stage in chain.from_iterable(block.stages() for block in self.up_blocks):
             x = stage(x)  # no frame keeps an input alive for longer than its stage
@@ -218,10 +218,10 @@ class AutoencoderKL(nn.Module):
         self.post_quant_conv = Linear(latent, latent)
 
     def encode(self, image: mx.array) -> tuple[mx.array, mx.array]:
-        """Image [B, H, W, 3] in [-1, 1] -> mean and log-variance of the posterior, each [B, H / f, W / f, 4]."""
+        """Image [B, H, W, 3] in [-1, 1] -> mean and log-variance of the posterior, each [B, H / f, W / f, C]."""
         mean, logvar = mx.split(self.quant_conv(self.encoder(image)), 2, axis=-1)
         return mean, mx.clip(logvar, -30, 20)
 
     def decode(self, latents: mx.array) -> mx.array:
-        """Unscaled latents [B, h, w, 4] -> image [B, h * f, w * f, 3], about [-1, 1]."""
+        """Unscaled latents [B, h, w, C] -> image [B, h * f, w * f, 3], about [-1, 1]."""
         return self.decoder(self.post_quant_conv(latents))

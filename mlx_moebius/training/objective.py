@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
-PredictionType = Literal["epsilon", "v_prediction"]
 UNIFORM_SHARE = 0.25  # of timesteps; logit-normal alone leaves those that sampling starts from untrained
 
 

@@ -13,6 +13,7 @@ from mlx_moebius.convert.folder import convert_checkpoint, verify
 from mlx_moebius.errors import MoebiusError, one_line_errors
 from mlx_moebius.networks.config import SamplingConfig
 from mlx_moebius.networks.quantize import quantization_config
+from mlx_moebius.schema import check
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -108,7 +109,9 @@ def parse_sampling(text: str) -> SamplingConfig:
                 values[name] = type(known[name])(value)
         except (ValueError, KeyError):
             raise MoebiusError(f"{value!r} is no value for {name}, which is {known[name]!r} by default") from None
-    return SamplingConfig(**values)
+    sampling = SamplingConfig(**values)
+    check(sampling)
+    return sampling
 
 
 def main() -> None:

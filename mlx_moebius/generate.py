@@ -22,13 +22,14 @@ from mlx_moebius.inpainting.compose import Settings
 from mlx_moebius.inpainting.contact_sheet import contact_sheet
 from mlx_moebius.inpainting.extend import Extension, parse_aspect, parse_sides
 from mlx_moebius.inpainting.pipeline import MoebiusPipeline
-from mlx_moebius.models import DEFAULT_MODEL, find_model
+from mlx_moebius.models import DEFAULT_MODEL, find_model, locate
 from mlx_moebius.networks.config import ModelConfig
 from mlx_moebius.networks.memory import parse_size, windows_within
 from mlx_moebius.photos.mask_files import ALPHA, load_mask
 from mlx_moebius.photos.masks import Mask
 from mlx_moebius.photos.photo import Photo, photo_from_image, read_photo, read_provenance
 from mlx_moebius.photos.save import check_output, default_output, replacing, write_photo
+from mlx_moebius.schema import build
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -101,6 +102,7 @@ def generate(
         opaque=ALPHA in marks.masks or None,
         reference=reference or None,
     )
+    Settings(**settings_asked)  # refuses what is out of bounds
     choice = ModelChoice(model, dtype, device, memory_limit, settings_asked, recorded(from_metadata))
     if image.is_dir():
         if seeds or pick or extend or aspect or save_mask:
@@ -232,6 +234,10 @@ class ModelChoice:
             choose_device(self.device.value)
         limit = parse_size(self.memory_limit) if self.memory_limit else None
         model = self.model or self.earlier.get("model", DEFAULT_MODEL)
+        if self.model is None and self.earlier and locate(model) is None:  # a file does not decide what is downloaded
+            raise MoebiusError(
+                f"the model {model!r:.80}, named by --from-metadata, is not on this machine: give --model"
+            )
         windows = windows_within(ModelConfig.load(find_model(model)), limit)
         pipeline = MoebiusPipeline.from_pretrained(model, self.dtype.value if self.dtype else None)
         pipeline.max_windows = windows
@@ -244,14 +250,19 @@ def given(**asked: Any) -> dict[str, Any]:
 
 
 def recorded(path: Path | None) -> dict[str, Any]:
-    """Model and settings that a file was filled with."""
+    """Model and settings that a file was filled with, checked."""
     if path is None:
         return {}
-    if not (provenance := read_provenance(path)) or "settings" not in provenance:
+    provenance = read_provenance(path) or {}
+    if not isinstance(asked := provenance.get("settings"), dict) or not isinstance(provenance.get("model"), str):
         raise MoebiusError(f"{path} does not say how it was filled: it was written with --no-metadata or elsewhere")
-    if unknown := set(provenance["settings"]) - {each.name for each in fields(Settings)}:
-        raise MoebiusError(f"{path} was filled by another version, with the unknown setting {min(unknown)}")
-    return provenance
+    if unknown := set(asked) - {each.name for each in fields(Settings)}:
+        raise MoebiusError(f"{path} was filled by another version, with the unknown setting {min(unknown)!r:.60}")
+    try:
+        settings = build(Settings, asked)
+    except (ValueError, MoebiusError) as error:
+        raise MoebiusError(f"{path} was filled with settings that cannot be: {error}") from None
+    return {"model": provenance["model"], "settings": {name: getattr(settings, name) for name in asked}}
 
 
 def choose_device(name: str) -> None:

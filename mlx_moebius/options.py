@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.inpainting.compose import Settings
+from mlx_moebius.schema import bounds
 from mlx_moebius.version import __version__
 
 # No line ends within a paragraph: the terminal's width decides.
@@ -57,7 +59,7 @@ def parse_dilate(text: str | None) -> int | Literal["auto"] | None:
         return "auto"
     if not text.isdecimal():
         raise MoebiusError(f'--dilate "{text}" is neither auto nor a number of pixels such as 9')
-    return int(text)
+    return int(text[:20])  # more digits are out of bounds all the same
 
 
 def show_version(wanted: bool) -> None:
@@ -71,6 +73,12 @@ def panel(title: str) -> tuple[partial[Any], partial[Any]]:
     """What makes the options of a panel: those with a value, and flags, which have none to name."""
     option = partial(typer.Option, rich_help_panel=title, show_default=False)
     return option, partial(option, metavar="")
+
+
+def limits(setting: str) -> dict[str, float]:
+    """What a setting may be, for its option; whatever gets past it (nan) is refused by `Settings`."""
+    allowed = bounds(Settings, setting)
+    return {"min": allowed.least, "max": allowed.most}
 
 
 Photo = Annotated[
@@ -134,25 +142,41 @@ Model = Annotated[
 ]
 Steps = Annotated[
     int | None,
-    option("--steps", metavar="N", help="Sampling steps.", show_default="the model's, 20 if it has none"),
+    option(
+        "--steps",
+        metavar="N",
+        **limits("num_steps"),
+        help="Sampling steps.",
+        show_default="the model's, 20 if it has none",
+    ),
 ]
 Guidance = Annotated[
     float | None,
-    option("--guidance", metavar="SCALE", help="Guidance scale; 1 is twice as fast.", show_default="the model's, 2.5"),
+    option(
+        "--guidance",
+        metavar="SCALE",
+        **limits("guidance_scale"),
+        help="Guidance scale; 1 is twice as fast.",
+        show_default="the model's, 2.5",
+    ),
 ]
 Strength = Annotated[
     float | None,
-    option("--strength", metavar="S", min=0, max=1, help="1 starts from pure noise.", show_default="0.99"),
+    option("--strength", metavar="S", **limits("strength"), help="1 starts from pure noise.", show_default="0.99"),
 ]
 NoiseOffset = Annotated[
     float | None,
     option(
-        "--noise-offset", metavar="S", min=0, help="Share of noise that is the same all over.", show_default="0.0357"
+        "--noise-offset",
+        metavar="S",
+        **limits("noise_offset"),
+        help="Share of noise that is the same all over.",
+        show_default="0.0357",
     ),
 ]
 Seed = Annotated[
     int | None,
-    option("--seed", metavar="N", min=0, help="Another seed gives another fill.", show_default="0"),
+    option("--seed", metavar="N", **limits("seed"), help="Another seed gives another fill.", show_default="0"),
 ]
 Seeds = Annotated[
     int | None,
@@ -193,9 +217,17 @@ Paste = Annotated[
 ]
 Context = Annotated[
     float | None,
-    option("--context", metavar="N", help="How much the network sees, in extents of the part.", show_default="2"),
+    option(
+        "--context",
+        metavar="N",
+        **limits("context"),
+        help="How much the network sees, in extents of the part.",
+        show_default="2",
+    ),
 ]
-MaxCrop = Annotated[int | None, option("--max-crop", metavar="N", help="Largest window, in pixels.")]
+MaxCrop = Annotated[
+    int | None, option("--max-crop", metavar="N", **limits("max_crop"), help="Largest window, in pixels.")
+]
 WholeImage = Annotated[bool, flag("--whole-image", help="One window for everything.")]
 Reference = Annotated[
     bool,
@@ -238,8 +270,7 @@ GuidanceUntil = Annotated[
     option(
         "--guidance-until",
         metavar="S",
-        min=0,
-        max=1,
+        **limits("guidance_until"),
         help="Faster, not exact: guide only this share of the steps, say 0.6.",
     ),
 ]
@@ -248,7 +279,7 @@ ReuseFeatures = Annotated[
     option(
         "--reuse-features",
         metavar="N",
-        min=1,
+        **limits("reuse_features"),
         help="Faster, not exact: compute the network's lower resolutions only every N-th step, say 2.",
     ),
 ]

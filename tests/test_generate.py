@@ -180,7 +180,6 @@ def test_each_error_is_one_line_and_leaves_nothing(folder: Path) -> None:
             _damaged_model(folder, "unet.safetensors"),
         ),
         "not a model configuration": (photo, "-m", mask, "--model", _damaged_model(folder, "config.json")),
-        "run nothing": (photo, "-m", mask, "--steps", "0"),
         "1 steps at strength 0.99": (photo, "-m", mask, "--steps", "1"),
         "--dilate": (photo, "-m", mask, "--dilate", "lots"),
         "extension": (photo, "-m", mask, "-o", folder / "out.xyz"),

@@ -73,13 +73,16 @@ class Job:
 class Task:
     """A photo on its way. `record` becomes its line in the ledger; without `squares` nothing is left to do.
 
-    `fills` are the network's, and once all are there, levelled; `details` is what was grown in each."""
+    `ended` of its windows have been through the network; `fills` are what came out, and once all are there, levelled;
+    `details` is what was grown in each.
+    """
 
     pair: Pair
     record: Record
     squares: Squares | None = None
     skipped: bool = False
     unmasked: bool = False
+    ended: int = 0
     fills: list[Colours] = field(default_factory=list)
     details: list[Detail] = field(default_factory=list)
 
@@ -176,20 +179,25 @@ def fill(
             lambda step: on_step(owners[0].record["input"], step),
         )
         share = (time.perf_counter() - start) / len(part)
-        fills = pipeline.decode(latents)
-        for owner in owners:
+        for owner, own in zip(owners, latents, strict=True):
             start = time.perf_counter()
-            owner.fills.append(next(fills))
+            owner.ended += 1
             owner.add_time("denoise", share)
+            try:
+                owner.fills.extend(pipeline.decode(own[None]))
+            except MoebiusError as error:
+                _fail(owner, error)
             owner.add_time("decode", time.perf_counter() - start)
-            if len(owner.fills) == owner.record["windows"]:
+            if owner.ended < owner.record["windows"]:
+                continue
+            if "error" not in owner.record:
                 start = time.perf_counter()
                 assert owner.squares is not None
                 owner.fills, owner.details = pipeline.add_detail(owner.squares, owner.fills, settings)
                 owner.add_time("detail", time.perf_counter() - start)
                 peak = max(stage.peak_bytes for stage in pipeline.stages.by_name.values())
                 owner.record["peak_bytes"] = {"network": peak, "process": process_peak()}
-                yield owner
+            yield owner
 
     for task in tasks:
         if task.squares is None:

@@ -2,8 +2,8 @@
 
 A ledger, even an empty one, claims the folder: pictures in it are ours to replace, and one without a line is redone.
 Lines are only ever appended, each on disk before its photo counts as done; a line cut short by a kill is ignored. A
-later line about a photo replaces the earlier one. Several ranks write a file each; the first rank merges them into one,
-at the start and at the end of a run.
+later line about a photo replaces the earlier one, whatever the clock said when they were written. Several ranks write
+a file each; the first rank merges them into one, at the start and at the end of a run.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.photos.save import replacing, sync_folder
+from mlx_moebius.schema import Bounds, build
 
 NAME = "moebius.jsonl"
 _appending = threading.Lock()
@@ -54,25 +56,79 @@ def claim(folder: Path) -> None:
     sync_folder(folder)
 
 
-def read(folder: Path) -> dict[str, Record]:
-    """The last record of each photo, by its name, from the ledgers of all ranks."""
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What every line has, and with `error`, all that is read of it."""
+
+    input: str
+    output: str
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What is read of the line of a photo that was filled."""
+
+    input_sha256: str
+    request: dict[str, Any]
+    seed: int
+    enlargement: Annotated[float, Bounds(0, 1e6)]
+    warnings: tuple[str, ...]
+    seam: SeamRecord | None
+    mask_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SeamRecord:
+    """Of a `stitch.Seam`, what is shown."""
+
+    colour_ratio: Annotated[float, Bounds(0, 1e6)]
+    gradient_ratio: Annotated[float, Bounds(0, 1e6)]
+    sharpness: Annotated[float, Bounds(1e-6, 1e6)]
+
+
+def read(folder: Path, warn: Callable[[str], None] = lambda line: None) -> dict[str, Record]:
+    """The last record of each photo, by its name, from the ledgers of all ranks.
+
+    A line that is no record is left out, and so is what came before it about its photo, so that this is done again;
+    `warn` is told. Raises MoebiusError when a ledger cannot be read.
+    """
     records: dict[str, Record] = {}
     for path in _files(folder):
-        for line in path.read_bytes().splitlines():
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise MoebiusError(f"{path} cannot be read: {error.strerror or error}") from None
+        lines = content.splitlines(keepends=True)
+        for number, line in enumerate(lines, 1):
+            name = None
             try:
                 record = json.loads(line)
-                name, when = record["input"], record["finished"]
-            except (ValueError, KeyError, TypeError):
-                continue  # cut short by a kill
-            if name not in records or records[name]["finished"] <= when:
-                records[name] = record
+                name = record.get("input") if isinstance(record, dict) else None
+                records[_checked(record)] = record
+            except (ValueError, RecursionError) as error:
+                if isinstance(name, str):
+                    records.pop(name, None)
+                if line.endswith(b"\n"):  # otherwise cut short by a kill
+                    reason = "not JSON" if isinstance(error, json.JSONDecodeError) else error
+                    warn(f"{path.name}, line {number}, is no record ({reason}): its photo is done again")
     return records
 
 
-def merge(folder: Path) -> dict[str, Record]:
-    """Bring the ledgers of all ranks into one file with a line a photo, in the order of names."""
-    records = read(folder)
-    if records:
+def _checked(record: Any) -> str:
+    """The name of a record's photo. Raises ValueError for what is no record."""
+    ended = build(Ended, record, extra=True)
+    if ended.output != ended.input:
+        raise ValueError("the output has another name than the photo")
+    if ended.error is None:
+        build(Filled, record, extra=True)
+    return ended.input
+
+
+def merge(folder: Path, warn: Callable[[str], None] = lambda line: None) -> dict[str, Record]:
+    """Bring the ledgers of all ranks into one file with a line a photo, in the order of names; `warn` as in `read`."""
+    records = read(folder, warn)
+    if records or (folder / NAME).exists():
         with replacing(folder / NAME) as file:
             file.writelines(_line(records[name]) for name in sorted(records))
     for path in _files(folder):

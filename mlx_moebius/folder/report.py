@@ -30,6 +30,11 @@ class Report:
         self._event("start", photos=self.total, without_mask=without_mask)
         self._line(f"{self.total} photos" + (f", {without_mask} more without a mask" if without_mask else ""))
 
+    def warning(self, line: str) -> None:
+        """Something about the folder that the user should know."""
+        self._event("warning", warning=line)
+        self._line(f"warning: {line}")
+
     def step(self, name: str, step: Step) -> None:
         """The network has done a step; `name` is the first photo of its batch."""
         self._event("step", input=name, step=step.number, steps=step.total)

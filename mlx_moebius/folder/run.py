@@ -62,7 +62,7 @@ def fill_folder(pipeline: MoebiusPipeline, job: Job, pairing: Pairing, force: bo
             ledger.claim(job.output)
             for left in job.output.rglob(".moebius-*.part"):
                 left.unlink()  # of a run that was killed
-            ledger.merge(job.output)
+            ledger.merge(job.output, report.warning)
             for parent in sorted({(job.output / each.name).parent for each in pairing.pairs}):
                 _make(parent)
         _barrier(group)
@@ -84,7 +84,7 @@ def fill_folder(pipeline: MoebiusPipeline, job: Job, pairing: Pairing, force: bo
         _barrier(group)
         failed: list[Record] = []
         if rank == 0:
-            records = ledger.merge(job.output)
+            records = ledger.merge(job.output, report.warning)
             names = [each.name.as_posix() for each in pairing.pairs]
             ended = [records[name] for name in names if name in records]
             failed = [record for record in ended if "error" in record]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +24,16 @@ from mlx_moebius.inpainting.stitch import (
     measure_seam,
     prefill,
 )
+from mlx_moebius.networks.config import GuidanceScale, NoiseOffset, Share, Steps
 from mlx_moebius.networks.scheduler import Solver
-from mlx_moebius.photos.mask_files import check
+from mlx_moebius.photos.mask_files import check as check_mask
 from mlx_moebius.photos.masks import Mask, dilate, grow
 from mlx_moebius.photos.photo import Box, Photo, photo_from_image
+from mlx_moebius.schema import Bounds, check
 
 BAND = 512  # rows of a photo that are blended at a time, which bounds the memory
+Seed = Annotated[int, Bounds(0, 2**64 - 1)]
+Pixels = Annotated[int, Bounds(0, 1_000_000)]
 MAX_ENLARGEMENT = 3.0  # beyond it the fill is visibly softer than the photo
 
 
@@ -44,26 +48,31 @@ class Settings:
     (left, top, right, bottom); `opaque` makes what is filled opaque (otherwise transparency stays); `reference` does
     all as the official pipeline does, on the whole image reduced to the network's square; `detail` grows what the
     network cannot give from the photo (see `synthesis`).
+
+    Raises MoebiusError for a value of the wrong type or out of bounds.
     """
 
-    num_steps: int = 20
-    guidance_scale: float = 2.5
-    strength: float = 0.99
-    noise_offset: float = 0.0357
-    seed: int = 0
-    dilate: int | Literal["auto"] = "auto"
+    num_steps: Steps = 20
+    guidance_scale: GuidanceScale = 2.5
+    strength: Share = 0.99
+    noise_offset: NoiseOffset = 0.0357
+    seed: Seed = 0
+    dilate: Pixels | Literal["auto"] = "auto"
     compensate: bool = True
     paste: bool = True
-    context: float = 2.0
-    max_crop: int | None = None
+    context: Annotated[float, Bounds(1, 1000)] = 2.0
+    max_crop: Pixels | None = None
     whole_image: bool = False
-    extend: tuple[int, int, int, int] | None = None
+    extend: tuple[Pixels, Pixels, Pixels, Pixels] | None = None
     opaque: bool = False
     reference: bool = False
-    guidance_until: float = 1.0
+    guidance_until: Share = 1.0
     solver: Solver = "ddim"
-    reuse_features: int = 1
+    reuse_features: Steps = 1
     detail: bool = True
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +121,7 @@ def prepare(photo: Photo, mask: Mask, size: int, settings: Settings, overlap: in
         return prepare_reference(photo, mask, size, settings)
     unknown = mask
     mask = dilate(mask, 2 * overlap + 1) if overlap else grow(mask, settings.dilate)
-    check(mask, inverted=False, warnings=[])
+    check_mask(mask, inverted=False, warnings=[])
     windows = plan(mask, size, settings.context, settings.max_crop, settings.whole_image)
     rgb = photo.rgb()
     squares = [extract(rgb, mask, window) for window in windows]

@@ -90,7 +90,7 @@ class MoebiusPipeline:
         return {
             "version": __version__,
             "model": self.name,
-            "unet_sha256": files[UNET_NAME],
+            "unet_sha256": files.get(UNET_NAME),
             "settings": asdict(settings),
             "enlargement": round(result.enlargement, 3),
             "seam": {name: round(value, 3) for name, value in seam.items()} if seam else None,
@@ -136,7 +136,7 @@ class MoebiusPipeline:
         noise = noise or self.draw_noise(prepared, chosen)
         finished = self.denoise(self.encode(prepared, noise, chosen), noise, chosen, callback, latents)
         if output == "latents":
-            return finished
+            return checked_finite(finished)
         fills = self.decode(finished)
         results = [self.finish(each, list(islice(fills, len(each.windows))), chosen) for each in prepared]
         filled = [to_image(result.photo.pixels, result.photo.mode) for result in results]
@@ -282,11 +282,22 @@ class MoebiusPipeline:
         return levels, grown
 
     def decode(self, latents: mx.array | Iterable[mx.array]) -> Iterator[Colours]:
-        """Final latents [B, h, w, C] to fills, float32 [S, S, 3] in 0..1 (slightly beyond), one at a time."""
+        """Final latents [B, h, w, C] to fills, float32 [S, S, 3] in 0..1 (slightly beyond), one at a time.
+
+        Raises MoebiusError where latents are not finite.
+        """
         for each in latents:
+            checked_finite(each)
             with self.stages.measure("decode"):
                 fill = np.array(self.diffusion.decode(each[None])[0])
             yield fill
+
+
+def checked_finite(latents: mx.array) -> mx.array:
+    """The same latents. Raises MoebiusError where they are not finite, so that such a fill is never written."""
+    if not mx.isfinite(latents).all().item():
+        raise MoebiusError("the network's numbers overflow: use less --guidance, more --steps, or --dtype float32")
+    return latents
 
 
 def _part(callback: Callable[[Any], None] | None, index: int, parts: int) -> Callable[[Any], None] | None:

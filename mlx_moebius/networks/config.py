@@ -7,13 +7,23 @@ the released model's (official repository, `config/model_cfg/moebius.yaml`; VAE 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.schema import Bounds, build
 
-T = TypeVar("T")
+# What a setting of a run may be, for whoever sets it: a model's defaults, the command line, the page, the API, a file.
+Steps = Annotated[int, Bounds(1, 1000)]
+GuidanceScale = Annotated[float, Bounds(0, 100)]
+Share = Annotated[float, Bounds(0, 1)]
+NoiseOffset = Annotated[float, Bounds(0, 10)]
+# What a network may be. The size of its weights file bounds it further, see `check_against`.
+Count = Annotated[int, Bounds(1, 64)]
+Width = Annotated[int, Bounds(1, 65536)]
+Size = Annotated[int, Bounds(1, 1024)]
+Widths = tuple[Annotated[int, Bounds(1, 16384)], ...]
 
 PredictionType = Literal["epsilon", "v_prediction"]
 TimestepSpacing = Literal["leading", "trailing"]
@@ -27,19 +37,19 @@ VAE_NAME = "vae.safetensors"
 class UNetConfig:
     """The student network (paper, section 3; `golden/unet_full_keys.json` for the released shapes)."""
 
-    in_channels: int = 9
-    out_channels: int = 4
-    block_out_channels: tuple[int, ...] = (320, 640, 1280)
-    layers_per_block: int = 2
-    num_heads: int = 8
-    num_tokens: int = 10
-    num_embeddings: int = 20
-    encoder_hid_dim: int = 3072
-    cross_attention_dim: int = 768
-    sample_size: int = 64
-    norm_num_groups: int = 32
-    mlp_ratio: float = 2.5
-    local_kernel_size: int = 15
+    in_channels: Count = 9
+    out_channels: Count = 4
+    block_out_channels: Widths = (320, 640, 1280)
+    layers_per_block: Count = 2
+    num_heads: Count = 8
+    num_tokens: Count = 10
+    num_embeddings: Size = 20
+    encoder_hid_dim: Width = 3072
+    cross_attention_dim: Width = 768
+    sample_size: Size = 64
+    norm_num_groups: Size = 32
+    mlp_ratio: Annotated[float, Bounds(0.1, 16)] = 2.5
+    local_kernel_size: Count = 15
 
     @property
     def time_embed_dim(self) -> int:
@@ -51,13 +61,13 @@ class UNetConfig:
 class VAEConfig:
     """diffusers `AutoencoderKL` with the SDXL topology."""
 
-    in_channels: int = 3
-    out_channels: int = 3
-    latent_channels: int = 4
-    block_out_channels: tuple[int, ...] = (128, 256, 512, 512)
-    layers_per_block: int = 2
-    norm_num_groups: int = 32
-    scaling_factor: float = 0.13025
+    in_channels: Count = 3
+    out_channels: Count = 3
+    latent_channels: Count = 4
+    block_out_channels: Widths = (128, 256, 512, 512)
+    layers_per_block: Count = 2
+    norm_num_groups: Size = 32
+    scaling_factor: Annotated[float, Bounds(1e-4, 1e4)] = 0.13025
 
     @property
     def downsampling(self) -> int:
@@ -72,9 +82,9 @@ class SchedulerConfig:
     All named and meant as in diffusers' `DDIMScheduler`, with offset 0. Raises ValueError for other words.
     """
 
-    num_train_timesteps: int = 1000
-    beta_start: float = 0.00085
-    beta_end: float = 0.012
+    num_train_timesteps: Annotated[int, Bounds(2, 10_000)] = 1000
+    beta_start: Annotated[float, Bounds(1e-6, 0.1)] = 0.00085
+    beta_end: Annotated[float, Bounds(1e-6, 0.1)] = 0.012
     prediction_type: PredictionType = "epsilon"
     timestep_spacing: TimestepSpacing = "leading"
 
@@ -91,10 +101,10 @@ class SamplingConfig:
     A `guidance_scale` of 1 says that the network knows one branch only: other values are refused for it.
     """
 
-    num_steps: int = 20
-    guidance_scale: float = 2.5
-    strength: float = 0.99
-    noise_offset: float = 0.0357
+    num_steps: Steps = 20
+    guidance_scale: GuidanceScale = 2.5
+    strength: Share = 0.99
+    noise_offset: NoiseOffset = 0.0357
     compensate: bool = False
 
 
@@ -112,7 +122,7 @@ class FileRecord:
     """A file by name, with its size in bytes and its SHA-256 in hex."""
 
     name: str
-    size: int
+    size: Annotated[int, Bounds(0, 2**50)]
     sha256: str
 
 
@@ -155,28 +165,61 @@ class ModelConfig:
         path = folder / CONFIG_NAME
         try:
             values = json.loads(path.read_text())
-            if values.get("model_type") != "moebius":
+            if not isinstance(values, dict) or values.pop("model_type", None) != "moebius":
                 raise ValueError('"model_type" is not "moebius"')
-            return cls(
-                unet=build(UNetConfig, values["unet"]),
-                vae=build(VAEConfig, values["vae"]),
-                scheduler=build(SchedulerConfig, values["scheduler"]),
-                sampling=build(SamplingConfig, values["sampling"]),
-                dtype=values["dtype"],
-                quantization=build(QuantizationConfig, values["quantization"]) if "quantization" in values else None,
-                converter_version=values["converter_version"],
-                sources=tuple(build(FileRecord, v) for v in values["sources"]),
-                files=tuple(build(FileRecord, v) for v in values["files"]),
-            )
+            if missing := sorted({"unet", "vae", "scheduler", "sampling", "dtype", "sources", "files"} - set(values)):
+                raise ValueError(f"{missing[0]!r} is missing")
+            config = build(cls, values)
+            check_consistent(config)
+            check_against(config, folder)
+            return config
         except FileNotFoundError:
             raise MoebiusError(f"{folder} is not a model folder: it has no {CONFIG_NAME}") from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise MoebiusError(f"{path} is not a model configuration ({error}); convert the model again") from None
 
 
-def build(cls: type[T], values: dict[str, Any]) -> T:
-    """A configuration dataclass from JSON values: lists become tuples, unknown names are refused."""
-    known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
-    if unknown := sorted(set(values) - known):
-        raise ValueError(f"unknown setting {unknown[0]!r} for {cls.__name__}")
-    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+def check_consistent(config: ModelConfig) -> None:
+    """Whether the fields go together: what the networks divide must divide. Raises ValueError."""
+    unet, vae, noise = config.unet, config.vae, config.scheduler
+    levels = len(unet.block_out_channels)
+    rules = {
+        '"dtype" is none that a network computes in': config.dtype in ("float16", "bfloat16", "float32"),
+        "a U-Net has 2 to 8 levels": 2 <= levels <= 8,
+        "a VAE has 1 to 8 levels": 1 <= len(vae.block_out_channels) <= 8,
+        "the U-Net takes noisy latents, a mask and masked latents": unet.in_channels == 2 * vae.latent_channels + 1,
+        "the U-Net predicts noise of latents": unet.out_channels == vae.latent_channels,
+        "pictures have 3 channels": vae.in_channels == vae.out_channels == 3,
+        "background and foreground have 10 tokens each": unet.num_tokens == 10 and unet.num_embeddings >= 20,
+        "widths are multiples of heads, groups and 2": all(
+            width % each == 0 for width in unet.block_out_channels for each in (unet.num_heads, unet.norm_num_groups, 2)
+        ),
+        "latents are halved at each level": unet.sample_size % 2 ** (levels - 1) == 0,
+        "a picture's side is at most 4096": config.image_size <= 4096,
+        "a neighbourhood has a centre": unet.local_kernel_size % 2 == 1,
+        "noise grows, and leaves something of the picture": noise.beta_start <= noise.beta_end
+        and noise.num_train_timesteps * noise.beta_end <= 50,
+    }
+    for rule, holds in rules.items():
+        if not holds:
+            raise ValueError(f"not so here: {rule}")
+
+
+def check_against(config: ModelConfig, folder: Path) -> None:
+    """Whether the weights files are large enough for such networks, by a part of their matrices in the fewest bits.
+
+    Raises MoebiusError; a file that is missing is for those to tell who load it.
+    """
+    unet, vae = config.unet, config.vae
+    layer = 1 + unet.mlp_ratio  # a convolution of its resnet, and half of its feed-forward layer, in squares of widths
+    matrices = (2 * unet.layers_per_block + 1) * layer * sum(width**2 for width in unet.block_out_channels)
+    tokens = unet.encoder_hid_dim * (unet.num_embeddings + unet.cross_attention_dim)
+    weight = config.quantization.bits / 8 if config.quantization else 2  # bytes
+    convolutions = 9 * (2 * vae.layers_per_block + 1) * sum(width**2 for width in vae.block_out_channels)
+    for name, least in ((UNET_NAME, int((matrices + tokens) * weight)), (VAE_NAME, convolutions * 2)):
+        path = folder / name
+        if path.is_file() and path.stat().st_size < least:
+            raise MoebiusError(
+                f"{path} is missing or damaged (what {CONFIG_NAME} describes takes {least} bytes at least); "
+                "convert or download the model again"
+            )

@@ -34,6 +34,8 @@ def load_diffusion(folder: Path, dtype: str | None = None) -> Diffusion:
     """
     config = ModelConfig.load(folder)
     check_settings(config.quantization)
+    if any(width % config.vae.norm_num_groups for width in config.vae.block_out_channels):  # weights do not tell groups
+        raise MoebiusError(f"{folder}: the VAE's widths are no multiples of its groups; convert with its own settings")
     unet = load_strict(UNet(config.unet), folder / UNET_NAME, config.quantization)
     vae = load_strict(AutoencoderKL(config.vae), folder / VAE_NAME)
     return Diffusion(unet, vae, config, DTYPES[dtype or default_dtype()])

@@ -126,7 +126,7 @@ def provenance_in(exif: bytes) -> dict[str, Any] | None:
     _, mark, text = _comment_text(exif).partition(MARK)
     try:
         values = json.loads(text) if mark else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return values if isinstance(values, dict) else None
 

@@ -1,4 +1,4 @@
-"""Faults for tests, each a line to use: a kill at the n-th write, a disk that is full.
+"""Faults for tests, each a line to use: a kill at the n-th write, a disk that is full, a clock that is wrong.
 
 A write is whatever changes a folder: opening a file to write, syncing, renaming, removing, making a folder. Python
 announces these as audit events, so the code under test needs no seams; syncing, which it does not, is replaced.
@@ -11,6 +11,7 @@ import resource
 import stat
 import sys
 import threading
+import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,3 +90,20 @@ def killed_at(folder: Path, write: int | None = None, action: Callable[[], None]
 def disk_of(size: int) -> Callable[[], None]:
     """For `preexec_fn` of a process: no file of it can grow beyond `size` bytes."""
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+@contextmanager
+def clock_set(module: types.ModuleType, year: int) -> Iterator[None]:
+    """Let a module that imports `datetime.datetime` live in another year."""
+    sound = module.datetime
+
+    class Elsewhen(sound):  # type: ignore[misc, valid-type]
+        @classmethod
+        def now(cls, zone: Any = None) -> Any:
+            return sound.now(zone).replace(year=year)
+
+    module.datetime = Elsewhen  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        module.datetime = sound  # type: ignore[attr-defined]

@@ -75,8 +75,8 @@ def convert_checkpoint(
     try:
         with _new_folder(out, overwrite) as folder:
             files = (
-                _write(folder / UNET_NAME, unet_tensors, dtype, quantization),
-                _write(folder / VAE_NAME, vae_tensors, dtype, None),
+                write_network(folder / UNET_NAME, unet_tensors, dtype, quantization),
+                write_network(folder / VAE_NAME, vae_tensors, dtype, None),
             )
             config = ModelConfig(
                 unet=unet_config,
@@ -123,7 +123,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
     return settings
 
 
-def _write(path: Path, tensors: Tensors, dtype: str, quantization: QuantizationConfig | None) -> FileRecord:
+def write_network(path: Path, tensors: Tensors, dtype: str, quantization: QuantizationConfig | None) -> FileRecord:
     """Write a network's tensors, quantized where `quantization` says so."""
     shapes = {name: tensors[name].shape for name in sorted(tensors)}
     cast = _cast(tensors, dtype)

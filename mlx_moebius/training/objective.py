@@ -6,6 +6,8 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
+from mlx_moebius.networks.config import PredictionType
+
 UNIFORM_SHARE = 0.25  # of timesteps; logit-normal alone leaves those that sampling starts from untrained
 
 
@@ -15,7 +17,7 @@ def add_noise(clean: mx.array, noise: mx.array, alpha: mx.array) -> mx.array:
     return mx.sqrt(a) * clean + mx.sqrt(1 - a) * noise
 
 
-def target(prediction_type: str, clean: mx.array, noise: mx.array, alpha: mx.array) -> mx.array:
+def target(prediction_type: PredictionType, clean: mx.array, noise: mx.array, alpha: mx.array) -> mx.array:
     """What the network should predict: the noise, or v = sqrt(a) noise - sqrt(1 - a) clean (arXiv 2202.00512)."""
     if prediction_type == "epsilon":
         return noise
@@ -23,7 +25,7 @@ def target(prediction_type: str, clean: mx.array, noise: mx.array, alpha: mx.arr
     return mx.sqrt(a) * noise - mx.sqrt(1 - a) * clean
 
 
-def clean_from(prediction_type: str, predicted: mx.array, noisy: mx.array, alpha: mx.array) -> mx.array:
+def clean_from(prediction_type: PredictionType, predicted: mx.array, noisy: mx.array, alpha: mx.array) -> mx.array:
     """The clean latents that a prediction implies."""
     a = alpha[:, None, None, None]
     if prediction_type == "epsilon":

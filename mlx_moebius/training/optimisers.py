@@ -88,13 +88,13 @@ class Optimiser:
             after |= optimiser.apply_gradients(
                 {name: gradients[name] for name in own}, {name: parameters[name] for name in own}
             )
-        return after
+        return {name: after[name] for name in parameters}  # in one order always, for sums depend on it
 
     def state(self) -> Arrays:
         """All moments and step numbers: "0.step", "0.conv_in.conv_dw.weight.m"."""
         arrays: Arrays = {}
         for number, (optimiser, own) in enumerate(self.groups):
-            arrays[f"{number}.step"] = optimiser.state["step"]
+            arrays[f"{number}.step"] = optimiser.state["step"].astype(mx.int32)
             for name in own:
                 arrays |= {f"{number}.{name}.{key}": value for key, value in optimiser.state[name].items()}
         return arrays
@@ -102,7 +102,7 @@ class Optimiser:
     def restore(self, arrays: Arrays) -> None:
         """Take back what `state` gave. Raises KeyError when something is missing."""
         for number, (optimiser, own) in enumerate(self.groups):
-            optimiser.state["step"] = arrays[f"{number}.step"]
+            optimiser.state["step"] = arrays[f"{number}.step"].astype(mx.uint64)
             for name in own:
                 optimiser.state[name] = {key: arrays[f"{number}.{name}.{key}"] for key in optimiser.state[name]}
 

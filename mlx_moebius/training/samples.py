@@ -6,8 +6,9 @@ stopped, with whatever number of threads.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -83,15 +84,21 @@ class Samples:
         timesteps = np.concatenate([draw_timesteps(rng, 1, total) for rng in rngs])
         return assemble(crops, rngs, timesteps, self.config)
 
-    def ahead(self, first: int, size: int) -> Iterator[Batch]:
-        """Batches of `size` from sample `first` on, without end, made on threads."""
+    def ahead(self, first: int, size: int, count: int = 1, stride: int | None = None) -> Generator[Batch, None, None]:
+        """Batches of `size` without end, made on threads: `count` of them from sample `first` on, then as many from
+        `first + stride` on, and so forth (`stride` is `size * count` if None).
+        """
+        starts = (
+            first + step * (size * count if stride is None else stride) + part * size
+            for step in itertools.count()
+            for part in range(count)
+        )
         with ThreadPoolExecutor(THREADS) as pool:
             pending: deque[Future[Batch]] = deque()
             try:
                 while True:
                     while len(pending) < AHEAD:
-                        pending.append(pool.submit(self.batch, first, size))
-                        first += size
+                        pending.append(pool.submit(self.batch, next(starts), size))
                     yield pending.popleft().result()
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)

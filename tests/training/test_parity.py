@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import mlx.core as mx
 import mlx.optimizers as optim
@@ -11,6 +11,7 @@ import pytest
 
 from mlx_moebius.convert.mapping import map_unet
 from mlx_moebius.convert.stored_tensor import StoredTensor
+from mlx_moebius.networks.config import PredictionType
 from mlx_moebius.networks.scheduler import Scheduler
 from mlx_moebius.networks.unet import UNet
 from mlx_moebius.training.distillation import Terms, balance, distillation_terms, total
@@ -67,7 +68,7 @@ def batch() -> dict[str, mx.array]:
     }  # fmt: skip
 
 
-def loss_and_gradients(unet: UNet, parameters: Arrays, prediction_type: str) -> tuple[Any, Arrays]:
+def loss_and_gradients(unet: UNet, parameters: Arrays, prediction_type: PredictionType) -> tuple[Any, Arrays]:
     b = batch()
 
     def loss(parameters: Arrays) -> tuple[mx.array, mx.array, Arrays]:
@@ -99,7 +100,7 @@ def expected_arrays(prefix: str) -> Arrays:
 
 @pytest.mark.parametrize("mode", ["frozen", "live"])
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
-def test_loss_and_the_gradient_of_every_parameter(mode: str, prediction_type: str) -> None:
+def test_loss_and_the_gradient_of_every_parameter(mode: str, prediction_type: PredictionType) -> None:
     unet, parameters = student()
     set_live(unet, mode == "live")
     (loss, predicted, seen), gradients = loss_and_gradients(unet, parameters, prediction_type)
@@ -183,7 +184,7 @@ def test_distillation_with_adaptive_weights() -> None:
 
 def test_clean_latents_follow_from_either_prediction() -> None:
     b = batch()
-    for prediction_type in ("epsilon", "v_prediction"):
+    for prediction_type in get_args(PredictionType):
         wanted = target(prediction_type, b["clean"], b["noise"], b["alpha"])
         clean = clean_from(prediction_type, wanted, b["noisy"], b["alpha"])
         assert relative_error(clean, np.asarray(b["clean"])) <= TOLERANCE

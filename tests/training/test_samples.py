@@ -111,7 +111,7 @@ def test_a_batch_follows_from_its_number_and_the_seed(photos: Path) -> None:
     whole = samples(library).batch(0, 6)
     ahead = samples(library).ahead(2, 2)
     later: list[Batch] = [next(ahead), next(ahead)]
-    ahead.close()  # type: ignore[attr-defined]
+    ahead.close()
     for mine, a, b in zip(whole, *later, strict=True):
         assert (mine[2:6] == np.concatenate([a, b])).all()
     assert not np.array_equal(whole.noise, samples(library, seed=1).batch(0, 6).noise)

@@ -1,0 +1,192 @@
+"""One step: photos to latents, loss, gradients, averaged over accumulation and over machines, then the optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import mlx.core as mx
+import numpy as np
+
+from mlx_moebius.networks.config import ModelConfig
+from mlx_moebius.networks.kernels import on_cpu
+from mlx_moebius.networks.scheduler import Scheduler
+from mlx_moebius.networks.unet import UNet
+from mlx_moebius.networks.vae import AutoencoderKL
+from mlx_moebius.networks.weights import DTYPES
+from mlx_moebius.training.network import (
+    Arrays,
+    batch_statistics,
+    cast,
+    flat,
+    put,
+    set_live,
+    trace,
+    updated_statistics,
+)
+from mlx_moebius.training.objective import add_noise, mean_squared_error, target
+from mlx_moebius.training.optimisers import clip, make_optimiser, moving_average
+from mlx_moebius.training.samples import Batch
+
+CLIP = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a network learns, apart from data and length of the run."""
+
+    optimizer: str = "adamw"
+    grad_accumulation: int = 1
+    ema: float = 0.999
+    live: bool = False
+    dtype: str = "float32"
+    train_embedding: bool = True
+
+
+class Example(NamedTuple):
+    """What the network sees, and the latents and noise behind it: a batch after the VAE."""
+
+    x: mx.array
+    timesteps: mx.array
+    ids: mx.array
+    clean: mx.array
+    noise: mx.array
+    alpha: mx.array
+
+
+class Learned(NamedTuple):
+    """What a step says about itself: the loss before it, and the gradients' norm before clipping."""
+
+    loss: float
+    norm: float
+
+
+class Encoder:
+    """From batches of pictures to what the network sees."""
+
+    def __init__(self, vae: AutoencoderKL, config: ModelConfig) -> None:
+        self.vae, self.config = vae, config
+        self.alphas = Scheduler(config.scheduler).alphas_cumprod
+
+    def __call__(self, batch: Batch) -> Example:
+        """Draws from the posteriors of the pictures and of the pictures without their masked pixels, noised."""
+        images, masks = mx.array(batch.images), mx.array(batch.masks)
+        mean, logvar = self.vae.encode(mx.concatenate([images, images * (1 - masks)]))
+        draws = mx.array(np.concatenate([batch.image_posterior, batch.masked_posterior]))
+        clean, masked = mx.split((mean + mx.exp(0.5 * logvar) * draws) * self.config.vae.scaling_factor, 2)
+        noise, alpha = mx.array(batch.noise), mx.array(self.alphas[batch.timesteps])
+        x = mx.concatenate([add_noise(clean, noise, alpha), mx.array(batch.latent_masks), masked], axis=-1)
+        example = Example(x, mx.array(batch.timesteps), mx.array(batch.ids), clean, noise, alpha)
+        mx.eval(example)
+        return example
+
+
+class Learner:
+    """A network that learns: float32 masters, moments and moving average, and the functions that advance them.
+
+    `parameters` are trained; `rest` is not, such as running statistics; `average` covers both.
+    """
+
+    def __init__(self, unet: UNet, config: ModelConfig, recipe: Recipe, group: Any = None) -> None:
+        """Takes an unfused float32 network with its weights; `group` averages gradients between processes."""
+        self.unet, self.config, self.recipe, self.group = unet, config, recipe, group
+        self.kind = config.scheduler.prediction_type
+        if not recipe.train_embedding:
+            unet.embedding_layer.freeze()
+        set_live(unet, recipe.live)
+        self.step = 0
+        self.parameters = flat(unet.trainable_parameters())
+        self.rest = {name: v for name, v in flat(unet.parameters()).items() if name not in self.parameters}
+        self.average = {**self.parameters, **self.rest} if recipe.ema else {}
+        self.optimiser = make_optimiser(recipe.optimizer, self.parameters)
+        compiled: Callable[..., Any] = (lambda f: f) if on_cpu() else mx.compile  # a C++ compiler's minute on the CPU
+        self._gradients = compiled(self._loss_and_gradients)
+        self._update = compiled(self._updated)
+
+    def weights(self) -> Arrays:
+        """All weights as they should be used: the moving average where there is one."""
+        return dict(self.average) if self.recipe.ema else {**self.parameters, **self.rest}
+
+    def advance(self, examples: list[Example], learning_rate: float) -> Learned:
+        """One update from `grad_accumulation` batches. The state is left as it was when a result is not finite."""
+        total: Arrays = {}
+        losses, rest = [], self.rest
+        for example in examples:
+            (loss, seen), gradients = self._gradients(self.parameters, rest, *example)
+            total = {name: total[name] + g for name, g in gradients.items()} if total else gradients
+            rest = {**rest, **updated_statistics(rest, seen)} if seen else rest
+            losses.append(loss)
+            mx.eval(total, rest, loss)
+        scale = 1 / len(examples)
+        loss = mx.stack(losses).mean()
+        if self.group is not None and self.group.size() > 1:
+            scale /= self.group.size()
+            total = {name: mx.distributed.all_sum(g, group=self.group) for name, g in total.items()}
+            loss = mx.distributed.all_sum(loss, group=self.group) / self.group.size()
+            if self.recipe.live:
+                shared = {name: mx.distributed.all_sum(v, group=self.group) for name, v in rest.items()}
+                rest = {name: v / self.group.size() for name, v in shared.items()}
+        parameters, moments, average, norm = self._update(
+            {name: g * scale for name, g in total.items()},
+            self.parameters,
+            rest,
+            self.optimiser.state(),
+            self.average,
+            mx.array(learning_rate),
+            mx.array(float(self.step + 1)),
+        )
+        mx.eval(parameters, moments, average, norm, loss)
+        learned = Learned(float(loss), float(norm))
+        if np.isfinite(learned.loss) and np.isfinite(learned.norm):
+            self.parameters, self.rest, self.average = parameters, rest, average
+            self.optimiser.restore(moments)
+            self.step += 1
+        return learned
+
+    def state(self) -> Arrays:
+        """Everything that a run needs to go on, on top of its settings."""
+        arrays = {f"parameters.{name}": v for name, v in self.parameters.items()}
+        arrays |= {f"rest.{name}": v for name, v in self.rest.items()}
+        arrays |= {f"average.{name}": v for name, v in self.average.items()}
+        return arrays | {f"moments.{name}": v for name, v in self.optimiser.state().items()}
+
+    def restore(self, arrays: Arrays, step: int) -> None:
+        """Take back what `state` gave after `step` steps. Raises KeyError when something is missing."""
+        self.parameters = {name: arrays[f"parameters.{name}"] for name in self.parameters}
+        self.rest = {name: arrays[f"rest.{name}"] for name in self.rest}
+        self.average = {name: arrays[f"average.{name}"] for name in self.average}
+        prefix = "moments."
+        self.optimiser.restore({name.removeprefix(prefix): v for name, v in arrays.items() if name.startswith(prefix)})
+        self.step = step
+
+    def _loss_and_gradients(self, parameters: Arrays, rest: Arrays, *example: mx.array) -> Any:
+        """((loss, batch statistics), gradients) of one batch, in float32 whatever the network computes in."""
+        given = Example(*example)
+
+        def loss(parameters: Arrays) -> tuple[mx.array, Arrays]:
+            put(self.unet, cast({**parameters, **rest}, DTYPES[self.recipe.dtype]))
+            predicted = trace(self.unet, given.x, given.timesteps, given.ids)[-1]
+            wanted = target(self.kind, given.clean, given.noise, given.alpha)
+            return mean_squared_error(predicted, wanted), batch_statistics(self.unet)
+
+        return mx.value_and_grad(loss)(parameters)
+
+    def _updated(
+        self,
+        gradients: Arrays,
+        parameters: Arrays,
+        rest: Arrays,
+        moments: Arrays,
+        average: Arrays,
+        learning_rate: mx.array,
+        step: mx.array,
+    ) -> tuple[Arrays, Arrays, Arrays, mx.array]:
+        """Parameters, moments and average after an update, and the gradients' norm before clipping."""
+        kept = self.optimiser.state()
+        self.optimiser.restore(moments)
+        clipped, norm = clip(gradients, CLIP)
+        after = self.optimiser.apply(clipped, parameters, learning_rate)
+        moved = self.optimiser.state()
+        self.optimiser.restore(kept)
+        return after, moved, moving_average(average, {**after, **rest}, step, self.recipe.ema), norm

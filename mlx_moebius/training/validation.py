@@ -1,0 +1,100 @@
+"""How well a network does on photos held out: always the same crops, holes, noise and timesteps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mlx.core as mx
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mlx_moebius.networks.config import ModelConfig
+from mlx_moebius.networks.scheduler import Scheduler
+from mlx_moebius.networks.unet import UNet
+from mlx_moebius.networks.vae import AutoencoderKL
+from mlx_moebius.training.network import Arrays, put, trace
+from mlx_moebius.training.objective import add_noise, clean_from, mean_squared_error, target
+from mlx_moebius.training.samples import Samples
+from mlx_moebius.training.step import Encoder, Example
+
+BANDS = (50, 250, 500, 750, 950)
+COUNT = 8  # crops
+STEPS = 8  # of a fill, from pure noise and without guidance
+SEED = 20260619
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judgement:
+    """Mean loss at each of BANDS, PSNR within the holes in dB, and the pictures: hole, fill and truth side by side."""
+
+    losses: dict[int, float]
+    psnr: float
+    sheet: Image.Image
+
+    @property
+    def loss(self) -> float:
+        """The mean over all bands."""
+        return float(np.mean(list(self.losses.values())))
+
+
+class Validation:
+    """The held-out crops, encoded once, and a network to judge weights with."""
+
+    def __init__(self, samples: Samples, vae: AutoencoderKL, config: ModelConfig) -> None:
+        """`samples` are of held-out photos, with the seed SEED."""
+        self.config, self.vae = config, vae
+        self.kind, self.unet = config.scheduler.prediction_type, UNet(config.unet)
+        self.alphas = Scheduler(config.scheduler).alphas_cumprod
+        self.batches = [samples.batch(number, 1) for number in range(COUNT)]
+        encode = Encoder(vae, config)
+        self.examples = [encode(batch) for batch in self.batches]
+
+    def judge(self, weights: Arrays) -> Judgement:
+        """Losses and fills with these weights, BatchNorm as in use."""
+        put(self.unet, weights)
+        mx.eval(self.unet.parameters())
+        losses = {}
+        for t in BANDS:
+            each = [self._loss(example, t) for example in self.examples]
+            losses[t] = float(np.mean(each))
+        rows, errors = [], []
+        for batch, example in zip(self.batches, self.examples, strict=True):
+            fill = np.asarray(self._fill(example))[0]
+            truth, hole = (batch.images[0] + 1) / 2, batch.masks[0]
+            pasted = np.where(hole > 0, np.clip(fill, 0, 1), truth)
+            errors.append(float(((pasted - truth) ** 2).sum() / (3 * hole.sum())))
+            rows.append(np.concatenate([truth * (1 - hole) + 0.5 * hole, pasted, truth], axis=1))
+        psnr = float(np.mean([-10 * np.log10(max(error, 1e-10)) for error in errors]))
+        return Judgement(losses, psnr, _sheet(rows))
+
+    def _loss(self, example: Example, timestep: int) -> float:
+        alpha = mx.array(self.alphas[[timestep]])
+        predicted = self._predict(example, add_noise(example.clean, example.noise, alpha), timestep)
+        return float(mean_squared_error(predicted, target(self.kind, example.clean, example.noise, alpha)))
+
+    def _predict(self, example: Example, noisy: mx.array, timestep: int) -> mx.array:
+        x = mx.concatenate([noisy, example.x[..., noisy.shape[-1] :]], axis=-1)
+        return trace(self.unet, x, mx.array([timestep]), example.ids)[-1]
+
+    def _fill(self, example: Example) -> mx.array:
+        """DDIM from the sample's own noise down to a picture [1, S, S, 3], about [0, 1]."""
+        last = self.config.scheduler.num_train_timesteps - 1
+        timesteps = np.linspace(last, 0, STEPS + 1).round().astype(int)
+        latents = example.noise
+        for t, after in zip(timesteps[:-1], [*timesteps[1:-1], None], strict=True):
+            alpha = mx.array(self.alphas[[t]])
+            clean = clean_from(self.kind, self._predict(example, latents, int(t)), latents, alpha)
+            a = alpha[:, None, None, None]
+            noise = (latents - mx.sqrt(a) * clean) / mx.sqrt(1 - a)
+            latents = clean if after is None else add_noise(clean, noise, mx.array(self.alphas[[after]]))
+            mx.eval(latents)
+        return (self.vae.decode(latents / self.config.vae.scaling_factor) + 1) / 2
+
+
+def _sheet(rows: list[NDArray[np.float32]]) -> Image.Image:
+    """Rows in two columns."""
+    half = (len(rows) + 1) // 2
+    columns = [np.concatenate(part, axis=0) for part in (rows[:half], rows[half:]) if part]
+    columns = [np.pad(c, [(0, columns[0].shape[0] - c.shape[0]), (0, 0), (0, 0)], constant_values=1) for c in columns]
+    return Image.fromarray((np.concatenate(columns, axis=1) * 255).round().astype(np.uint8))

@@ -1,0 +1,204 @@
+"""Whole runs through the command line, at a tiny size: what they write, going on, ending early, refusing."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from PIL import Image
+
+from mlx_moebius.convert.folder import verify
+from mlx_moebius.networks.config import ModelConfig
+from mlx_moebius.networks.weights import load_diffusion
+from mlx_moebius.train import main
+from mlx_moebius.training.saving import STATE_NAME
+from tests.support.studio import paint_photos
+
+SIZES = {
+    "block_out_channels": [32, 32],
+    "layers_per_block": 1,
+    "encoder_hid_dim": 16,
+    "cross_attention_dim": 16,
+    "sample_size": 8,
+    "local_kernel_size": 3,
+}
+COMMAND = [sys.executable, "-u", "-m", "mlx_moebius.train"]
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Path:
+    paint_photos(tmp_path / "photos", 6)
+    (tmp_path / "small.json").write_text(json.dumps(SIZES))
+    return tmp_path
+
+
+def arguments(studio: Path, out: str, steps: int, *more: str) -> list[str]:
+    words = [str(studio / "photos"), "--config", str(studio / "small.json"), "--vae", "nano", "-o", str(studio / out)]
+    words += ["--steps", str(steps), "--batch-size", "2", "--grad-accumulation", "1"]
+    return [*words, *more]
+
+
+def train(*words: str) -> int:
+    """The command's exit code."""
+    with pytest.raises(SystemExit) as ended:
+        main(list(words))
+    return int(ended.value.code or 0)
+
+
+def lines(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_a_new_network_learns_and_its_folder_is_a_model(studio: Path) -> None:
+    assert train(*arguments(studio, "mine", 40, "--lr", "3e-3", "--ema", "0.9", "--val-every", "20")) == 0
+    folder = studio / "mine"
+    verify(folder)
+    bands = [line for line in lines(folder) if "bands" in line]
+    assert [line["step"] for line in bands] == [0, 20, 40]
+    losses = [line["loss"] for line in lines(folder) if "loss" in line]
+    assert np.mean(losses[-10:]) < 0.95 * np.mean(losses[:10])
+    assert ModelConfig.load(folder).sampling.guidance_scale == 1
+    assert load_diffusion(folder).unet.config.block_out_channels == (32, 32)
+    for name in ("loss.png", "held_out.png"):
+        with Image.open(folder / name) as image:
+            assert image.size > (300, 100)
+
+
+def test_fine_tuning_the_bundled_model(studio: Path) -> None:
+    photos = paint_photos(studio / "larger", 4)
+    for path in photos.iterdir():
+        with Image.open(path) as image:
+            image.resize((256, 192)).save(path)
+    words = [str(photos), "--model", "nano", "-o", str(studio / "tuned"), "--steps", "10", "--grad-accumulation", "2"]
+    assert train(*words, "--lr", "3e-4", "--ema", "0") == 0
+    verify(studio / "tuned")
+    before, after = (list(line["bands"].values()) for line in lines(studio / "tuned") if "bands" in line)  # type: ignore[attr-defined]
+    assert np.mean(after) < 0.95 * np.mean(before)
+    weights = mx.load(str(studio / "tuned" / "unet.safetensors"))
+    assert ModelConfig.load(studio / "tuned").dtype == "float16"
+    assert all(mx.isfinite(array).all() for array in weights.values())  # type: ignore[union-attr]
+
+
+def test_muon_and_bfloat16(studio: Path) -> None:
+    assert (
+        train(*arguments(studio, "mine", 3, "--optimizer", "muon", "--dtype", "bfloat16", "--batch-norm", "frozen"))
+        == 0
+    )
+    verify(studio / "mine")
+    assert all(np.isfinite(line["loss"]) for line in lines(studio / "mine") if "loss" in line)
+
+
+def test_a_killed_run_goes_on_bit_for_bit(studio: Path) -> None:
+    words = arguments(studio, "killed", 20, "--save-every", "8")
+    subprocess.run([*COMMAND, *arguments(studio, "whole", 20)], check=True, capture_output=True)
+    with subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("step 11 of"):
+                process.send_signal(signal.SIGKILL)
+                break
+    subprocess.run([*COMMAND, *words, "--resume"], check=True, capture_output=True)
+    for name in ("unet.safetensors", "config.json"):
+        assert (studio / "whole" / name).read_bytes() == (studio / "killed" / name).read_bytes()
+    whole, killed = (mx.load(str(studio / name / STATE_NAME)) for name in ("whole", "killed"))
+    assert isinstance(whole, dict)
+    assert isinstance(killed, dict)
+    assert all(mx.array_equal(whole[name], killed[name]) for name in whole if name != "plan")
+    steps = [line["step"] for line in lines(studio / "killed") if "loss" in line]
+    assert steps == list(range(1, 21))
+
+
+def test_ctrl_c_saves(studio: Path) -> None:
+    words = arguments(studio, "stopped", 1000)
+    with subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("step 3 of"):
+                process.send_signal(signal.SIGINT)
+                break
+        said = process.stdout.read()
+    assert process.returncode == 130
+    assert "--resume goes on" in said
+    assert "Traceback" not in said
+    verify(studio / "stopped")
+
+
+@pytest.mark.parametrize(("every", "said"), [("50", "not finite in step"), ("1", "the run diverged")])
+def test_a_run_that_diverges_stops_and_keeps_the_last_save(
+    studio: Path, capsys: pytest.CaptureFixture[str], every: str, said: str
+) -> None:
+    assert train(*arguments(studio, "wild", 2)) == 0
+    good = (studio / "wild" / STATE_NAME).read_bytes()
+    assert train(*arguments(studio, "wild", 30, "--resume", "--lr", "1e30", "--save-every", every)) == 1
+    assert said in capsys.readouterr().err
+    assert (studio / "wild" / STATE_NAME).read_bytes() == good
+    verify(studio / "wild")
+
+
+def test_minutes_plan_the_schedule(studio: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(*arguments(studio, "timed", 1, "--minutes", "0.15")) == 0
+    planned = next(line for line in capsys.readouterr().out.splitlines() if "fit into" in line)
+    assert "0.15 minutes" in planned
+    rates = [line["lr"] for line in lines(studio / "timed") if "lr" in line]
+    assert len(rates) > 5
+    assert rates[-1] < rates[0]
+
+
+def test_a_dry_run_writes_nothing(studio: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (studio / "photos" / "broken.png").write_bytes(b"no picture")
+    assert train(*arguments(studio, "none", 10, "--dry-run")) == 0
+    said = capsys.readouterr().out
+    assert "broken.png" in said
+    assert "5 photos to learn from, 1 held out" in said
+    assert "a step takes" in said
+    assert not (studio / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (["--dtype", "float16"], "float32 or bfloat16"),
+        (["--model", "nano"], "either --model"),
+        (["--optimizer", "sgd"], "adamw or muon"),
+        (["--batch-norm", "off"], "neither frozen nor live"),
+        (["--minutes", "0"], "no time"),
+        (["--resume"], "no run to go on with"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_one_line(
+    studio: Path, capsys: pytest.CaptureFixture[str], change: list[str], said: str
+) -> None:
+    assert train(*arguments(studio, "refused", 5, *change)) == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not (studio / "refused").exists()
+
+
+def test_an_existing_folder_and_other_options_are_refused(studio: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(*arguments(studio, "taken", 1)) == 0
+    assert train(*arguments(studio, "taken", 1)) == 1
+    assert "already exists" in capsys.readouterr().err
+    assert train(*arguments(studio, "taken", 1, "--resume", "--optimizer", "muon")) == 1
+    assert "optimizer adamw, not muon" in capsys.readouterr().err
+    (studio / "photos" / "photo0.png").unlink()
+    assert train(*arguments(studio, "taken", 1, "--resume")) == 1
+    assert "photos are not those" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [({"out_channels": 3}, "wants 9 channels in and 4 out"), ({"colour": 1}, "colour"), ([], "not the configuration")],
+)
+def test_configurations_that_fit_no_network(
+    studio: Path, capsys: pytest.CaptureFixture[str], sizes: object, said: str
+) -> None:
+    (studio / "small.json").write_text(json.dumps(SIZES | sizes if isinstance(sizes, dict) else sizes))
+    assert train(*arguments(studio, "refused", 5)) == 1
+    assert said in capsys.readouterr().err

@@ -13,9 +13,15 @@ class MoebiusError(Exception):
 
 @contextmanager
 def one_line_errors(status: int = 1) -> Iterator[None]:
-    """Show a MoebiusError as one line on standard error, without a traceback, and exit with `status`."""
+    """Show a MoebiusError as one line on standard error, without a traceback, and exit with `status`.
+
+    So also where memory runs out.
+    """
     try:
         yield
+    except MemoryError:
+        print("error: not enough memory: close other programs, or use a smaller photo", file=sys.stderr)
+        raise SystemExit(status) from None
     except MoebiusError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(status) from None

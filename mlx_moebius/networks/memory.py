@@ -16,9 +16,19 @@ from mlx_moebius.networks.vae import STRIP_ELEMENTS, AutoencoderKL
 
 MOST = 8  # more windows at once are not faster
 SHARE = 0.6  # of the machine's memory, by default: the rest is for photos and other programs
+ADDRESSES = 5 * 2**28  # bytes; measured on Linux: the smallest model hangs with 0.9 GB and works with 1.0
 DENOISE = 75  # copies of the first block's activations; measured: 62 (released shapes), 72 (nano)
 WHOLE, STRIP = 6, 33  # copies of the VAE's largest map, and of the strip of it that is convolved; measured on the CPU
 FLOAT32 = 1.2  # what a loaded model takes, over its weights in float32; measured: 1.2 (released shapes), 1.1 (nano)
+
+
+def check_address_space() -> None:
+    """Raise MoebiusError where a limit (`ulimit -v`) leaves too little: MLX then hangs when it compiles kernels."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if allowed != resource.RLIM_INFINITY and allowed < ADDRESSES:
+        raise MoebiusError(
+            f"this process may address {allowed / 2**30:.2f} GB and needs {ADDRESSES / 2**30:.2f}: raise `ulimit -v`"
+        )
 
 
 def device_memory() -> int:
@@ -49,6 +59,7 @@ def windows_within(config: ModelConfig, limit: int | None = None) -> int:
 
     Raises MoebiusError when not even one does: MLX's CPU back end ends the process when memory runs out.
     """
+    check_address_space()
     available = int(device_memory() * SHARE) if limit is None else limit
     fitting = [n for n in range(1, MOST + 1) if needed(config, n) <= available]
     if not fitting:

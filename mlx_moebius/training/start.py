@@ -21,11 +21,11 @@ from mlx_moebius.networks.config import (
     SamplingConfig,
     SchedulerConfig,
     UNetConfig,
-    build,
 )
 from mlx_moebius.networks.unet import UNet
 from mlx_moebius.networks.vae import AutoencoderKL
 from mlx_moebius.networks.weights import load_strict
+from mlx_moebius.schema import build
 from mlx_moebius.training.network import Arrays, put
 
 LINEAR = ("embedding_layer", "encoder_hid_proj", "time_embedding", "time_emb_proj")  # the rest are convolutions

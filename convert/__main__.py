@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mlx_moebius.convert.back import write_released
 from mlx_moebius.convert.card import Card
 from mlx_moebius.convert.folder import convert_checkpoint, verify
 from mlx_moebius.errors import MoebiusError, one_line_errors
@@ -50,6 +51,9 @@ def command(
         str, typer.Option(help="The card's licence, for an upload.", show_default="what the base model's card states")
     ] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model folder OUT.")] = False,
+    to_pytorch: Annotated[
+        bool, typer.Option("--to-pytorch", help="The way back: SOURCE is a model folder, OUT a .safetensors file.")
+    ] = False,
     check: Annotated[
         Path | None, typer.Option("--verify", metavar="FOLDER", help="Check a model folder; convert nothing.")
     ] = None,
@@ -59,6 +63,11 @@ def command(
     PyTorch is not needed, and nothing in the checkpoint is executed.
     """
     with one_line_errors():
+        if to_pytorch:
+            if source is None or out is None or check is not None or upload_repo or quantize is not None:
+                raise MoebiusError("--to-pytorch takes a model folder and a .safetensors file, and nothing else")
+            typer.echo(f"{out}: {write_released(source, out)} tensors under the released names")
+            return
         if check is not None:
             if source is not None or upload_repo:
                 raise MoebiusError("--verify FOLDER takes no SOURCE and OUT and no --upload-repo")

@@ -39,6 +39,7 @@ VAE_NAMES: Table = (  # attention as diffusers spelled it before 0.18
 # Then laid out: (whole name, layout), the first row that fits name and rank.
 UNET_LAYOUTS: Table = (
     (r"(embedding_layer|encoder_hid_proj|time_embedding\.linear_[12]|.+\.time_emb_proj)\.weight", "O I -> O I"),
+    (r".+\.attn2\.to_[kv]\.weight", "O I -> O I"),
     (r".+\.(conv_dw|depth_conv\.conv|(down|up)samplers\.0\.conv)\.weight", "O I h w -> O h w I"),
     (r".+\.(conv_pw|conv_shortcut|proj_in|proj_out|to_[qkv])\.weight", "O I 1 1 -> O I"),
     (r".+\.(inverted_conv|point_conv)\.conv\.weight", "O I 1 1 -> O I"),

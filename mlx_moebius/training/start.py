@@ -28,7 +28,8 @@ from mlx_moebius.networks.weights import load_strict
 from mlx_moebius.schema import build
 from mlx_moebius.training.network import Arrays, put
 
-LINEAR = ("embedding_layer", "encoder_hid_proj", "time_embedding", "time_emb_proj")  # the rest are convolutions
+# The rest are convolutions.
+LINEAR = ("encoder_hid_proj", "time_embedding", "time_emb_proj", "attn2.to_k", "attn2.to_v")
 
 
 def load_unfused(folder: Path) -> tuple[UNet, ModelConfig]:

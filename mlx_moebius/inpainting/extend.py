@@ -11,6 +11,7 @@ import numpy as np
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.photos.masks import Mask
 from mlx_moebius.photos.photo import Photo
+from mlx_moebius.photos.privacy import Region, map_regions
 
 GRAVITIES = ("center", "left", "right", "top", "bottom")
 MAX_PIXELS = 178_000_000  # what can be read can be written: the limit that `photo.read_photo` has too
@@ -91,4 +92,12 @@ def extended(photo: Photo, extension: Extension) -> tuple[Photo, Mask]:
     sides = ((extension.top, extension.bottom), (extension.left, extension.right))
     pixels = np.pad(photo.pixels, (*sides, *[(0, 0)] * (photo.pixels.ndim - 2)), "edge")
     mask = np.pad(np.zeros((photo.height, photo.width), bool), sides, constant_values=True)
-    return replace(photo, pixels=pixels), mask
+
+    def moved(region: Region) -> Region:
+        x, y, across, down = region
+        x, y = x * photo.width + extension.left, y * photo.height + extension.top
+        width, height = mask.shape[1], mask.shape[0]
+        return x / width, y / height, across * photo.width / width, down * photo.height / height
+
+    carried = replace(photo.metadata, xmp=map_regions(photo.metadata.xmp, moved))
+    return replace(photo, pixels=pixels, metadata=carried), mask

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
+from pathlib import Path
 from typing import Any, Literal
 
 import mlx.core as mx
@@ -89,7 +90,7 @@ class MoebiusPipeline:
         seam = asdict(result.seam) if result.seam else None
         return {
             "version": __version__,
-            "model": self.name,
+            "model": Path(self.name).name if Path(self.name).is_dir() else self.name,  # no folders of the user's
             "unet_sha256": files.get(UNET_NAME),
             "settings": asdict(settings),
             "enlargement": round(result.enlargement, 3),

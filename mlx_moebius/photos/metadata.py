@@ -102,7 +102,7 @@ def updated_exif(
     """
     if not exif and provenance is None:
         return b""
-    block = _without_thumbnail(exif) if exif else EMPTY_BLOCK
+    block = without_thumbnail(exif) if exif else EMPTY_BLOCK
     changes: dict[int, Any] = {ORIENTATION: Field(SHORT, struct.pack("<H", 1)) if orientation else None}
     inner = read_fields(block).get(EXIF_IFD) if exif else None
     details: dict[int, Field] = {}
@@ -204,7 +204,7 @@ def _append(out: bytearray, data: bytes) -> int:
     return len(out) - len(data)
 
 
-def _without_thumbnail(exif: bytes) -> bytes:
+def without_thumbnail(exif: bytes) -> bytes:
     """Blank the thumbnail's bytes (cut them off at the end of the block): it shows what has been removed."""
     order = _byte_order(exif)
     try:

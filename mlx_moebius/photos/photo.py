@@ -21,6 +21,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.photos import formats, metadata
+from mlx_moebius.photos.privacy import Region, map_regions, turned
 
 Pixels: TypeAlias = NDArray[Any]
 """uint8 or uint16, [H, W] or [H, W, C]."""
@@ -112,7 +113,17 @@ class Photo:
         for top in range(0, len(window), BAND):
             rows = slice(top, top + BAND)
             window[rows] = self._blended(window[rows], fill[rows], weight[rows], opaque)
-        return replace(self, pixels=pixels)
+        return replace(self, pixels=pixels, metadata=self._without_regions(weight, box or self.box))
+
+    def _without_regions(self, weight: NDArray[np.float32], box: Box) -> Metadata:
+        """What the photo carries, without the regions (of faces) whose middle is filled."""
+
+        def unless_filled(region: Region) -> Region | None:
+            x, y = int(region[0] * self.width) - box[0], int(region[1] * self.height) - box[1]
+            inside = 0 <= y < weight.shape[0] and 0 <= x < weight.shape[1]
+            return None if inside and weight[y, x] >= 0.5 else region
+
+        return replace(self.metadata, xmp=map_regions(self.metadata.xmp, unless_filled))
 
     def _blended(self, source: Pixels, fill: Pixels, weight: NDArray[np.float32], opaque: bool) -> Pixels:
         share = weight[..., None].astype(np.float32)
@@ -177,6 +188,9 @@ def photo_from_image(image: Image.Image) -> Photo:
     orientation = image.info.get("original_orientation") or formats.orientation(image)  # HEIC arrives upright
     xmp = image.info.get("xmp")  # before Pillow turns a TIFF, which takes the orientation out
     image.load()
+    xmp = xmp or image.info.get("xmp") or b""
+    if isinstance(xmp, str):
+        xmp = xmp.encode()
     mode = NATIVE_MODES.get(image.mode)
     if image.has_transparency_data:  # besides alpha channels: palettes, or a colour that stands for transparent
         mode = {"1": "LA", "L": "LA", "LA": "LA", "I;16": None}.get(image.mode, "RGBA")
@@ -196,7 +210,7 @@ def photo_from_image(image: Image.Image) -> Photo:
         metadata=Metadata(
             exif=metadata.checked_block(info.get("exif") or b""),
             icc=info.get("icc_profile") or b"",
-            xmp=xmp or info.get("xmp") or b"",
+            xmp=map_regions(xmp, turned(orientation)),
             iptc=info.get("photoshop", {}).get(0x0404, b""),
             comment=info.get("comment", b"") if image.format in ("JPEG", "MPO") else b"",
             dpi=info.get("dpi"),

@@ -20,7 +20,8 @@ from PIL import PngImagePlugin
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.photos import metadata
 from mlx_moebius.photos.formats import EXTENSIONS, MODES
-from mlx_moebius.photos.photo import Photo, require_heic, to_image
+from mlx_moebius.photos.photo import Metadata, Photo, require_heic, to_image
+from mlx_moebius.photos.privacy import without_previews, without_streams
 
 QUALITY = 95  # of a lossy format, where the source's own encoding is unknown
 JPEG_SEGMENT = 65533  # bytes that a JPEG marker holds
@@ -95,7 +96,7 @@ def encode(
     """The bytes of the file in the format `name`, and notes; see `write_photo`."""
     stored = _storable(photo, name)
     assert stored is not None, "check_output comes first"
-    carried = photo.metadata
+    carried = _without_old_pictures(photo.metadata)
     options = _encoding(photo, name, quality)
     if carried.icc:
         options["icc_profile"] = carried.icc
@@ -106,6 +107,8 @@ def encode(
     exif = metadata.updated_exif(carried.exif, size, provenance, orientation=name != "AVIF")
     xmp = metadata.upright_xmp(carried.xmp)
     notes = []
+    if carried != photo.metadata:
+        notes.append("previews in its metadata showed the photo as it was; they were left out")
     if name == "JPEG":
         if len(exif) + 6 > JPEG_SEGMENT:
             notes.append("the EXIF is too large for JPEG with the settings in it; they were left out")
@@ -115,7 +118,7 @@ def encode(
             exif, xmp = (b"" if len(block) + 29 > JPEG_SEGMENT else block for block in (exif, xmp))
         options.update(comment=carried.comment, extra=_iptc_segment(carried.iptc))
     elif name == "PNG":
-        options["pnginfo"] = _png_info(photo, xmp)
+        options["pnginfo"] = _png_info(carried, xmp)
     elif name == "BMP" and (exif or xmp or carried.icc):
         notes.append("BMP holds no metadata (EXIF, ICC, XMP, settings); it was left out")
     if name in ("JPEG", "WEBP", "AVIF", "HEIF") and xmp:
@@ -188,9 +191,26 @@ def _encoding(photo: Photo, name: str, quality: int | None) -> dict[str, Any]:
     return options
 
 
-def _png_info(photo: Photo, xmp: bytes) -> PngImagePlugin.PngInfo:
+def _without_old_pictures(carried: Metadata) -> Metadata:
+    """What goes along, without pictures of the photo as it was (the EXIF thumbnail always goes, and needs no note)."""
+    exif = metadata.without_thumbnail(carried.exif) if carried.exif else b""
+    blank = without_streams(exif)
+    chunks = tuple(
+        (kind, without_streams(data)) for kind, data in carried.png_chunks if not data.startswith(b"Raw profile type ")
+    )
+    return replace(
+        carried,
+        exif=carried.exif if blank == exif else metadata.checked_block(blank),
+        xmp=without_previews(carried.xmp),
+        iptc=without_streams(carried.iptc),
+        comment=without_streams(carried.comment),
+        png_chunks=chunks,
+    )
+
+
+def _png_info(carried: Metadata, xmp: bytes) -> PngImagePlugin.PngInfo:
     info = PngImagePlugin.PngInfo()
-    for kind, data in photo.metadata.png_chunks:
+    for kind, data in carried.png_chunks:
         info.add(kind, data)
     if xmp:
         info.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", "replace"))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
@@ -10,9 +13,10 @@ import pytest
 from PIL import Image
 
 from mlx_moebius import MoebiusError, MoebiusPipeline
-from mlx_moebius.inpainting.compose import widest_feather
+from mlx_moebius.inpainting.compose import Result, widest_feather
 from mlx_moebius.inpainting.detail import Growth
 from mlx_moebius.inpainting.pipeline import Event
+from mlx_moebius.models import find_model
 from mlx_moebius.networks.config import ModelConfig
 from mlx_moebius.networks.diffusion import Diffusion, Step
 from mlx_moebius.photos.masks import dilate
@@ -219,3 +223,13 @@ def test_bad_input_is_named(nano: MoebiusPipeline) -> None:
         nano(image.resize((300, 200)), box.resize((300, 200)), reference=True)
     with pytest.raises(MoebiusError, match="unknown model"):
         MoebiusPipeline.from_pretrained("no such model")
+
+
+def test_a_model_folder_is_recorded_without_its_path(tmp_path: Path) -> None:
+    copy = shutil.copytree(find_model("nano"), tmp_path / "stranger" / "mine")
+    pipeline = MoebiusPipeline.from_pretrained(str(copy))
+    photo = photo_from_image(Image.new("RGB", (8, 8)))
+    result = Result(photo, np.ones((8, 8), bool), [], None, [], [])
+    record = pipeline.provenance(pipeline.settings(), result)
+    assert record["model"] == "mine"
+    assert "stranger" not in json.dumps(record)

@@ -64,6 +64,7 @@ def generate(
     save_mask: options.SaveMask = None,
     quality: options.Quality = None,
     from_metadata: options.FromMetadata = None,
+    keep_time: options.KeepTime = False,
     no_metadata: options.NoMetadata = False,
     solver: options.Solver = None,
     guidance_until: options.GuidanceUntil = None,
@@ -82,7 +83,7 @@ def generate(
     """Fill one photo, in five steps; a folder is handed over after the first."""
     # 1. Look at what was asked for, before any work.
     marks = Marks(mask or [], mask_from or [], invert)
-    writing = Writing(output, overwrite, quality, not no_metadata)
+    writing = Writing(output, overwrite, quality, not no_metadata, keep_time)
     settings_asked = given(
         num_steps=steps,
         guidance_scale=guidance,
@@ -147,7 +148,7 @@ def generate(
         write_png(contact_sheet(results), target)
     else:
         record = pipeline.provenance(settings, result) if writing.metadata else None
-        notes += write_photo(result.photo, target, quality, record)
+        notes += write_photo(result.photo, target, quality, record, image, keep_time)
     if save_mask is not None:
         write_png(Image.fromarray(result.mask.astype(np.uint8) * 255), save_mask)
     for line in notes:
@@ -174,7 +175,9 @@ def generate_folder(
 
     # 3. Load the model.
     pipeline, settings = choice.load()
-    job = Job(folder, output, settings, tuple(marks.boxes), marks.invert, writing.quality, writing.metadata)
+    job = Job(
+        folder, output, settings, tuple(marks.boxes), marks.invert, writing.quality, writing.metadata, writing.keep_time
+    )
 
     # 4 and 5. Fill, write and report, photo by photo.
     if dry_run:
@@ -203,6 +206,7 @@ class Writing:
     overwrite: bool
     quality: int | None
     metadata: bool
+    keep_time: bool
 
     def target(self, photo: Path, save_mask: Path | None, sheet: bool) -> Path:
         """The file to write for a photo, or for a sheet of fills. Raises MoebiusError if it must not be written."""

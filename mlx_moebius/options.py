@@ -253,6 +253,7 @@ FromMetadata = Annotated[
         help="Repeat the run that made this file: its model and settings, unless given here.",
     ),
 ]
+KeepTime = Annotated[bool, flag("--keep-time", help="Give the output the photo's modification time.")]
 NoMetadata = Annotated[bool, flag("--no-metadata", help="Do not record model and settings in the file.")]
 
 option, flag = panel("Speed")

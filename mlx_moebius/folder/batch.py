@@ -52,6 +52,7 @@ class Job:
     invert: bool = False
     quality: int | None = None
     metadata: bool = True
+    keep_time: bool = False
 
     def request(self, pipeline: MoebiusPipeline) -> Record:
         """Everything but photo and mask that decides what is written, as JSON values."""
@@ -223,7 +224,8 @@ def store(task: Task, job: Job, pipeline: MoebiusPipeline, rank: int) -> Task:
     try:
         result = finish(task.squares, task.fills, task.details, job.settings)
         provenance = pipeline.provenance(job.settings, result) if job.metadata else None
-        notes = write_photo(result.photo, job.output / task.pair.name, job.quality, provenance)
+        source, target = job.folder / task.pair.name, job.output / task.pair.name
+        notes = write_photo(result.photo, target, job.quality, provenance, source, job.keep_time)
         task.record["enlargement"] = round(result.enlargement, 3)
         task.record["detail"] = [detail.figures() | {"seconds": round(detail.seconds, 3)} for detail in result.details]
         task.record["seam"] = asdict(result.seam) if result.seam else None

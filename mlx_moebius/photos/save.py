@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import secrets
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -23,6 +24,7 @@ from mlx_moebius.photos.formats import EXTENSIONS, MODES
 from mlx_moebius.photos.photo import Metadata, Photo, require_heic, to_image
 from mlx_moebius.photos.privacy import without_previews, without_streams
 
+WRITABLE = 0o222  # asked of the mode itself too: the system lets its administrator write anything
 QUALITY = 95  # of a lossy format, where the source's own encoding is unknown
 JPEG_SEGMENT = 65533  # bytes that a JPEG marker holds
 FULL_COLOUR: dict[str, dict[str, Any]] = {
@@ -61,11 +63,18 @@ def check_output(photo: Photo, path: str | Path) -> str:
         raise MoebiusError(f"the folder {path.parent} does not exist")
     if not os.access(path.parent, os.W_OK):
         raise MoebiusError(f"the folder {path.parent} is read-only")
+    if path.exists() and not (path.stat().st_mode & WRITABLE and os.access(path, os.W_OK)):
+        raise MoebiusError(f"{path} is read-only: give another name, or make it writable")
     return name
 
 
 def write_photo(
-    photo: Photo, path: str | Path, quality: int | None = None, provenance: Mapping[str, Any] | None = None
+    photo: Photo,
+    path: str | Path,
+    quality: int | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    source: Path | None = None,
+    keep_time: bool = False,
 ) -> list[str]:
     """Write the photo in the format of `path`'s extension; returns what the user should know, one line each.
 
@@ -73,6 +82,8 @@ def write_photo(
     a TIFF's compression). `quality` (1 to 100) overrides it for JPEG, WebP, AVIF and HEIC; the others are lossless.
     ICC profile, EXIF, XMP, IPTC, comment, resolution and PNG text go along as far as the format has a place for them.
     `provenance` (JSON values, with `version`) goes into EXIF: `Software`, and `UserComment` behind any text there.
+    The file gets the permissions of the file `source`, and with `keep_time` its modification time. Where `path` is a
+    symbolic link, what it points to is replaced.
     Raises MoebiusError, with nothing left behind.
     """
     path = Path(path)
@@ -85,7 +96,7 @@ def write_photo(
         raise MoebiusError(f"{path}: not enough memory to encode it") from None
     except (OSError, ValueError, RuntimeError, SystemError) as error:  # encoders' limits, such as 16383 for WebP
         raise MoebiusError(f"{path}: {name} cannot hold this picture ({error}): choose another format") from error
-    with replacing(path) as file:
+    with replacing(path, source, keep_time) as file:
         file.write(data)
     return [f"{path}: {note}" for note in notes]
 
@@ -137,14 +148,24 @@ def encode(
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file that takes the place of `path` when the block ends, whole and on disk; nothing remains on an error."""
+def replacing(path: Path, source: Path | None = None, keep_time: bool = False) -> Iterator[BinaryIO]:
+    """A new file that takes the place of `path` when the block ends, whole and on disk; nothing remains on an error.
+
+    It takes over the permissions of `source` (its owner may always write) and, with `keep_time`, its time.
+    """
+    if path.is_symlink():  # it stays, what it points to is replaced
+        path = path.resolve()
     temporary = path.with_name(f".moebius-{secrets.token_hex(6)}.part")  # same folder: a rename is atomic
     try:
         with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        if source is not None:
+            like = source.stat()
+            temporary.chmod(stat.S_IMODE(like.st_mode) & 0o777 | stat.S_IWUSR)
+            if keep_time:
+                os.utime(temporary, ns=(like.st_atime_ns, like.st_mtime_ns))
         os.replace(temporary, path)
         sync_folder(path.parent)
     except OSError as error:

@@ -125,9 +125,24 @@ def prepare(photo: Photo, mask: Mask, size: int, settings: Settings, overlap: in
     windows = plan(mask, size, settings.context, settings.max_crop, settings.whole_image)
     rgb = photo.rgb()
     squares = [extract(rgb, mask, window) for window in windows]
-    images, masks = [prefill(*square) for square in squares], [hole for _, hole in squares]
+    masks = [hole for _, hole in squares]
+    images = [
+        prefill(image, hole | _hidden(photo, window)) for window, (image, hole) in zip(windows, squares, strict=True)
+    ]
     levels = [extract(rgb, unknown, window)[1] for window in windows] if overlap else masks
     return Squares(photo, mask, windows, images, masks, levels)
+
+
+def _hidden(photo: Photo, window: Window) -> Mask:
+    """What is fully transparent in a window [S, S]: the colours stored there (mostly black) were never seen."""
+    alpha = photo.alpha()
+    if alpha is None:
+        return np.zeros((window.size, window.size), bool)
+    left, top, right, bottom = window.frame
+    inside = np.s_[max(0, top) : bottom, max(0, left) : right]
+    if alpha[inside].any():
+        return extract(np.zeros((*alpha.shape, 3), np.uint8), alpha == 0, window)[1]
+    return np.zeros((window.size, window.size), bool)  # nothing opaque to continue
 
 
 def level(squares: Squares, fills: list[Colours], settings: Settings) -> list[Colours]:

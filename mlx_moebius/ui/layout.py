@@ -11,11 +11,12 @@ import gradio as gr
 from mlx_moebius.inpainting.compose import Settings
 from mlx_moebius.inpainting.extend import GRAVITIES
 from mlx_moebius.models import BUNDLED, RELEASED
+from mlx_moebius.photos.formats import EXTENSIONS
 from mlx_moebius.ui.handlers import MAX_SEEDS, MAX_STEPS
 
 HERE = Path(__file__).parent
 DILATE = ["auto", "0", "3", "5", "9", "15", "25", "41"]
-PHOTOS = [".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".avif", ".bmp", ".heic", ".heif"]
+PHOTOS = list(EXTENSIONS)
 RUN_LABEL = "Remove what is painted"
 
 

@@ -14,9 +14,17 @@ from mlx_moebius.ui.desk import Desk
 from mlx_moebius.ui.page import build
 
 HERE = Path(__file__).parent
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MAX_UPLOAD = "500mb"
 SYSTEM_FONTS = ["ui-sans-serif", "system-ui", "sans-serif"]
 MONOSPACE = ["ui-monospace", "monospace"]
+
+
+def bypass_proxy() -> None:
+    """Keep what this process asks of itself (Gradio looks whether its page answers) away from any proxy."""
+    for name in ("NO_PROXY", "no_proxy"):
+        there = [each for each in os.environ.get(name, "").split(",") if each]
+        os.environ[name] = ",".join([*there, *(each for each in LOOPBACK if each not in there)])
 
 
 class Server:
@@ -25,6 +33,7 @@ class Server:
     def __init__(self, model: str, host: str, port: int, browser: bool, inline: bool, height: int) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="moebius-")
         os.environ["GRADIO_TEMP_DIR"] = self._folder.name  # where Gradio puts what is uploaded and downloaded
+        bypass_proxy()
         self.desk = Desk(Path(self._folder.name))
         self._blocks = build(self.desk, model)
         try:

@@ -46,6 +46,11 @@ def is_claimed(folder: Path) -> bool:
     return bool(_files(folder))
 
 
+def sizes(folder: Path) -> dict[str, int]:
+    """How long the ledgers of all ranks are: they grow as long as photos are done."""
+    return {path.name: path.stat().st_size for path in _files(folder)}
+
+
 def claim(folder: Path) -> None:
     """Mark a folder as written by us, before anything else is in it. Raises MoebiusError when that cannot be."""
     path = folder / NAME

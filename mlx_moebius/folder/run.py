@@ -7,7 +7,6 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-import mlx.core as mx
 import numpy as np
 
 from mlx_moebius.errors import MoebiusError
@@ -15,6 +14,7 @@ from mlx_moebius.folder import ledger, review
 from mlx_moebius.folder.batch import NETWORK, Job, load, run
 from mlx_moebius.folder.ledger import Record
 from mlx_moebius.folder.pairing import Pairing, pair
+from mlx_moebius.folder.ranks import LostError, Ranks, leave
 from mlx_moebius.folder.report import Mode, Report
 from mlx_moebius.inpainting.pipeline import Event, MoebiusPipeline
 from mlx_moebius.networks.diffusion import Step
@@ -51,9 +51,19 @@ def find_pairs(folder: Path, masks: list[str], boxes: list[str], output: Path, r
 
 def fill_folder(pipeline: MoebiusPipeline, job: Job, pairing: Pairing, force: bool, mode: Mode) -> int:
     """Fill the photos of a folder, this rank's share of them; returns the exit code, 1 where a photo failed."""
-    group = mx.distributed.init()
-    rank, ranks = group.rank(), group.size()
-    report = Report(mode, len(pairing.pairs[rank::ranks]), rank)
+    ranks = Ranks.join(job.output)
+    report = Report(mode, len(ranks.share(pairing.pairs)), ranks.rank)
+    try:
+        return _fill_folder(pipeline, job, pairing, force, ranks, report)
+    except LostError as error:
+        report.stopped(f"error: {error}: {ranks.tell(pairing.pairs)}")
+        leave(1)
+
+
+def _fill_folder(
+    pipeline: MoebiusPipeline, job: Job, pairing: Pairing, force: bool, ranks: Ranks, report: Report
+) -> int:
+    own, rank = ranks.share(pairing.pairs), ranks.rank
     started = time.perf_counter()
     with ExitStack() as stack:
         _make(job.output)
@@ -65,15 +75,16 @@ def fill_folder(pipeline: MoebiusPipeline, job: Job, pairing: Pairing, force: bo
             ledger.merge(job.output, report.warning)
             for parent in sorted({(job.output / each.name).parent for each in pairing.pairs}):
                 _make(parent)
-        _barrier(group)
+        ranks.meet()
         done = {} if force else ledger.read(job.output)
         report.begin(len(pairing.without_mask))
         try:
-            with closing(run(pipeline, job, pairing.pairs[rank::ranks], done, report.step, rank)) as tasks:
+            with closing(run(pipeline, job, own, done, report.step, rank)) as tasks:
                 for task in tasks:
                     report.ended_one(task)
         except KeyboardInterrupt:
-            report.stopped("interrupted")
+            several = f": {ranks.tell(pairing.pairs)}" if ranks.size > 1 else ""
+            report.stopped(f"interrupted{several}")
             return INTERRUPTED
         except MoebiusError as error:
             report.stopped(f"error: {error}")
@@ -81,7 +92,7 @@ def fill_folder(pipeline: MoebiusPipeline, job: Job, pairing: Pairing, force: bo
         seconds = time.perf_counter() - started
         stages = pipeline.stages.by_name
         busy = sum(stages[name].seconds for name in NETWORK if name in stages) / seconds
-        _barrier(group)
+        ranks.meet()
         failed: list[Record] = []
         if rank == 0:
             records = ledger.merge(job.output, report.warning)
@@ -95,7 +106,7 @@ def fill_folder(pipeline: MoebiusPipeline, job: Job, pairing: Pairing, force: bo
                 errors=[record["error"] for record in failed],
                 network_busy=round(busy, 3),
             )
-        _barrier(group)
+        ranks.meet()
         return 1 if failed else 0
 
 
@@ -149,9 +160,3 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise MoebiusError(f"{folder} cannot be made: {error.strerror or error}") from None
-
-
-def _barrier(group: mx.distributed.Group) -> None:
-    """Wait for all ranks."""
-    if group.size() > 1:
-        mx.eval(mx.distributed.all_sum(mx.ones(1), group=group, stream=mx.cpu))

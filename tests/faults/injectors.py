@@ -1,4 +1,5 @@
-"""Faults for tests, each a line to use: a kill at the n-th write, a disk that is full, a clock that is wrong.
+"""Faults for tests, each a line to use: a kill at the n-th write, a disk that is full, a clock that is wrong,
+a link that is cut.
 
 A write is whatever changes a folder: opening a file to write, syncing, renaming, removing, making a folder. Python
 announces these as audit events, so the code under test needs no seams; syncing, which it does not, is replaced.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import os
 import resource
+import socket
 import stat
 import sys
 import threading
@@ -107,3 +109,37 @@ def clock_set(module: types.ModuleType, year: int) -> Iterator[None]:
         yield
     finally:
         module.datetime = sound  # type: ignore[attr-defined]
+
+
+class Link:
+    """A wire between two addresses, which can be cut: nothing gets through any more, and nobody is told."""
+
+    def __init__(self, start: tuple[str, int], end: tuple[str, int]) -> None:
+        self.end, self.whole = end, threading.Event()
+        self.whole.set()
+        self.server = socket.create_server(start)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """From now on, all is silence."""
+        self.whole.clear()
+
+    def _accept(self) -> None:
+        while True:
+            near, _ = self.server.accept()
+            while (far := self._reached()) is None:
+                threading.Event().wait(0.05)  # nobody listens there yet
+            for pair in ((near, far), (far, near)):
+                threading.Thread(target=self._relay, args=pair, daemon=True).start()
+
+    def _reached(self) -> socket.socket | None:
+        try:
+            return socket.create_connection(self.end)
+        except OSError:
+            return None
+
+    def _relay(self, source: socket.socket, target: socket.socket) -> None:
+        while (data := source.recv(65536)) and self.whole.is_set():
+            target.sendall(data)
+        if self.whole.is_set():
+            target.close()

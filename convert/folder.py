@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import tempfile
@@ -11,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +17,16 @@ from mlx_moebius.convert.card import Card, model_card
 from mlx_moebius.convert.checkpoint import find_weights, read_tensors
 from mlx_moebius.convert.mapping import Tensors, check_parameters, map_unet, map_vae, unet_shapes, vae_shapes
 from mlx_moebius.convert.safetensors_file import write_safetensors
+from mlx_moebius.convert.settings import (
+    SCHEDULER_SETTINGS,
+    UNET_SETTINGS,
+    Warn,
+    check_unet_settings,
+    check_vae_settings,
+    read_settings,
+    scheduler_config,
+    to_standard_error,
+)
 from mlx_moebius.convert.stored_tensor import Array, StoredTensor, encode
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.networks.config import (
@@ -29,10 +37,11 @@ from mlx_moebius.networks.config import (
     ModelConfig,
     QuantizationConfig,
     SamplingConfig,
+    SchedulerConfig,
 )
 from mlx_moebius.networks.quantize import check_settings, outlines, quantize, settings_for
 
-CONVERTER_VERSION = "1"  # goes up when the same source would give another folder
+CONVERTER_VERSION = "2"  # goes up when the same source would give another folder
 DTYPES = ("float16", "bfloat16", "float32")
 CARD_NAME = "README.md"
 
@@ -48,11 +57,13 @@ def convert_checkpoint(
     sampling: SamplingConfig | None = None,
     card: Card | None = None,
     overwrite: bool = False,
+    warn: Warn = to_standard_error,
 ) -> ModelConfig:
     """Write the model folder `out` and return its configuration.
 
     Args:
-        unet: the U-Net's weight file, or the folder that holds `diffusion_pytorch_model.bin` (or `.safetensors`).
+        unet: the U-Net's weight file, or the folder that holds `diffusion_pytorch_model.bin` (or `.safetensors`);
+            beside it `unet_config.json` and diffusers' `scheduler/scheduler_config.json`, where it has them.
         vae: the same for the VAE, with its `config.json` beside the weights.
         vae_settings: the VAE's `config.json`, if it is not beside the weights.
         out: must not exist, unless `overwrite` and it is a model folder or empty.
@@ -61,17 +72,37 @@ def convert_checkpoint(
         sampling: the folder's sampling defaults; the official command line's if None.
         card: what the model card says beyond the configuration.
         overwrite: replace `out`, which stays as it was if anything fails.
+        warn: takes a line about settings that are unknown.
 
-    Raises MoebiusError when a file is missing, damaged or not of this network, when weights do not fit `dtype`, or
-    when the folder cannot be written. Weights are read and written one by one: memory stays near the file's size.
+    Raises MoebiusError when a file is missing, damaged or not of this network, when its settings ask for what is not
+    implemented, when weights do not fit `dtype`, or when the folder cannot be written. Weights are read and written one
+    by one: memory stays near the file's size.
     """
     if dtype not in DTYPES:
         raise MoebiusError(f"unknown dtype {dtype!r}; choose one of {', '.join(DTYPES)}")
     _check_out(out, overwrite)
     unet_file, vae_file = find_weights(unet), find_weights(vae)
     vae_settings = vae_settings or vae_file.with_name("config.json")
-    unet_config, unet_tensors = map_unet(read_tensors(unet_file))
-    vae_config, vae_tensors = map_vae(read_tensors(vae_file), _read_settings(vae_settings))
+    sources = [
+        (unet_file, unet_file.name),
+        (vae_file, f"vae/{vae_file.name}"),
+        (vae_settings, f"vae/{vae_settings.name}"),
+    ]
+    unet_settings, scheduler = (unet_file.parent / name for name in (UNET_SETTINGS, SCHEDULER_SETTINGS))
+    asked = read_settings(unet_settings, "the U-Net's configuration") if unet_settings.exists() else {}
+    unet_config, unet_tensors = map_unet(read_tensors(unet_file), asked)
+    check_unet_settings(asked, unet_config, unet_settings, warn)
+    asked = read_settings(vae_settings, "the VAE's configuration")
+    vae_config, vae_tensors = map_vae(read_tensors(vae_file), asked)
+    check_vae_settings(asked, vae_config, vae_settings, warn)
+    noise_levels = SchedulerConfig()
+    if scheduler.exists():
+        noise_levels = scheduler_config(read_settings(scheduler, "the scheduler's configuration"), scheduler, warn)
+    sources += [
+        (path, name)
+        for path, name in ((unet_settings, UNET_SETTINGS), (scheduler, SCHEDULER_SETTINGS))
+        if path.exists()
+    ]
     try:
         with _new_folder(out, overwrite) as folder:
             files = (
@@ -81,15 +112,12 @@ def convert_checkpoint(
             config = ModelConfig(
                 unet=unet_config,
                 vae=vae_config,
+                scheduler=noise_levels,
                 sampling=sampling or SamplingConfig(),
                 dtype=dtype,
                 quantization=quantization,
                 converter_version=CONVERTER_VERSION,
-                sources=(
-                    file_record(unet_file, unet_file.name),
-                    file_record(vae_file, f"vae/{vae_file.name}"),
-                    file_record(vae_settings, f"vae/{vae_settings.name}"),
-                ),
+                sources=tuple(file_record(path, name) for path, name in sources),
                 files=files,
             )
             config.save(folder / CONFIG_NAME)
@@ -109,18 +137,6 @@ def _check_out(out: Path, overwrite: bool) -> None:
         raise MoebiusError(f"{out} is not a folder; delete it or choose another name")
     if any(out.iterdir()):
         ModelConfig.load(out)
-
-
-def _read_settings(path: Path) -> dict[str, Any]:
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise MoebiusError(f"the VAE's configuration {path} cannot be read; it belongs beside the weights") from None
-    except (ValueError, RecursionError):
-        settings = None
-    if not isinstance(settings, dict):
-        raise MoebiusError(f"the VAE's configuration {path} is not a JSON object")
-    return settings
 
 
 def write_network(path: Path, tensors: Tensors, dtype: str, quantization: QuantizationConfig | None) -> FileRecord:

@@ -61,14 +61,16 @@ MAX_DEPTH = 16  # a configuration from elsewhere could otherwise ask for a netwo
 MAX_CHANNELS = 2**20  # no real axis is longer; keeps the networks' shapes within MLX's 32-bit sizes
 
 
-def map_unet(source: Tensors) -> tuple[UNetConfig, Tensors]:
+def map_unet(source: Tensors, settings: Mapping[str, Any] | None = None) -> tuple[UNetConfig, Tensors]:
     """The U-Net's configuration and parameters (views in MLX layout) from a checkpoint's tensors.
+
+    `settings` is its `unet_config.json`, if it has one, for the group count, which shapes do not tell.
 
     Raises MoebiusError that lists names when anything is missing, left over or of another shape.
     """
     tensors = _rename_and_lay_out(source, UNET_NAMES, UNET_LAYOUTS)
     try:
-        config = unet_config(tensors)
+        config = unet_config(tensors, settings or {})
     except (LookupError, ValueError, ZeroDivisionError) as error:
         raise MoebiusError(f"not a Moebius U-Net: {_reason(error, tensors)}") from None
     check_parameters("U-Net", tensors, unet_shapes(config))
@@ -122,8 +124,8 @@ def _count(names: Iterable[str], prefix: str) -> int:
     return len({match[1] for name in names if (match := pattern.match(name))})
 
 
-def unet_config(tensors: Tensors) -> UNetConfig:
-    """Read off the shapes (MLX layout); a KeyError names a tensor that is missing."""
+def unet_config(tensors: Tensors, settings: Mapping[str, Any]) -> UNetConfig:
+    """Read off the shapes (MLX layout), and from `settings` the group count; a KeyError names a missing tensor."""
     blocks = _count(tensors, "down_blocks")
     first = "down_blocks.0.attentions.0.transformer_blocks.0"
     query, key = (tensors[f"{first}.attn1.to_{x}.weight"].shape[0] for x in "qk")
@@ -145,14 +147,13 @@ def unet_config(tensors: Tensors) -> UNetConfig:
         sample_size=math.isqrt(positions),
         mlp_ratio=hidden / channels,
         local_kernel_size=tensors[f"{first}.attn1.pos_conv.weight"].shape[-1],
+        norm_num_groups=_groups(settings.get("norm_num_groups", UNetConfig().norm_num_groups)),
     )
 
 
 def vae_config(tensors: Tensors, settings: Mapping[str, Any]) -> VAEConfig:
     """Read off the shapes (MLX layout), and from `config.json` the two numbers that they do not tell."""
-    groups, scale = settings["norm_num_groups"], settings["scaling_factor"]
-    if type(groups) is not int or groups < 1:
-        raise ValueError(f"norm_num_groups is {groups!r}")
+    groups, scale = _groups(settings["norm_num_groups"]), settings["scaling_factor"]
     if type(scale) not in (int, float) or not 0 < scale < math.inf:
         raise ValueError(f"scaling_factor is {scale!r}")
     for name in ("shift_factor", "latents_mean", "latents_std"):
@@ -170,6 +171,12 @@ def vae_config(tensors: Tensors, settings: Mapping[str, Any]) -> VAEConfig:
         norm_num_groups=groups,
         scaling_factor=float(scale),
     )
+
+
+def _groups(value: Any) -> int:
+    if type(value) is not int or value < 1:
+        raise ValueError(f"norm_num_groups is {value!r}")
+    return value
 
 
 def _reason(error: Exception, tensors: Tensors) -> str:

@@ -153,7 +153,7 @@ def call(module: Callable[..., mx.array], inputs: list[Any]) -> tuple[mx.array, 
 def run_image(diffusion: Diffusion) -> mx.array:
     """A drawn image with a hole, filled in ten steps; [1, S, S, 3]."""
     encoded, noise = drawn_example(diffusion)
-    *_, last = diffusion.denoise(encoded, noise, 10, 2.0, 0.99)
+    *_, last = diffusion.denoise(encoded, noise, 10, diffusion.config.sampling.guidance_scale, 0.99)
     return diffusion.decode(last.latents)
 
 

@@ -238,7 +238,11 @@ class MoebiusPipeline:
         callback: Callable[[Step], None] | None = None,
         latents: mx.array | None = None,
     ) -> mx.array:
-        """Final latents [B, h, w, C] of all windows, `max_windows` of them at a time."""
+        """Final latents [B, h, w, C] of all windows, `max_windows` of them at a time.
+
+        Raises MoebiusError for guidance that the model does not know.
+        """
+        self.diffusion.check_guidance(settings.guidance_scale)
         total = encoded.latents.shape[0]
         starts = range(0, total, self.max_windows)
         finished = []

@@ -21,6 +21,7 @@ from urllib.parse import quote, unquote
 
 from mlx_moebius.convert.checkpoint import WEIGHT_NAMES
 from mlx_moebius.convert.folder import convert_checkpoint, verify
+from mlx_moebius.convert.settings import SCHEDULER_SETTINGS, UNET_SETTINGS
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.networks.config import CONFIG_NAME, UNET_NAME, VAE_NAME, ModelConfig, VAEConfig
 
@@ -154,7 +155,9 @@ def _acquire(name: str, report: Callable[[str], None], keep_source: bool) -> Pat
         settings = downloads / "vae/config.json"
         if not settings.exists():  # a conversion that left it out: the released VAE's
             settings.parent.mkdir(exist_ok=True)
-            settings.write_text(json.dumps(asdict(VAEConfig())))
+            settings.write_text(
+                json.dumps({name: getattr(VAEConfig(), name) for name in ("norm_num_groups", "scaling_factor")})
+            )
         convert_checkpoint(downloads / source.unet, downloads / source.vae, staged, vae_settings=settings)
     report("verifying")
     verify(staged)
@@ -191,7 +194,9 @@ def _source(name: str, downloads: Path, report: Callable[[str], None]) -> Source
             own = [f"vae/{name}" for name in WEIGHT_NAMES if f"vae/{name}" in repository.files]
             has_vae = own and VAE_FILES[0] in repository.files
             vae = ((repository, VAE_FILES[0]), (repository, own[0])) if has_vae else _released_vae()
-            return Source(((repository, weights), *vae), weights, vae[1][1])
+            beside = [name for name in (UNET_SETTINGS, SCHEDULER_SETTINGS) if name in repository.files]
+            files = ((repository, weights), *vae, *((repository, name) for name in beside))
+            return Source(files, weights, vae[1][1])
     wanted = f"neither {UNET_NAME} and {VAE_NAME} nor {' or '.join(WEIGHT_NAMES)}"
     raise hub.UnavailableError(base, f"no Moebius model: it has {wanted} at its top level")
 

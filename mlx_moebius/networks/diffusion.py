@@ -147,10 +147,8 @@ class Diffusion:
         off at 1).
         The step after the one yielded is already under way, so that the caller's work costs no time.
 
-        Raises MoebiusError when so few steps are asked for that none would run, or more than there are timesteps, and
-        for guidance that the model does not know.
+        Raises MoebiusError when so few steps are asked for that none would run, or more than there are timesteps.
         """
-        self.check_guidance(guidance_scale)
         if num_steps > self.config.scheduler.num_train_timesteps:
             most = self.config.scheduler.num_train_timesteps
             raise MoebiusError(f"{num_steps} steps are too many: the model has {most} timesteps (20 is usual)")

@@ -103,7 +103,6 @@ def test_pictures_need_photographs_and_a_hole(tmp_path: Path) -> None:
 def test_approximations_against_the_exact_result() -> None:
     report = approximations()
     assert report["default"] == {"arithmetic": 1, "error": 0, "error_converged": report["default"]["error_converged"]}
-    assert 0 < report["--guidance-until 0.6"]["error"] < 0.5
     second_order, reusing = report["--steps 10 --solver dpm++"], report["--reuse-features 2"]
     assert second_order["arithmetic"] == pytest.approx(10 / 19)
     assert (

@@ -23,7 +23,7 @@ from mlx_moebius.convert.mapping import Tensors, map_unet, map_vae
 from mlx_moebius.convert.stored_tensor import StoredTensor
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.models import BUNDLED
-from mlx_moebius.networks.config import ModelConfig, SamplingConfig, UNetConfig, VAEConfig
+from mlx_moebius.networks.config import ModelConfig, SamplingConfig, SchedulerConfig, UNetConfig, VAEConfig
 from tests.support import torch_zip
 from tests.support.fill import fill
 from tests.support.golden import DATA
@@ -88,24 +88,35 @@ def test_bundled_model_is_what_its_readme_makes(tmp_path: Path) -> None:
 def test_bundled_model_is_described_in_full() -> None:
     config = ModelConfig.load(BUNDLED["nano"])
     assert config.unet == UNetConfig(
-        block_out_channels=(32, 64, 128),
+        in_channels=17,
+        out_channels=8,
+        block_out_channels=(32, 96, 192),
         encoder_hid_dim=64,
         cross_attention_dim=64,
         sample_size=16,
         local_kernel_size=7,
     )
     assert config.vae == VAEConfig(
-        block_out_channels=(16, 32, 48, 64), layers_per_block=1, norm_num_groups=8, scaling_factor=0.33396
+        latent_channels=8,
+        block_out_channels=(16, 32, 64, 96),
+        layers_per_block=1,
+        norm_num_groups=8,
+        scaling_factor=1.0,
     )
-    assert config.sampling == SamplingConfig(num_steps=4, guidance_scale=1.5, compensate=True)
+    assert config.scheduler == SchedulerConfig(prediction_type="v_prediction", timestep_spacing="trailing")
+    assert config.sampling == SamplingConfig(1, guidance_scale=1, strength=1, noise_offset=0, compensate=True)
     assert [file.name for file in config.sources] == [
         "diffusion_pytorch_model.bin",
         "vae/diffusion_pytorch_model.bin",
         "vae/config.json",
+        "unet_config.json",
+        "scheduler/scheduler_config.json",
     ]
     card = (BUNDLED["nano"] / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: mlx\npipeline_tag: image-to-image\n")
-    assert "trained on drawings" in card
+    assert "128 x 128" in card
+    assert "4.7 M parameters" in card
+    assert "docs/training_photos.csv" in card
     assert all(file.sha256 in card for file in config.sources)
 
 
@@ -171,6 +182,8 @@ def test_other_networks_are_refused() -> None:
         map_vae(outlines("unet_full_keys.json"), FULL_VAE)
     with pytest.raises(MoebiusError, match="shift_factor"):
         map_vae(outlines("vae_full_keys.json"), {**FULL_VAE, "shift_factor": 0.1})
+    with pytest.raises(MoebiusError, match="norm_num_groups is 0"):
+        map_unet(outlines("unet_full_keys.json"), {"norm_num_groups": 0})
 
 
 def test_convolutions_in_another_layout_are_refused() -> None:

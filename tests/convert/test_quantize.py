@@ -35,15 +35,15 @@ from tests.networks.test_networks import unet_trace
 from tests.support.golden import DATA, golden, nchw, relative_error, source
 
 NANO = DATA / "nano"
-# (bits, group size, mode): the U-Net's file against float16's, and the error of the latents after 20 steps.
+# (bits, group size, mode): the U-Net's file against float16's, and the error of the latents after 8 steps.
 EVERY_MODE = {
-    (8, 64, "affine"): (0.68, 0.010),
+    (8, 64, "affine"): (0.77, 0.015),
     (8, 32, "affine"): (0.68, 0.012),
     (8, 32, "mxfp8"): (0.64, 0.060),
     (4, 32, "affine"): (0.62, 0.030),
-    (4, 64, "affine"): (0.62, 0.010),
-    (4, 32, "mxfp4"): (0.62, 0.030),
-    (4, 16, "nvfp4"): (0.62, 0.030),
+    (4, 64, "affine"): (0.72, 0.015),
+    (4, 32, "mxfp4"): (0.62, 0.060),
+    (4, 16, "nvfp4"): (0.62, 0.090),
 }
 
 
@@ -54,14 +54,14 @@ def test_size_and_error_of_the_bundled_model(
     config = convert_checkpoint(NANO, NANO / "vae", tmp_path / "q", quantization=QuantizationConfig(*settings))
     unet, vae = verify(tmp_path / "q")
     assert config.quantization == ModelConfig.load(tmp_path / "q").quantization == QuantizationConfig(*settings)
-    assert unet.parameters == 2_313_661
+    assert unet.parameters == 4_711_021
 
-    data, noise = golden("nano/golden.npz"), golden_noise("nano", 3)
+    data, noise = golden("nano/golden.npz"), golden_noise("nano8", 3, 8)
     diffusion = load_diffusion(tmp_path / "q", "float32")
-    batch = encoded(diffusion, data, 3, noise)
-    *_, last = diffusion.denoise(batch, noise, num_steps=20, guidance_scale=2.0, strength=0.99)
-    size, error = unet.size / 4_754_474, relative_error(nchw(last.latents), data["latents"])
-    picture = relative_error(nchw(diffusion.decode(last.latents)), data["decoded"])
+    batch = encoded(diffusion, data, 3, noise, any_pixel=True)
+    *_, last = diffusion.denoise(batch, noise, num_steps=8, guidance_scale=1, strength=0.99)
+    size, error = unet.size / 9_549_386, relative_error(nchw(last.latents), data["trailing/latents"])
+    picture = relative_error(nchw(2 * diffusion.decode(last.latents) - 1), data["trailing/decoded"])
     print(f"nano {settings}: {unet.size:,} bytes, {size:.3f} of float16, latents {error:.2e}, picture {picture:.2e}")
     assert size <= bounds[0]
     assert error <= bounds[1]

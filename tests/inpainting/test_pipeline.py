@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,18 +71,14 @@ def test_reference_equals_the_official_pipeline(tiny: MoebiusPipeline, kind: str
         assert within_one_level(image, data[f"{kind}/{index}"]) >= 0.999
 
 
-@pytest.mark.parametrize(("kind", "compensate"), [("paste", False), ("compensate", True)])
-def test_bundled_model_equals_the_official_pipeline(nano: MoebiusPipeline, kind: str, compensate: bool) -> None:
-    data = golden("nano/golden.npz")
-    settings: dict[str, Any] = {
-        "num_steps": 20,
-        "guidance_scale": 2.0,
-        "noise": golden_noise("nano", 3),
-        "reference": True,
-    }
-    filled = nano(images(data, "image", 3), images(data, "mask", 3), compensate=compensate, **settings)
-    for index, image in enumerate(filled):
-        assert within_one_level(image, data[f"{kind}{index}"]) >= 0.999
+def test_guidance_is_refused_for_a_model_that_knows_none(nano: MoebiusPipeline, tiny: MoebiusPipeline) -> None:
+    with pytest.raises(MoebiusError, match="trained without guidance: leave guidance 2 out"):
+        nano.settings(guidance_scale=2.0)
+    assert nano.settings(guidance_scale=1.0) == nano.settings()
+    assert tiny.settings(guidance_scale=1.0).guidance_scale == 1
+    photo, mask = scene(150, 100)
+    with pytest.raises(MoebiusError, match="trained without guidance"):
+        nano.inpaint(photo, mask, replace(nano.settings(), guidance_scale=3.0))
 
 
 def test_latents_out_whatever_the_batching(tiny: MoebiusPipeline) -> None:

@@ -1,4 +1,4 @@
-"""The official photo handling, exactly: golden imaging, pipeline and nano."""
+"""The official photo handling, exactly: golden imaging and pipelines."""
 
 from __future__ import annotations
 
@@ -52,13 +52,20 @@ def test_decoded_latents_become_the_official_images(number: int) -> None:
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
-def test_bundled_model_images(number: int) -> None:
-    golden = load("nano/golden.npz")
+def test_photographs_of_another_network(number: int) -> None:
+    golden = load("paste.npz")
     result = reference.to_uint8(golden["decoded"][number].transpose(1, 2, 0))
     for name in ("paste", "compensate"):
         mask = Image.fromarray(golden[f"mask{number}"])
         pasted = reference.paste(golden[f"image{number}"], result, mask, compensate=name == "compensate")
         np.testing.assert_array_equal(pasted, golden[f"{name}{number}"])
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_pictures_of_the_bundled_model(number: int) -> None:
+    golden = load("nano/golden.npz")
+    result = reference.to_uint8((golden["leading/decoded"][number].transpose(1, 2, 0) + 1) / 2)
+    np.testing.assert_array_equal(result, golden[f"leading/picture{number}"])
 
 
 def test_mask_is_binarised_at_half_white_before_resizing() -> None:

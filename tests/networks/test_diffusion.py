@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import mlx.core as mx
@@ -10,25 +11,32 @@ import pytest
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.models import find_model
-from mlx_moebius.networks.config import ModelConfig
+from mlx_moebius.networks.config import ModelConfig, TimestepSpacing
 from mlx_moebius.networks.diffusion import Diffusion, Encoded, Noise, Step, draw_noise
+from mlx_moebius.networks.scheduler import Scheduler, Solver
+from mlx_moebius.networks.unet import BACKGROUND_TOKENS
 from mlx_moebius.networks.weights import load_diffusion
+from mlx_moebius.photos.masks import latent_mask
 from tests.support.fill import inputs
 from tests.support.golden import golden, golden_unet, golden_vae, nchw, nhwc, relative_error
 
 
-def golden_noise(prefix: str, batch: int) -> Noise:
-    shape = (batch, 4, 16, 16)
-    start = inputs(f"{prefix}_noise", shape) + 0.0357 * inputs(f"{prefix}_offset", (batch, 4, 1, 1))
+def golden_noise(prefix: str, batch: int, channels: int = 4) -> Noise:
+    shape = (batch, channels, 16, 16)
+    start = inputs(f"{prefix}_noise", shape) + 0.0357 * inputs(f"{prefix}_offset", (batch, channels, 1, 1))
     posteriors = (inputs(f"{prefix}_posterior_{i}", shape) for i in range(2))
     return Noise(nhwc(start), *map(nhwc, posteriors))
 
 
-def encoded(diffusion: Diffusion, data: dict[str, np.ndarray], batch: int, noise: Noise) -> Encoded:
+def encoded(
+    diffusion: Diffusion, data: dict[str, np.ndarray], batch: int, noise: Noise, any_pixel: bool = False
+) -> Encoded:
+    """The golden images, encoded; a cell is filled if its top left pixel is, or with `any_pixel` if any is."""
     images = np.stack([data[f"image{i}"] for i in range(batch)]) / np.float32(127.5) - 1
     masks = np.stack([data[f"mask{i}"] for i in range(batch)])[..., None] >= np.float32(127.5)
     masks = masks.astype(np.float32)
-    return diffusion.encode(mx.array(images), mx.array(masks), mx.array(masks[:, ::8, ::8]), noise)
+    cells = [latent_mask(mask[..., 0] > 0, reference=not any_pixel) for mask in masks]
+    return diffusion.encode(mx.array(images), mx.array(masks), mx.array(np.stack(cells)[..., None]), noise)
 
 
 @pytest.fixture(scope="module")
@@ -51,19 +59,49 @@ def test_tiny_pipeline(tiny: Diffusion) -> None:
     assert relative_error(nchw(tiny.decode(last.latents)), data["paste/decoded"]) <= 1e-4
 
 
-def test_bundled_model(nano: Diffusion) -> None:
-    data, noise = golden("nano/golden.npz"), golden_noise("nano", 3)
-    *_, last = nano.denoise(encoded(nano, data, 3, noise), noise, num_steps=20, guidance_scale=2.0, strength=0.99)
-    assert relative_error(nchw(last.latents), data["latents"]) <= 1e-4
-    assert relative_error(nchw(nano.decode(last.latents)), data["decoded"]) <= 1e-4
+@pytest.mark.parametrize(("spacing", "steps"), [("leading", 20), ("trailing", 8)])
+def test_bundled_model(nano: Diffusion, spacing: TimestepSpacing, steps: int) -> None:
+    data, noise = golden("nano/golden.npz"), golden_noise("nano8", 3, 8)
+    start = encoded(nano, data, 3, noise, any_pixel=True)
+    nano.scheduler = Scheduler(replace(nano.config.scheduler, timestep_spacing=spacing))
+    finished = list(nano.denoise(start, noise, steps, guidance_scale=1, strength=0.99))
+    nano.scheduler = Scheduler(nano.config.scheduler)
+    assert [step.timestep for step in finished] == data[f"{spacing}/timesteps"].tolist()
+    assert relative_error(nchw(finished[-1].latents), data[f"{spacing}/latents"]) <= 1e-4
+    assert relative_error(nchw(2 * nano.decode(finished[-1].latents) - 1), data[f"{spacing}/decoded"]) <= 1e-4
+
+
+def test_bundled_model_predicts_v(nano: Diffusion) -> None:
+    data, noise = golden("nano/golden.npz"), golden_noise("nano8", 3, 8)
+    batch = encoded(nano, data, 3, noise, any_pixel=True)
+    x = mx.concatenate([batch.latents, batch.mask, batch.masked_latents], axis=-1)
+    conditioning = nano.unet.condition(mx.array([list(BACKGROUND_TOKENS)]))
+    predicted = nano.unet(x, nano.unet.time_shifts(mx.array([500])), conditioning).noise
+    assert relative_error(nchw(predicted), data["v_t500"]) <= 1e-4
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [("float16", 0.01), ("bfloat16", 0.08)])
 def test_bundled_model_in_half_precision(dtype: str, bound: float) -> None:
-    data, noise = golden("nano/golden.npz"), golden_noise("nano", 3)
+    data, noise = golden("nano/golden.npz"), golden_noise("nano8", 3, 8)
     half = load_diffusion(find_model("nano"), dtype)
-    *_, last = half.denoise(encoded(half, data, 3, noise), noise, num_steps=20, guidance_scale=2.0, strength=0.99)
-    assert relative_error(nchw(last.latents), data["latents"]) <= bound
+    *_, last = half.denoise(
+        encoded(half, data, 3, noise, any_pixel=True), noise, num_steps=8, guidance_scale=1, strength=0.99
+    )
+    assert relative_error(nchw(last.latents), data["trailing/latents"]) <= bound
+
+
+@pytest.mark.parametrize("solver", ["ddim", "dpm++"])
+def test_bundled_model_with_reused_features_and_its_preview(nano: Diffusion, solver: Solver) -> None:
+    data, noise = golden("nano/golden.npz"), golden_noise("nano8", 3, 8)
+    start = encoded(nano, data, 3, noise, any_pixel=True)
+    exact = list(nano.denoise(start, noise, 8, 1, 1.0, solver=solver))
+    reused = list(nano.denoise(start, noise, 8, 1, 1.0, solver=solver, reuse_features=2))
+    assert relative_error(reused[-1].latents, np.asarray(exact[-1].latents)) < 0.2
+    for step in exact[:-1]:  # what the preview shows is a picture already, the latents are not
+        assert relative_error(step.clean, np.asarray(exact[-1].clean)) < 1
+    assert relative_error(exact[0].clean, np.asarray(exact[-1].clean)) < relative_error(
+        exact[0].latents, np.asarray(exact[-1].clean)
+    )
 
 
 def run(diffusion: Diffusion, batch: int = 1, **changes: Any) -> list[Step]:

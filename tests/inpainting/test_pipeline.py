@@ -174,7 +174,7 @@ def test_steps_are_reported_over_all_windows_and_an_exception_ends_the_run(nano:
     result = nano.inpaint(photo, mask, nano.settings(num_steps=3), seen.append)
     nano.max_windows = 4
     steps = [event for event in seen if isinstance(event, Step)]
-    total = 2 * len(result.windows)
+    total = 3 * len(result.windows)
     assert [step.number for step in steps] == list(range(1, total + 1))
     assert {step.total for step in steps} == {total}
     grown = [event for event in seen if isinstance(event, Growth)]

@@ -23,7 +23,7 @@ OCTAVE = 2**0.5  # from one grid to the next
 FOLLOWS = 0.5  # share of a band's energy that the difference may have
 LIVELY = 0.3  # share of the expected energy that the fill must have
 PLACES = 32  # squares along the side whose energies are continued into the hole
-NOISE = 0.5  # squared levels: a band as weak as this decides nothing
+NOISE = 0.1  # squared levels: a band as weak as this decides nothing; a clear sky's are stronger
 RING = 8  # the ring is 1/8 of the side wide
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -51,7 +52,7 @@ def train(*words: str) -> int:
     return int(ended.value.code or 0)
 
 
-def lines(folder: Path) -> list[dict[str, float]]:
+def lines(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
@@ -75,11 +76,14 @@ def test_fine_tuning_the_bundled_model(studio: Path) -> None:
     for path in photos.iterdir():
         with Image.open(path) as image:
             image.resize((256, 192)).save(path)
-    words = [str(photos), "--model", "nano", "-o", str(studio / "tuned"), "--steps", "10", "--grad-accumulation", "2"]
-    assert train(*words, "--lr", "3e-4", "--ema", "0") == 0
+    words = [str(photos), "--model", "nano", "-o", str(studio / "tuned"), "--steps", "10"]
+    assert train(*words, "--batch-size", "2", "--grad-accumulation", "2", "--lr", "2e-4", "--ema", "0") == 0
     verify(studio / "tuned")
-    before, after = (list(line["bands"].values()) for line in lines(studio / "tuned") if "bands" in line)  # type: ignore[attr-defined]
-    assert np.mean(after) < 0.95 * np.mean(before)
+    # The same crops, holes and noise of a photo that was not learnt from; in ten steps too few samples are near t = 50.
+    before, after = (line for line in lines(studio / "tuned") if "bands" in line)
+    for t in ("250", "500", "750", "950"):
+        assert after["bands"][t] < 0.95 * before["bands"][t]
+    assert after["psnr"] > before["psnr"]
     weights = mx.load(str(studio / "tuned" / "unet.safetensors"))
     assert ModelConfig.load(studio / "tuned").dtype == "float16"
     assert all(mx.isfinite(array).all() for array in weights.values())  # type: ignore[union-attr]
@@ -194,7 +198,7 @@ def test_an_existing_folder_and_other_options_are_refused(studio: Path, capsys: 
 
 @pytest.mark.parametrize(
     ("sizes", "said"),
-    [({"out_channels": 3}, "wants 9 channels in and 4 out"), ({"colour": 1}, "colour"), ([], "not the configuration")],
+    [({"out_channels": 3}, "wants 17 channels in and 8 out"), ({"colour": 1}, "colour"), ([], "not the configuration")],
 )
 def test_configurations_that_fit_no_network(
     studio: Path, capsys: pytest.CaptureFixture[str], sizes: object, said: str

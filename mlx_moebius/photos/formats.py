@@ -37,8 +37,16 @@ PNG_HANDLED = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0", b"Raw profile
 
 def orientation(image: Image.Image) -> int:
     """EXIF orientation, 1 to 8, still to be applied to the image's pixels."""
-    value = image.getexif().get(metadata.ORIENTATION, 1)
+    value = _exif(image).get(metadata.ORIENTATION, 1)
     return value if value in range(1, 9) else 1
+
+
+def _exif(image: Image.Image) -> Image.Exif:
+    """The EXIF data as Pillow reads them, empty where their header is damaged."""
+    try:
+        return image.getexif()
+    except Exception:  # SyntaxError, struct.error: whatever the parser stumbles over
+        return Image.Exif()
 
 
 def is_grey16(image: Image.Image) -> bool:
@@ -69,10 +77,10 @@ def exif_block(file: BinaryIO, image: Image.Image) -> bytes:
             except metadata.DamagedBlock:
                 return b""
         return metadata.edit_fields(metadata.EMPTY_BLOCK, fields) if fields else b""
-    image.getexif()  # makes Pillow look for it behind a PNG's pixels too
+    _exif(image)  # makes Pillow look for it behind a PNG's pixels too
     exif = image.info.get("exif") or b""
     if not exif and "Raw profile type exif" in image.info:  # ImageMagick's PNG
-        exif = image.getexif().tobytes()
+        exif = _exif(image).tobytes()
     return metadata.checked_block(exif)
 
 

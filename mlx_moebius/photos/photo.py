@@ -17,10 +17,10 @@ from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, PngImagePlugin, UnidentifiedImageError
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.photos import formats, metadata
+from mlx_moebius.photos import formats, metadata, recognise
 from mlx_moebius.photos.privacy import Region, map_regions, turned
 
 Pixels: TypeAlias = NDArray[Any]
@@ -28,6 +28,8 @@ Pixels: TypeAlias = NDArray[Any]
 Box: TypeAlias = tuple[int, int, int, int]
 """left, top, right, bottom in pixels; right and bottom are outside (Pillow's convention)."""
 
+TEXT_LIMIT = 64 << 20  # bytes of text or ICC profile in a PNG, unpacked: Pillow's 1 MB is less than editors write
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = TEXT_LIMIT
 BAND = 512  # rows blended at a time, which bounds the memory for float copies
 READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "BMP")
 NATIVE_MODES = {"1": "L", "P": "RGB", "RGBX": "RGB", "I;16B": "I;16", "I;16L": "I;16"} | {
@@ -168,11 +170,17 @@ def read_photo(path: str | Path) -> Photo:
         if image.format == "MPO" and (count := getattr(image, "n_frames", 1)) > 1:
             notes.append(f"{path} holds {count} pictures; only the main one is kept")
         exif = formats.exif_block(file, image)
-        if not exif and "exif" in image.info:
+        if not exif and image.info.get("exif"):
             notes.append(f"{path}: its EXIF is damaged and was left out")
         encoding = formats.own_encoding(file, image)
         chunks = formats.png_chunks(file) if image.format == "PNG" else ()
         photo = photo_from_image(image)
+        if (
+            photo.mode == "CMYK"
+            and photo.metadata.icc
+            and _profiled(Image.new("CMYK", (1, 1)), "RGB", photo.metadata.icc) is None
+        ):
+            notes.append(f"{path}: its colour profile is not one for CMYK; colours are converted by the plain formula")
         carried = replace(photo.metadata, exif=exif, png_chunks=chunks)
         return replace(photo, metadata=carried, encoding=encoding, notes=tuple(notes))
 
@@ -243,10 +251,12 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, Image.Image]]:
     try:
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, about odd metadata and sizes below the limit
-            head = file.read(64)
+            head = file.read(65536)
             if not head:
                 raise MoebiusError("the file is empty (0 bytes)")
-            heic = head[4:8] == b"ftyp" and any(brand in head for brand in (b"heic", b"heix", b"heim", b"heis"))
+            if what := recognise.unreadable(path, head):
+                raise MoebiusError(what)
+            heic = head[4:8] == b"ftyp" and any(brand in head[:64] for brand in (b"heic", b"heix", b"heim", b"heis"))
             if heic:
                 require_heic()
             file.seek(0)
@@ -254,7 +264,11 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, Image.Image]]:
                 file, formats=["HEIF"] if heic else [name for name in READABLE if name in Image.OPEN]
             ) as image:
                 # HEIC and MPO files keep depth maps, previews and the like beside the main picture.
-                if getattr(image, "is_animated", False) and image.format not in ("MPO", "HEIF"):
+                if image.format == "TIFF" and recognise.is_raw_tiff(image):
+                    raise MoebiusError(recognise.RAW)
+                if image.format == "TIFF" and (page := recognise.full_page(image)) is not None:
+                    image.seek(page)  # the others are thumbnails
+                elif getattr(image, "is_animated", False) and image.format not in ("MPO", "HEIF"):
                     count = getattr(image, "n_frames", 2)
                     raise MoebiusError(f"it is animated or has pages ({count}): only single pictures can be filled")
                 yield file, image
@@ -270,6 +284,8 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, Image.Image]]:
     except MemoryError:
         raise MoebiusError(f"{path} does not fit into memory") from None
     except Exception as error:  # decoders raise anything on damaged files
+        if "MAX_TEXT" in str(error):
+            raise MoebiusError(f"{path} holds more than {TEXT_LIMIT >> 20} MB of text, the limit: remove it") from None
         reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
         raise MoebiusError(f"{path} cannot be read: it is damaged or cut short ({reason})") from error
 
@@ -288,14 +304,19 @@ def _slices(box: Box) -> tuple[slice, slice]:
 
 
 def _convert(image: Image.Image, mode: str, icc: bytes) -> Image.Image:
-    """Between CMYK and sRGB, by the ICC profile of the CMYK side, or Pillow's plain formula without one."""
-    if not icc:
-        return image.convert(mode)
+    """Between CMYK and sRGB, by the ICC profile of the CMYK side, or Pillow's plain formula without a usable one."""
+    result = _profiled(image, mode, icc) if icc else None
+    return image.convert(mode) if result is None else result
+
+
+def _profiled(image: Image.Image, mode: str, icc: bytes) -> Image.Image | None:
+    """Between CMYK and sRGB by the ICC profile of the CMYK side; None when it is broken or one of other colours."""
     source: Any = io.BytesIO(icc)
     target: Any = ImageCms.createProfile("sRGB")
     if mode == "CMYK":
         source, target = target, source
     intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
-    result = ImageCms.profileToProfile(image, source, target, intent, mode, flags=flags)
-    assert result is not None  # only in-place conversion returns None
-    return result
+    try:
+        return ImageCms.profileToProfile(image, source, target, intent, mode, flags=flags)
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return None

@@ -1,0 +1,92 @@
+"""Files that are no photo one can fill: camera raw files, and pictures of formats that are not read; by their bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+RAW_EXTENSIONS = frozenset(
+    [
+        ".3fr",
+        ".arw",
+        ".cr2",
+        ".cr3",
+        ".crw",
+        ".dcr",
+        ".dng",
+        ".erf",
+        ".fff",
+        ".iiq",
+        ".kdc",
+        ".mos",
+        ".mrw",
+        ".nef",
+        ".nrw",
+        ".orf",
+        ".pef",
+        ".raf",
+        ".raw",
+        ".rw2",
+        ".rwl",
+        ".srf",
+        ".sr2",
+        ".srw",
+        ".x3f",
+    ]
+)
+RAW = "it is a camera raw file: develop it first (TIFF or JPEG)"
+RAW_STARTS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
+OTHERS = {
+    b"\xff\x0a": "JPEG XL",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"\0\0\0\x0cjP  ": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
+    b"GIF8": "GIF",
+    b"8BPS": "Photoshop (PSD)",
+    b"%PDF": "PDF",
+}
+REDUCED_IMAGE = 1  # bit of TIFF's NewSubfileType
+NEW_SUBFILE_TYPE, SUB_IFDS, DNG_VERSION = 254, 330, 50706
+START_OF_FRAME = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # ITU-T T.81, table B.1
+
+
+def unreadable(path: Path, head: bytes) -> str | None:
+    """What the file is, in words that end a line, where it cannot be read as a photo. `head`: its first bytes."""
+    if path.suffix.lower() in RAW_EXTENSIONS or head.startswith(RAW_STARTS) or head[4:12] == b"ftypcrx ":
+        return RAW
+    if head[:4] in (b"II*\0", b"MM\0*") and head[8:10] == b"CR":
+        return RAW
+    for start, name in OTHERS.items():
+        if head.startswith(start):
+            return f"{name} is not supported: save it as JPEG, PNG or TIFF"
+    if (bits := _jpeg_bits(head)) not in (None, 8):
+        return f"JPEG with {bits} bits a channel is not supported: save it as 8-bit JPEG or TIFF"
+    return None
+
+
+def full_page(image: Image.Image) -> int | None:
+    """The one page of a TIFF that is not a reduced copy of another; None where there are several, or none."""
+    full = []
+    for page in range(getattr(image, "n_frames", 1)):
+        image.seek(page)
+        if not image.tag_v2.get(NEW_SUBFILE_TYPE, 0) & REDUCED_IMAGE:  # type: ignore[attr-defined]
+            full.append(page)
+    image.seek(0)
+    return full[0] if len(full) == 1 else None
+
+
+def is_raw_tiff(image: Image.Image) -> bool:
+    """Whether a TIFF is a camera raw file: DNG, or a reduced picture first with the raw one in a sub-directory."""
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    return DNG_VERSION in tags or bool(tags.get(NEW_SUBFILE_TYPE, 0) & REDUCED_IMAGE and SUB_IFDS in tags)
+
+
+def _jpeg_bits(head: bytes) -> int | None:
+    """Bits a channel of a JPEG, None when its frame does not begin in `head`."""
+    at = 2 if head.startswith(b"\xff\xd8\xff") else len(head)
+    while at + 5 <= len(head) and head[at] == 0xFF:
+        if head[at + 1] in START_OF_FRAME:
+            return head[at + 4]
+        at += 2 + int.from_bytes(head[at + 2 : at + 4], "big")
+    return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """Photos to fill, in the order of their names, and those without a mask."""
+    """Photos to fill, in the order of their names, then camera raw files (a problem); and photos without a mask."""
 
     pairs: list[Pair]
     without_mask: list[Path]
@@ -50,11 +50,10 @@ def pair(folder: Path, mask: str | None, output: Path, recursive: bool = False, 
         where = None  # masks beside the photos
     apart = [output] + ([where] if where is not None and where.is_dir() else [])
     found = sorted(_pictures(folder, recursive, apart))
-    names = set(found)
-    beside = {name for name in found if _photo_of(name, names) is not None}
-    raw = [name for name in found if name.suffix.lower() in RAW_EXTENSIONS]
-    developed = {name.with_suffix("") for name in found if name not in raw}
-    found = [name for name in found if name not in raw]
+    photo_names = {(name.parent, _folded(each)) for name in found for each in (name.stem, name.name)}
+    beside = {name for name in found if _is_mask(name, photo_names)}
+    raw, found = [name for name in found if _is_raw(name)], [name for name in found if not _is_raw(name)]
+    developed = {name.with_suffix("") for name in found}
     refused = [Pair(name, None, f"{name}: {RAW}") for name in raw if name.with_suffix("") not in developed]
     photos = [name for name in found if name not in beside and not (where and _same(folder / name, where))]
     if not photos and not refused:
@@ -68,18 +67,17 @@ def pair(folder: Path, mask: str | None, output: Path, recursive: bool = False, 
         return Pairing([*(Pair(name, None) for name in photos), *refused], [])
     root = where or folder
     masks = sorted(_pictures(where, recursive, [output])) if where else sorted(beside)
-    masks = [each for each in masks if each.suffix.lower() not in RAW_EXTENSIONS]
-    by_stem: dict[Path, list[Path]] = {}
-    for each in masks:
-        for key in {each.with_suffix(""), _folded(each.with_suffix(""))}:
-            by_stem.setdefault(key, []).append(each)
+    masks = [each for each in masks if not _is_raw(each)]
+    exact = _by_stem(masks, str)
+    folded = _by_stem(masks, _folded)
+    keys = {name: _mask_stems(name, apart=where is not None) for name in photos}
+    taken = {mask for name in photos for key in keys[name] for mask in exact.get(key, [])}
     pairs, without = [], []
     for name in photos:
-        stem = name.with_suffix("")
-        named = name.with_name(name.name + MASK_SUFFIX)  # photo.jpg_mask.png, where two photos share a stem
-        keys = [named, stem.with_name(stem.name + MASK_SUFFIX)] + ([stem] if where is not None else [])
-        found_masks = (by_stem.get(key) for spelled in (keys, map(_folded, keys)) for key in spelled)
-        candidates = next(filter(None, found_masks), [])
+        candidates = _first(exact, keys[name])
+        if not candidates:  # what another photo has under its very name is that one's
+            others = _first(folded, map(_folded, keys[name]))
+            candidates = [each for each in others if each not in taken]
         candidates = [each for each in candidates if each.name == name.name] or candidates
         if not candidates:
             without.append(name)
@@ -89,6 +87,25 @@ def pair(folder: Path, mask: str | None, output: Path, recursive: bool = False, 
         else:
             pairs.append(Pair(name, root / candidates[0]))
     return Pairing([*pairs, *refused], without)
+
+
+def _mask_stems(photo: Path, apart: bool) -> list[str]:
+    """What a photo's mask may be called, without its extension; in a folder of masks (`apart`), also as the photo."""
+    stem = photo.with_suffix("")
+    # photo.jpg_mask.png where two photos share a stem
+    stems = [photo.with_name(photo.name + MASK_SUFFIX), stem.with_name(stem.name + MASK_SUFFIX)]
+    return [str(each) for each in (*stems, stem)[: 3 if apart else 2]]
+
+
+def _by_stem(masks: list[Path], spell: Callable[[str], str]) -> dict[str, list[Path]]:
+    result: dict[str, list[Path]] = {}
+    for each in masks:
+        result.setdefault(spell(str(each.with_suffix(""))), []).append(each)
+    return result
+
+
+def _first(masks: dict[str, list[Path]], keys: Iterable[str]) -> list[Path]:
+    return next(filter(None, map(masks.get, keys)), [])
 
 
 def _pictures(folder: Path, recursive: bool, apart: list[Path]) -> Iterator[Path]:
@@ -102,21 +119,19 @@ def _pictures(folder: Path, recursive: bool, apart: list[Path]) -> Iterator[Path
                 yield (here / name).relative_to(folder)
 
 
-def _photo_of(name: Path, names: set[Path]) -> Path | None:
-    """The photo beside which `name` lies as its mask."""
-    own = _folded(Path(name.stem)).name
-    if not own.endswith(MASK_SUFFIX):
-        return None
-    stem = own[: -len(MASK_SUFFIX)]
-    others = (each for each in names if each.parent == name.parent)
-    return next(
-        (each for each in others if stem in (_folded(Path(each.stem)).name, _folded(Path(each.name)).name)), None
-    )
+def _is_mask(name: Path, photo_names: set[tuple[Path, str]]) -> bool:
+    """Whether `name` lies beside a photo as its mask; `photo_names` are folders and folded names, and stems."""
+    own = _folded(name.stem)
+    return own.endswith(MASK_SUFFIX) and (name.parent, own[: -len(MASK_SUFFIX)]) in photo_names
 
 
-def _folded(path: Path) -> Path:
-    """The name as people compare it: capitals and small letters alike, accents composed (disks of a Mac: decomposed)."""
-    return Path(unicodedata.normalize("NFC", str(path)).casefold())
+def _is_raw(name: Path) -> bool:
+    return name.suffix.lower() in RAW_EXTENSIONS
+
+
+def _folded(name: str) -> str:
+    """A name as people compare it: capitals and small letters alike, accents composed (disks of a Mac: decomposed)."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _same(a: Path, b: Path) -> bool:

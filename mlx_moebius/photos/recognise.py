@@ -6,35 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
-RAW_EXTENSIONS = frozenset(
-    [
-        ".3fr",
-        ".arw",
-        ".cr2",
-        ".cr3",
-        ".crw",
-        ".dcr",
-        ".dng",
-        ".erf",
-        ".fff",
-        ".iiq",
-        ".kdc",
-        ".mos",
-        ".mrw",
-        ".nef",
-        ".nrw",
-        ".orf",
-        ".pef",
-        ".raf",
-        ".raw",
-        ".rw2",
-        ".rwl",
-        ".srf",
-        ".sr2",
-        ".srw",
-        ".x3f",
-    ]
-)
+RAW_NAMES = "3fr arw cr2 cr3 crw dcr dng erf fff iiq kdc mos mrw nef nrw orf pef raf raw rw2 rwl sr2 srf srw x3f"
+RAW_EXTENSIONS = frozenset(f".{name}" for name in RAW_NAMES.split())
 RAW = "it is a camera raw file: develop it first (TIFF or JPEG)"
 RAW_STARTS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
 OTHERS = {

@@ -65,10 +65,10 @@ def test_other_formats_are_named(tmp_path: Path, head: bytes, named: str) -> Non
 @pytest.mark.parametrize("first", ["photo", "thumbnail"])
 def test_a_thumbnail_page_is_no_second_picture(tmp_path: Path, first: str) -> None:
     large, small = picture("RGB"), picture("RGB", 16, 12)
-    small.encoderinfo = {"tiffinfo": {254: 1}}  # type: ignore[attr-defined]
+    small.encoderinfo = {"tiffinfo": {254: 1}}
     pages: list[Any] = [large, small] if first == "photo" else [small, large]
     options = {"tiffinfo": {254: 1}} if first == "thumbnail" else {}
-    large.encoderinfo = {"tiffinfo": {254: 0}}  # type: ignore[attr-defined]
+    large.encoderinfo = {"tiffinfo": {254: 0}}
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:], **options)
     np.testing.assert_array_equal(read_photo(tmp_path / "a.tif").pixels, np.asarray(picture("RGB")))
     picture("RGB").save(tmp_path / "b.tif", save_all=True, append_images=[picture("RGB")])

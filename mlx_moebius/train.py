@@ -51,6 +51,9 @@ def command(
             help="frozen (running statistics) or live (the batch's).", show_default="frozen; live with --config"
         ),
     ] = None,
+    grad_checkpoint: Annotated[
+        bool, typer.Option("--grad-checkpoint", help="Less memory: compute layers again in the backward pass.")
+    ] = False,
     save_every: Annotated[int, typer.Option(min=1, help="Steps between saves.")] = 250,
     val_every: Annotated[int, typer.Option(min=1, help="Steps between looks at the photos held out.")] = 250,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT, with the same options.")] = False,
@@ -82,6 +85,7 @@ def command(
             live=config is not None if batch_norm is None else batch_norm == "live",
             dtype=dtype,
             train_embedding=config is not None or start.library.has_objects,
+            checkpoint=grad_checkpoint,
         )
         start.settings = {"photos": fingerprint(start.library), "model": model, "vae": vae, "version": 1}
         if resume and started.get("photos") != start.settings["photos"]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -18,6 +19,7 @@ from mlx.utils import tree_map_with_path
 from mlx_moebius.networks.config import UNetConfig
 from mlx_moebius.networks.lambdas import CrossLambda, SelfLambda
 from mlx_moebius.networks.layers import (
+    BatchNorm,
     Conv3x3,
     DepthwiseSeparableConv,
     FeedForward,
@@ -169,12 +171,40 @@ def sinusoidal_embedding(timesteps: mx.array, channels: int) -> mx.array:
     return mx.concatenate([mx.cos(angles), mx.sin(angles)], axis=-1)
 
 
+def _computed_twice(layer: Callable[..., mx.array]) -> Callable[..., mx.array]:
+    """A layer of `UNet.trace` of which the backward pass is left its inputs alone (arXiv 1604.06174).
+
+    What it is differentiated by must be an argument, and what it says besides its output (the statistics of live
+    BatchNorms) a result: the function runs twice.
+    """
+
+    def call(block: Block, i: int, x: mx.array, shift: mx.array, tables: Tables, shared: bool = False) -> mx.array:
+        modules = [block.resnets[i], block.attentions[i]]
+        live = [n for module in modules for n in module.modules() if isinstance(n, BatchNorm) and n.live]
+
+        def pure(weights: list[Any], *inputs: Any) -> tuple[mx.array, list[Any]]:
+            for module, own in zip(modules, weights, strict=True):
+                module.update(own)
+            return layer(block, i, *inputs, shared), [norm._batch for norm in live]
+
+        weights = [module.trainable_parameters() for module in modules]
+        y, seen = mx.checkpoint(pure)(weights, x, shift, tables)
+        for module, own in zip(modules, weights, strict=True):
+            module.update(own)
+        for norm, batch in zip(live, seen, strict=True):
+            norm._batch = batch
+        return y
+
+    return call
+
+
 class UNet(nn.Module):
     """The denoiser; parameters are named as in the released checkpoint without its prefix `diff_model.`."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config = config
+        self.checkpointed = False  # in training: keep less for the backward pass, and compute layers again there
         widths = config.block_out_channels
         first, last, layers = widths[0], len(widths) - 1, config.layers_per_block
         self.embedding_layer = Weights(weight=(config.num_embeddings, config.encoder_hid_dim))
@@ -258,6 +288,8 @@ class UNet(nn.Module):
             h = block.resnets[i](x, shift if len(shifts) == 1 else repeat_batch(shift, len(x)))
             return block.attentions[i](h, *tables, shared)
 
+        if self.checkpointed:
+            layer = _computed_twice(layer)
         outputs: list[mx.array] = []
         h = self.conv_in(x.astype(mx.float32))
         skips = [repeat_batch(h, batch)]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import mlx.core as mx
 import mlx.optimizers as optim
@@ -12,7 +12,8 @@ import mlx.optimizers as optim
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.training.network import Arrays
 
-OptimiserName = Literal["adamw", "muon"]
+Takes = Callable[[str, mx.array], bool]
+"""Whether an optimiser trains a parameter, by its name and value."""
 MUON_DECAY = 0.1
 ADAMW_DECAY = 0.01
 
@@ -67,7 +68,7 @@ def decays(name: str, array: mx.array) -> bool:
 
 
 class Optimiser:
-    """Groups of parameters, each with an optimiser of `mlx.optimizers`, on flat dictionaries."""
+    """Groups of parameters, each with an optimiser of `mlx.optimizers`; a pure function on flat dictionaries."""
 
     def __init__(
         self, groups: list[tuple[optim.Optimizer, Callable[[str, mx.array], bool]]], parameters: Arrays
@@ -76,35 +77,41 @@ class Optimiser:
         names: list[list[str]] = [[] for _ in groups]
         for name, array in parameters.items():
             names[next(i for i, (_, takes) in enumerate(groups) if takes(name, array))].append(name)
-        self.groups = [(optimiser, own) for (optimiser, _), own in zip(groups, names, strict=True) if own]
-        for optimiser, own in self.groups:
-            optimiser.init({name: parameters[name] for name in own})
+        self.groups = [(optimiser, set(own)) for (optimiser, _), own in zip(groups, names, strict=True) if own]
+        self.kinds: dict[str, list[str]] = {}
 
-    def apply(self, gradients: Arrays, parameters: Arrays, learning_rate: mx.array | float) -> Arrays:
-        """The parameters after a step."""
-        after: Arrays = {}
+    def start(self, parameters: Arrays) -> Arrays:
+        """The moments before the first step: {"conv_in.conv_dw.weight.m": ...}."""
+        moments: Arrays = {}
         for optimiser, own in self.groups:
-            optimiser.learning_rate = learning_rate
+            for name in own:
+                state: dict[str, mx.array] = {}
+                optimiser.init_single(parameters[name], state)
+                self.kinds[name] = list(state)
+                moments |= {f"{name}.{kind}": value for kind, value in state.items()}
+        return {key: moments[key] for key in sorted(moments)}
+
+    def of(self, names: Iterable[str]) -> list[str]:
+        """The moments of some parameters, by name."""
+        return [f"{name}.{kind}" for name in names for kind in self.kinds[name]]
+
+    def apply(
+        self, gradients: Arrays, parameters: Arrays, moments: Arrays, learning_rate: mx.array, step: mx.array
+    ) -> tuple[Arrays, Arrays]:
+        """Parameters and moments after step number `step` (1, 2, ...), of all parameters or of some."""
+        after, moved = Arrays(), Arrays()
+        for optimiser, own in self.groups:
+            names = [name for name in gradients if name in own]
+            if not names:
+                continue
+            states = {name: {kind: moments[f"{name}.{kind}"] for kind in self.kinds[name]} for name in names}
+            optimiser.state = {"step": (step - 1).astype(mx.uint64), "learning_rate": learning_rate, **states}
             after |= optimiser.apply_gradients(
-                {name: gradients[name] for name in own}, {name: parameters[name] for name in own}
+                {name: gradients[name] for name in names}, {name: parameters[name] for name in names}
             )
-        return {name: after[name] for name in parameters}  # in one order always, for sums depend on it
-
-    def state(self) -> Arrays:
-        """All moments and step numbers: "0.step", "0.conv_in.conv_dw.weight.m"."""
-        arrays: Arrays = {}
-        for number, (optimiser, own) in enumerate(self.groups):
-            arrays[f"{number}.step"] = optimiser.state["step"].astype(mx.int32)
-            for name in own:
-                arrays |= {f"{number}.{name}.{key}": value for key, value in optimiser.state[name].items()}
-        return arrays
-
-    def restore(self, arrays: Arrays) -> None:
-        """Take back what `state` gave. Raises KeyError when something is missing."""
-        for number, (optimiser, own) in enumerate(self.groups):
-            optimiser.state["step"] = arrays[f"{number}.step"].astype(mx.uint64)
-            for name in own:
-                optimiser.state[name] = {key: arrays[f"{number}.{name}.{key}"] for key in optimiser.state[name]}
+            for name in names:
+                moved |= {f"{name}.{kind}": value for kind, value in optimiser.state[name].items()}
+        return {name: after[name] for name in gradients}, moved  # in one order always, for sums depend on it
 
 
 def make_optimiser(name: str, parameters: Arrays) -> Optimiser:
@@ -132,11 +139,10 @@ def global_norm(gradients: Arrays) -> mx.array:
     return mx.sqrt(sum((g.astype(mx.float32).square().sum() for g in gradients.values()), mx.array(0.0)))
 
 
-def clip(gradients: Arrays, limit: float) -> tuple[Arrays, mx.array]:
-    """Gradients scaled down to a global norm of `limit` where they exceed it, and their norm before."""
-    norm = global_norm(gradients)
+def clip(gradients: Arrays, norm: mx.array, limit: float) -> Arrays:
+    """Gradients, of global norm `norm`, scaled down where that exceeds `limit`."""
     scale = mx.minimum(limit / (norm + 1e-6), 1.0)
-    return {name: g * scale for name, g in gradients.items()}, norm
+    return {name: g * scale for name, g in gradients.items()}
 
 
 def moving_average(average: Arrays, new: Arrays, step: mx.array, limit: float) -> Arrays:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ from mlx_moebius.training.network import (
     updated_statistics,
 )
 from mlx_moebius.training.objective import add_noise, mean_squared_error, target
-from mlx_moebius.training.optimisers import clip, make_optimiser, moving_average
+from mlx_moebius.training.optimisers import clip, global_norm, make_optimiser, moving_average
 from mlx_moebius.training.samples import Batch
 
 CLIP = 1.0
@@ -42,6 +42,7 @@ class Recipe:
     live: bool = False
     dtype: str = "float32"
     train_embedding: bool = True
+    checkpoint: bool = False
 
 
 class Example(NamedTuple):
@@ -95,12 +96,15 @@ class Learner:
         if not recipe.train_embedding:
             unet.embedding_layer.freeze()
         set_live(unet, recipe.live)
+        unet.checkpointed = recipe.checkpoint
         self.step = 0
         self.parameters = flat(unet.trainable_parameters())
         self.rest = {name: v for name, v in flat(unet.parameters()).items() if name not in self.parameters}
         self.average = {**self.parameters, **self.rest} if recipe.ema else {}
         self.optimiser = make_optimiser(recipe.optimizer, self.parameters)
-        compiled: Callable[..., Any] = (lambda f: f) if on_cpu() else mx.compile  # a C++ compiler's minute on the CPU
+        self.moments = self.optimiser.start(self.parameters)
+        # On the CPU a C++ compiler would take a minute; parts that are computed one after the other stay apart.
+        compiled: Callable[..., Any] = (lambda f: f) if on_cpu() or recipe.checkpoint else mx.compile
         self._gradients = compiled(self._loss_and_gradients)
         self._update = compiled(self._updated)
 
@@ -114,6 +118,9 @@ class Learner:
         losses, rest = [], self.rest
         for example in examples:
             (loss, seen), gradients = self._gradients(self.parameters, rest, *example)
+            if self.recipe.checkpoint:
+                for part in backward_order(gradients):
+                    mx.eval([gradients[name] for name in part])
             total = {name: total[name] + g for name, g in gradients.items()} if total else gradients
             rest = {**rest, **updated_statistics(rest, seen)} if seen else rest
             losses.append(loss)
@@ -127,37 +134,52 @@ class Learner:
             if self.recipe.live:
                 shared = {name: mx.distributed.all_sum(v, group=self.group) for name, v in rest.items()}
                 rest = {name: v / self.group.size() for name, v in shared.items()}
-        parameters, moments, average, norm = self._update(
-            {name: g * scale for name, g in total.items()},
-            self.parameters,
-            rest,
-            self.optimiser.state(),
-            self.average,
-            mx.array(learning_rate),
-            mx.array(float(self.step + 1)),
-        )
-        mx.eval(parameters, moments, average, norm, loss)
+        total = {name: g * scale for name, g in total.items()} if scale != 1 else total
+        norm = global_norm(total)
+        mx.eval(norm, loss)
         learned = Learned(float(loss), float(norm))
         if np.isfinite(learned.loss) and np.isfinite(learned.norm):
-            self.parameters, self.rest, self.average = parameters, rest, average
-            self.optimiser.restore(moments)
-            self.step += 1
+            self.rest, self.step = rest, self.step + 1
+            put(self.unet, {**self.parameters, **rest})
+            self._take(total, norm, learning_rate)
         return learned
+
+    def _take(self, gradients: Arrays, norm: mx.array, learning_rate: float) -> None:
+        """Update weights, moments and average: at once, or part by part where memory counts."""
+        rate, step = mx.array(learning_rate), mx.array(float(self.step))
+        for part in backward_order(gradients) if self.recipe.checkpoint else [list(gradients)]:
+            weights, moments, average = self._update(
+                {name: gradients.pop(name) for name in part},
+                {name: self.parameters[name] for name in part},
+                {name: self.moments[name] for name in self.optimiser.of(part)},
+                {name: self.average[name] for name in part if self.average},
+                norm,
+                rate,
+                step,
+            )
+            mx.eval(weights, moments, average)
+            put(self.unet, weights)  # so that the network lets go of the old ones
+            self.parameters |= weights
+            self.moments |= moments
+            self.average |= average
+        if self.average:
+            fixed = {name: self.average[name] for name in self.rest}
+            self.average |= moving_average(fixed, self.rest, step, self.recipe.ema)
+            mx.eval(self.average)
 
     def state(self) -> Arrays:
         """Everything that a run needs to go on, on top of its settings."""
         arrays = {f"parameters.{name}": v for name, v in self.parameters.items()}
         arrays |= {f"rest.{name}": v for name, v in self.rest.items()}
         arrays |= {f"average.{name}": v for name, v in self.average.items()}
-        return arrays | {f"moments.{name}": v for name, v in self.optimiser.state().items()}
+        return arrays | {f"moments.{name}": v for name, v in self.moments.items()}
 
     def restore(self, arrays: Arrays, step: int) -> None:
         """Take back what `state` gave after `step` steps. Raises KeyError when something is missing."""
         self.parameters = {name: arrays[f"parameters.{name}"] for name in self.parameters}
         self.rest = {name: arrays[f"rest.{name}"] for name in self.rest}
         self.average = {name: arrays[f"average.{name}"] for name in self.average}
-        prefix = "moments."
-        self.optimiser.restore({name.removeprefix(prefix): v for name, v in arrays.items() if name.startswith(prefix)})
+        self.moments = {name: arrays[f"moments.{name}"] for name in self.moments}
         self.step = step
 
     def _loss_and_gradients(self, parameters: Arrays, rest: Arrays, *example: mx.array) -> Any:
@@ -176,17 +198,30 @@ class Learner:
         self,
         gradients: Arrays,
         parameters: Arrays,
-        rest: Arrays,
         moments: Arrays,
         average: Arrays,
+        norm: mx.array,
         learning_rate: mx.array,
         step: mx.array,
-    ) -> tuple[Arrays, Arrays, Arrays, mx.array]:
-        """Parameters, moments and average after an update, and the gradients' norm before clipping."""
-        kept = self.optimiser.state()
-        self.optimiser.restore(moments)
-        clipped, norm = clip(gradients, CLIP)
-        after = self.optimiser.apply(clipped, parameters, learning_rate)
-        moved = self.optimiser.state()
-        self.optimiser.restore(kept)
-        return after, moved, moving_average(average, {**after, **rest}, step, self.recipe.ema), norm
+    ) -> tuple[Arrays, Arrays, Arrays]:
+        """Parameters, moments and average after an update; `norm` is that of all gradients."""
+        clipped = clip(gradients, norm, CLIP)
+        after, moved = self.optimiser.apply(clipped, parameters, moments, learning_rate, step)
+        return after, moved, moving_average(average, after, step, self.recipe.ema)
+
+
+def backward_order(names: Iterable[str]) -> list[list[str]]:
+    """Parameters by layer, in the order in which the backward pass reaches them: computed one after the other, they
+    let go of what only later ones would share.
+    """
+    ranks = ("conv_out", "conv_norm_out", "up_blocks", "down_blocks", "conv_in")
+    layers: dict[tuple[int, int, int, int], list[str]] = {}
+    for name in names:
+        first, *more = name.split(".")
+        rank = ranks.index(first) if first in ranks else len(ranks)
+        block, layer, transformer = (
+            (-int(more[0]), -int(more[2]), more[1] == "resnets") if first.endswith("_blocks") else (0, 0, 0)
+        )
+        sampler = first.endswith("_blocks") and more[1].endswith("samplers")
+        layers.setdefault((rank, block, -1000 if sampler else layer, int(transformer)), []).append(name)
+    return [layers[key] for key in sorted(layers)]

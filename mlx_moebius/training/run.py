@@ -112,7 +112,6 @@ def run(start: Start, plan: Plan, out: Path, resume: bool, report: Callable[[str
             if learner.step >= steps or interrupted() or clock.over(plan.minutes):
                 break
             lr = learning_rate(learner.step, steps, plan.learning_rate, plan.warmup)
-            clock.start_step()
             learned = learner.advance([encode(batch) for batch in each], lr)
             seconds = clock.end_step()
             if not _finite(learned.loss, learned.norm):
@@ -133,8 +132,10 @@ def run(start: Start, plan: Plan, out: Path, resume: bool, report: Callable[[str
                 mx.clear_cache()
             if done < steps and done % plan.val_every == 0:
                 validate()
+                clock.start_step()
             if done < steps and done % plan.save_every == 0:
                 save()
+                clock.start_step()
         save()
         if not interrupted():
             validate()
@@ -202,7 +203,8 @@ class _Clock:
     """Time of steps, and of the whole run over all its parts."""
 
     def __init__(self, spent: float) -> None:
-        self._began, self._before, self._step, self._total, self.steps = time.monotonic(), spent, 0.0, 0.0, 0
+        self._began = self._step = time.monotonic()
+        self._before, self._total, self.steps = spent, 0.0, 0
 
     def spent(self) -> float:
         """Seconds of the run, those before it was ended included."""
@@ -213,12 +215,13 @@ class _Clock:
         return minutes is not None and self.spent() >= minutes * 60
 
     def start_step(self) -> None:
-        """A step begins."""
+        """A step begins, after something else; otherwise one begins where the last one ends, to wait for its photos."""
         self._step = time.monotonic()
 
     def end_step(self) -> float:
         """Seconds of the step; the first one, which warms up, does not count for the mean."""
-        seconds = time.monotonic() - self._step
+        began, self._step = self._step, time.monotonic()
+        seconds = self._step - began
         self.steps += 1
         self._total += seconds if self.steps > 1 else 0.0
         return max(seconds, 1e-9)

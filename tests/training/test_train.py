@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mlx.core as mx
@@ -145,13 +147,21 @@ def test_a_run_that_diverges_stops_and_keeps_the_last_save(
     verify(studio / "wild")
 
 
-def test_minutes_plan_the_schedule(studio: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert train(*arguments(studio, "timed", 1, "--minutes", "0.15")) == 0
+def test_minutes_plan_the_schedule(
+    studio: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = itertools.count()
+    clock = SimpleNamespace(monotonic=lambda: next(looks) * 0.1)  # a tenth of a second passes between two looks
+    monkeypatch.setattr("mlx_moebius.training.run.time", clock)
+    assert train(*arguments(studio, "timed", 1, "--minutes", "0.2")) == 0
     planned = next(line for line in capsys.readouterr().out.splitlines() if "fit into" in line)
-    assert "0.15 minutes" in planned
+    assert "0.2 minutes" in planned
+    assert 10 < int(planned.split()[0]) < 60
     rates = [line["lr"] for line in lines(studio / "timed") if "lr" in line]
-    assert len(rates) > 5
-    assert rates[-1] < rates[0]
+    assert len(rates) > 10
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 0.4 * rates[0]
+    assert next(looks) * 0.1 < 14
 
 
 def test_a_dry_run_writes_nothing(studio: Path, capsys: pytest.CaptureFixture[str]) -> None:

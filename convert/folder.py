@@ -95,6 +95,13 @@ def convert_checkpoint(
     asked = read_settings(vae_settings, "the VAE's configuration")
     vae_config, vae_tensors = map_vae(read_tensors(vae_file), asked)
     check_vae_settings(asked, vae_config, vae_settings, warn)
+    latents = vae_config.latent_channels
+    if (unet_config.in_channels, unet_config.out_channels) != (2 * latents + 1, latents):
+        raise MoebiusError(
+            f"{unet_file} and {vae_file} do not belong together: a VAE of {latents} channels wants a U-Net of "
+            f"{2 * latents + 1} channels in and {latents} out, this one has {unet_config.in_channels} and "
+            f"{unet_config.out_channels}"
+        )
     noise_levels = SchedulerConfig()
     if scheduler.exists():
         noise_levels = scheduler_config(read_settings(scheduler, "the scheduler's configuration"), scheduler, warn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -148,6 +149,16 @@ def test_a_wrong_option_is_one_plain_line_below_the_usage(arguments: tuple[str |
     assert "╭" not in run.stderr
 
 
+def _guided_model(folder: Path) -> Path:
+    """The bundled weights in a folder that asks for guidance, which the bundled model knows none of."""
+    model = folder / "guided"
+    shutil.copytree(find_model("nano"), model)
+    config = json.loads((model / "config.json").read_text())
+    config["sampling"]["guidance_scale"] = 2.0
+    (model / "config.json").write_text(json.dumps(config))
+    return model
+
+
 def _damaged_model(folder: Path, name: str) -> Path:
     model = folder / f"without_{name}"
     shutil.copytree(find_model("nano"), model)
@@ -180,7 +191,7 @@ def test_each_error_is_one_line_and_leaves_nothing(folder: Path) -> None:
             _damaged_model(folder, "unet.safetensors"),
         ),
         "not a model configuration": (photo, "-m", mask, "--model", _damaged_model(folder, "config.json")),
-        "1 steps at strength 0.99": (photo, "-m", mask, "--steps", "1"),
+        "1 steps at strength 0.99": (photo, "-m", mask, "--steps", "1", "--strength", "0.99"),
         "--dilate": (photo, "-m", mask, "--dilate", "lots"),
         "extension": (photo, "-m", mask, "-o", folder / "out.xyz"),
         "no GPU": (photo, "-m", mask, "--device", "gpu"),
@@ -239,7 +250,8 @@ def test_a_run_is_repeated_from_its_metadata(folder: Path) -> None:
     [("--solver", "dpm++", "euler"), ("--guidance-until", "0.5", "7"), ("--reuse-features", "2", "0")],
 )
 def test_approximate_options_change_the_fill_and_are_recorded(folder: Path, option: str, value: str, bad: str) -> None:
-    common = (folder / "landscape.png", "-m", folder / "landscape_mask.png", "--steps", "4")
+    model = _guided_model(folder)
+    common = (folder / "landscape.png", "-m", folder / "landscape_mask.png", "--steps", "4", "--model", model)
     assert generate(*common, "-o", folder / "exact.png").returncode == 0
     run = generate(*common, option, value, "-o", folder / "fast.png")
     assert run.returncode == 0, run.stderr

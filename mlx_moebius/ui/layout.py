@@ -190,7 +190,7 @@ def lay_out_controls(model: str, defaults: Settings) -> Controls:
             list(GRAVITIES), value="center", label="Where the photo stays", info="For an aspect", elem_id="gravity"
         )
     with gr.Accordion("More settings", open=False):
-        steps = gr.Slider(2, MAX_STEPS, defaults.num_steps, step=1, label="Steps", elem_id="steps")
+        steps = gr.Slider(1, MAX_STEPS, defaults.num_steps, step=1, label="Steps", elem_id="steps")
         guidance = gr.Slider(1, 10, defaults.guidance_scale, step=0.1, label="Guidance")
         dilate = gr.Dropdown(DILATE, value="auto", label="Grow the mask", info="Pixels, or by each part")
         context = gr.Slider(1, 6, defaults.context, step=0.1, label="Context", info="What the network sees")

@@ -54,16 +54,16 @@ def run(*arguments: str | Path) -> tuple[int, str, str]:
 
 @pytest.fixture
 def vae_source(tmp_path: Path) -> Path:
-    """A tiny VAE in the released format, which tests change."""
+    """A VAE for the bundled U-Net in the released format, which tests change."""
     folder = tmp_path / "source" / "vae"
     folder.mkdir(parents=True)
-    shutil.copy(DATA / "vae_tiny_config.json", folder / "config.json")
+    shutil.copy(NANO / "vae" / "config.json", folder / "config.json")
     write_vae(folder)
     return folder
 
 
 def write_vae(folder: Path, **changed: np.ndarray) -> None:
-    shapes = {k: tuple(shape) for k, (shape, _) in json.loads((DATA / "vae_tiny_keys.json").read_text()).items()}
+    shapes = {k: tensor.shape for k, tensor in read_tensors(NANO / "vae" / "diffusion_pytorch_model.bin").items()}
     torch_zip.write_torch_zip(
         folder / "diffusion_pytorch_model.bin",
         shapes,
@@ -221,13 +221,24 @@ def test_values_that_do_not_survive_are_refused(
     tmp_path: Path, vae_source: Path, value: float, dtype: str, fits: bool
 ) -> None:
     name = "decoder.conv_in.bias"
-    write_vae(vae_source, **{name: np.full(64, value)})
+    write_vae(vae_source, **{name: np.full(96, value)})
     if fits:
         convert_checkpoint(NANO, vae_source, tmp_path / "model", dtype=dtype)
         return
     with pytest.raises(MoebiusError, match=name):
         convert_checkpoint(NANO, vae_source, tmp_path / "model", dtype=dtype)
     assert listing(tmp_path) == ["source"]
+
+
+def test_networks_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "four"
+    folder.mkdir()
+    shutil.copy(DATA / "vae_tiny_config.json", folder / "config.json")
+    shapes = {k: tuple(shape) for k, (shape, _) in json.loads((DATA / "vae_tiny_keys.json").read_text()).items()}
+    torch_zip.write_torch_zip(folder / "diffusion_pytorch_model.bin", shapes, fill, "<f4")
+    with pytest.raises(MoebiusError, match=r"VAE of 4 channels wants a U-Net of 9 channels in and 4 out, .* 17 and 8"):
+        convert_checkpoint(NANO, folder, tmp_path / "model")
+    assert listing(tmp_path) == ["four"]
 
 
 def test_existing_folder_stays_unless_all_goes_well(tmp_path: Path, vae_source: Path) -> None:

@@ -64,7 +64,7 @@ def test_large_files_come_from_the_storage_without_the_users_token(hub: FakeHub,
     assert [headers["authorization"] for headers in asked] == ["Bearer hf_secret"]
     (stored,) = hub.requests("GET", f"/hustvl/Moebius/{WEIGHTS}")
     assert "authorization" not in stored
-    assert f"downloading hustvl/Moebius {WEIGHTS} (5.1 MB) from {hub.url}" in run.stderr
+    assert f"downloading hustvl/Moebius {WEIGHTS} (9.8 MB) from {hub.url}" in run.stderr
 
 
 @pytest.mark.parametrize("kind", ["break", "stall"])
@@ -113,7 +113,7 @@ def test_slow_is_not_broken(hub: FakeHub, tmp_path: Path) -> None:
     [
         (WEIGHTS, Fault("wrong"), "wrong checksum"),
         (VAE_FILES[0], Fault("wrong"), "wrong checksum"),
-        (WEIGHTS, Fault("short", after=100_000), "wrong size: 100000 bytes came, the hub says 5051956"),
+        (WEIGHTS, Fault("short", after=100_000), "wrong size: 100000 bytes came, the hub says 9848692"),
         (WEIGHTS, Fault("status", status=404, headers={"X_Error_Code": "EntryNotFound"}), "no such file"),
         (WEIGHTS, Fault("status", status=503, times=99), "HTTP 503"),
         (WEIGHTS, Fault("status", status=403, headers={"X_Error_Code": "GatedRepo"}), "gated (HTTP 403)"),
@@ -163,7 +163,7 @@ def test_full_disk(hub: FakeHub, tmp_path: Path) -> None:
     )
     run = hub.run(tmp_path, "-c", code)
     assert run.returncode == 1
-    assert "no space: 5.1 MB to go, 1.0 MB free on the disk. Ways out:" in run.stderr
+    assert "no space: 9.8 MB to go, 1.0 MB free on the disk. Ways out:" in run.stderr
 
 
 def test_unwritable_cache(hub: FakeHub, tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def test_list_verify_remove(hub: FakeHub, ready: Path, tmp_path: Path) -> None:
     listed = hub.run(tmp_path, *MODELS, "list").stdout
     assert all(name in listed for name in (*BUNDLED, *RELEASED))
     line = next(line for line in listed.splitlines() if line.startswith("places2"))
-    assert "6.5 MB" in line
+    assert "13.0 MB" in line
     assert f"hustvl/Moebius@{MOEBIUS[:12]} (licence apache-2.0)" in line
     assert hub.run(tmp_path, *MODELS, "verify").stdout.count(" ok") == 4
 

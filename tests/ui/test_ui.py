@@ -358,9 +358,9 @@ def test_cancel_and_a_closed_tab_end_the_job(page: Page, browser: Browser, serve
     page.click("#cancel")
     expect(page.locator("#status")).to_contain_text("Cancelled.")
     expect(page.locator("#run")).to_be_enabled()
-    ask_until(page, "of 198")
+    ask_until(page, "of 200")
     assert server.desk.worker.busy
-    page.close()  # with 198 steps to do
+    page.close()  # with 200 steps to do
     deadline = time.monotonic() + 20
     while server.desk.worker.busy or server.desk.sessions:
         assert time.monotonic() < deadline

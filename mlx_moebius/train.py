@@ -13,7 +13,9 @@ import typer
 
 from mlx_moebius.errors import MoebiusError, one_line_errors
 from mlx_moebius.models import find_model
+from mlx_moebius.networks.config import ModelConfig
 from mlx_moebius.networks.weights import DTYPES
+from mlx_moebius.training.objective import FEW, Timesteps
 from mlx_moebius.training.photos import Decoder, Library, find_photos
 from mlx_moebius.training.run import Plan, Start, run
 from mlx_moebius.training.samples import Samples
@@ -51,6 +53,13 @@ def command(
             help="frozen (running statistics) or live (the batch's).", show_default="frozen; live with --config"
         ),
     ] = None,
+    timesteps: Annotated[
+        str | None,
+        typer.Option(
+            help="all, or sampled: those alone that the model's own sampling visits.",
+            show_default=f"sampled for models of at most {FEW} steps",
+        ),
+    ] = None,
     grad_checkpoint: Annotated[
         bool, typer.Option("--grad-checkpoint", help="Less memory: compute layers again in the backward pass.")
     ] = False,
@@ -69,6 +78,8 @@ def command(
             raise MoebiusError(f"--dtype {dtype} cannot be trained in: choose float32 or bfloat16")
         if batch_norm not in (None, "frozen", "live"):
             raise MoebiusError(f"--batch-norm {batch_norm} is neither frozen nor live")
+        if timesteps not in (None, "all", "sampled"):
+            raise MoebiusError(f"--timesteps {timesteps} is neither all nor sampled")
         if minutes is not None and minutes <= 0:
             raise MoebiusError(f"--minutes {minutes:g} is no time")
         if (model is None) == (config is None):
@@ -86,6 +97,7 @@ def command(
             dtype=dtype,
             train_embedding=config is not None or start.library.has_objects,
             checkpoint=grad_checkpoint,
+            timesteps=chosen_timesteps(timesteps, start.config),
         )
         start.settings = {"photos": fingerprint(start.library), "model": model, "vae": vae, "version": 1}
         if resume and started.get("photos") != start.settings["photos"]:
@@ -101,6 +113,12 @@ def command(
         except KeyboardInterrupt:
             raise SystemExit(130) from None
         typer.echo(f"{out} is ready: python -m mlx_moebius.generate PHOTO --mask MASK --model {out}")
+
+
+def chosen_timesteps(asked: str | None, config: ModelConfig) -> Timesteps:
+    """Which timesteps are learnt: as asked for, or as fits the model's sampling."""
+    few = config.sampling.num_steps <= FEW if asked is None else asked == "sampled"
+    return "sampled" if few else "all"
 
 
 def prepare(photos: Path, base: Path, config: Path | None, seed: int) -> Start:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
-from mlx_moebius.networks.config import PredictionType
+from mlx_moebius.networks.config import ModelConfig, PredictionType
+from mlx_moebius.networks.scheduler import Scheduler
 
+FEW = 4  # steps of sampling, for which it pays to learn its timesteps alone
+
+Timesteps = Literal["all", "sampled"]
+"""Which are learnt: all of them, or those alone that the model's own sampling visits."""
 UNIFORM_SHARE = 0.25  # of timesteps; logit-normal alone leaves those that sampling starts from untrained
+
+
+def noise_between(clean: mx.array, noisy: mx.array, alpha: mx.array) -> mx.array:
+    """The noise that makes latents [B, h, w, C] out of clean ones at noise levels alpha_cumprod [B]."""
+    a = alpha[:, None, None, None]
+    return (noisy - mx.sqrt(a) * clean) / mx.sqrt(1 - a)
 
 
 def add_noise(clean: mx.array, noise: mx.array, alpha: mx.array) -> mx.array:
@@ -36,6 +49,18 @@ def clean_from(prediction_type: PredictionType, predicted: mx.array, noisy: mx.a
 def mean_squared_error(a: mx.array, b: mx.array) -> mx.array:
     """Plain mean over everything, in float32."""
     return (a.astype(mx.float32) - b.astype(mx.float32)).square().mean()
+
+
+def sampled_timesteps(config: ModelConfig) -> list[int]:
+    """Those that the model's own sampling visits, noisiest first."""
+    return Scheduler(config.scheduler).timesteps(config.sampling.num_steps, config.sampling.strength)
+
+
+def starts_from_noise(config: ModelConfig) -> bool:
+    """Whether sampling begins with noise alone. That is not the noisiest timestep's input, in which a little of the
+    clean latents is left, enough for a hole's mean colour: learnt with it, a network trusts it and finds chance.
+    """
+    return config.sampling.strength >= 1
 
 
 def draw_timesteps(

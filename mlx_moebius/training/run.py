@@ -82,10 +82,12 @@ def run(start: Start, plan: Plan, out: Path, resume: bool, report: Callable[[str
     if plan.minutes is None:
         steps = plan.steps
     decoder = Decoder(report)
-    samples = Samples(start.library.train, start.config, decoder, plan.seed)
-    validation = Validation(Samples(start.library.held_out, start.config, decoder, SEED), start.vae, start.config)
+    timesteps = start.recipe.timesteps
+    samples = Samples(start.library.train, start.config, decoder, plan.seed, timesteps)
+    held_out = Samples(start.library.held_out, start.config, decoder, SEED)
+    validation = Validation(held_out, start.vae, start.config, timesteps)
     log = Log(out, learner.step) if main else None
-    encode = Encoder(start.vae, start.config)
+    encode = Encoder(start.vae, start.config, timesteps)
     size = plan.batch_size * start.recipe.grad_accumulation
     clock = _Clock(spent)
 

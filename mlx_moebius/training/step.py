@@ -25,7 +25,15 @@ from mlx_moebius.training.network import (
     trace,
     updated_statistics,
 )
-from mlx_moebius.training.objective import add_noise, mean_squared_error, target
+from mlx_moebius.training.objective import (
+    Timesteps,
+    add_noise,
+    mean_squared_error,
+    noise_between,
+    sampled_timesteps,
+    starts_from_noise,
+    target,
+)
 from mlx_moebius.training.optimisers import clip, global_norm, make_optimiser, moving_average
 from mlx_moebius.training.samples import Batch
 
@@ -43,6 +51,7 @@ class Recipe:
     dtype: str = "float32"
     train_embedding: bool = True
     checkpoint: bool = False
+    timesteps: Timesteps = "all"
 
 
 class Example(NamedTuple):
@@ -66,8 +75,10 @@ class Learned(NamedTuple):
 class Encoder:
     """From batches of pictures to what the network sees."""
 
-    def __init__(self, vae: AutoencoderKL, config: ModelConfig) -> None:
+    def __init__(self, vae: AutoencoderKL, config: ModelConfig, timesteps: Timesteps = "all") -> None:
+        """With "sampled" timesteps the first one's input is noise alone, where sampling begins with that."""
         self.vae, self.config = vae, config
+        self.start = sampled_timesteps(config)[0] if timesteps == "sampled" and starts_from_noise(config) else None
         self.alphas = Scheduler(config.scheduler).alphas_cumprod
 
     def __call__(self, batch: Batch) -> Example:
@@ -77,6 +88,9 @@ class Encoder:
         draws = mx.array(np.concatenate([batch.image_posterior, batch.masked_posterior]))
         clean, masked = mx.split((mean + mx.exp(0.5 * logvar) * draws) * self.config.vae.scaling_factor, 2)
         noise, alpha = mx.array(batch.noise), mx.array(self.alphas[batch.timesteps])
+        if self.start is not None:
+            first = mx.array(batch.timesteps == self.start)[:, None, None, None]
+            noise = mx.where(first, noise_between(clean, noise, alpha), noise)
         x = mx.concatenate([add_noise(clean, noise, alpha), mx.array(batch.latent_masks), masked], axis=-1)
         example = Example(x, mx.array(batch.timesteps), mx.array(batch.ids), clean, noise, alpha)
         mx.eval(example)

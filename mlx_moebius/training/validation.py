@@ -14,19 +14,28 @@ from mlx_moebius.networks.scheduler import Scheduler
 from mlx_moebius.networks.unet import UNet
 from mlx_moebius.networks.vae import AutoencoderKL
 from mlx_moebius.training.network import Arrays, put, trace
-from mlx_moebius.training.objective import add_noise, clean_from, mean_squared_error, target
+from mlx_moebius.training.objective import (
+    Timesteps,
+    add_noise,
+    clean_from,
+    mean_squared_error,
+    noise_between,
+    sampled_timesteps,
+    starts_from_noise,
+    target,
+)
 from mlx_moebius.training.samples import Samples
 from mlx_moebius.training.step import Encoder, Example
 
 BANDS = (50, 250, 500, 750, 950)
 COUNT = 8  # crops
-STEPS = 8  # of a fill, from pure noise and without guidance
+STEPS = 8  # of a fill at most, from pure noise and without guidance
 SEED = 20260619
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judgement:
-    """Mean loss at each of BANDS, PSNR within the holes in dB, and the pictures: hole, fill and truth side by side."""
+    """Mean loss at each timestep that is judged, PSNR within the holes in dB, and pictures of hole, fill and truth."""
 
     losses: dict[int, float]
     psnr: float
@@ -41,9 +50,12 @@ class Judgement:
 class Validation:
     """The held-out crops, encoded once, and a network to judge weights with."""
 
-    def __init__(self, samples: Samples, vae: AutoencoderKL, config: ModelConfig) -> None:
-        """`samples` are of held-out photos, with the seed SEED."""
+    def __init__(self, samples: Samples, vae: AutoencoderKL, config: ModelConfig, timesteps: Timesteps = "all") -> None:
+        """`samples` are of held-out photos, with the seed SEED. "sampled" timesteps are judged instead of BANDS."""
         self.config, self.vae = config, vae
+        sampled = sampled_timesteps(config)
+        self.bands = tuple(sampled) if timesteps == "sampled" else BANDS
+        self.start = sampled[0] if timesteps == "sampled" and starts_from_noise(config) else None
         self.kind, self.unet = config.scheduler.prediction_type, UNet(config.unet)
         self.alphas = Scheduler(config.scheduler).alphas_cumprod
         self.batches = [samples.batch(number, 1) for number in range(COUNT)]
@@ -55,7 +67,7 @@ class Validation:
         put(self.unet, weights)
         mx.eval(self.unet.parameters())
         losses = {}
-        for t in BANDS:
+        for t in self.bands:
             each = [self._loss(example, t) for example in self.examples]
             losses[t] = float(np.mean(each))
         rows, errors = [], []
@@ -70,8 +82,11 @@ class Validation:
 
     def _loss(self, example: Example, timestep: int) -> float:
         alpha = mx.array(self.alphas[[timestep]])
-        predicted = self._predict(example, add_noise(example.clean, example.noise, alpha), timestep)
-        return float(mean_squared_error(predicted, target(self.kind, example.clean, example.noise, alpha)))
+        noise = example.noise
+        if timestep == self.start:
+            noise = noise_between(example.clean, noise, alpha)
+        predicted = self._predict(example, add_noise(example.clean, noise, alpha), timestep)
+        return float(mean_squared_error(predicted, target(self.kind, example.clean, noise, alpha)))
 
     def _predict(self, example: Example, noisy: mx.array, timestep: int) -> mx.array:
         x = mx.concatenate([noisy, example.x[..., noisy.shape[-1] :]], axis=-1)
@@ -80,13 +95,12 @@ class Validation:
     def _fill(self, example: Example) -> mx.array:
         """DDIM from the sample's own noise down to a picture [1, S, S, 3], about [0, 1]."""
         last = self.config.scheduler.num_train_timesteps - 1
-        timesteps = np.linspace(last, 0, STEPS + 1).round().astype(int)
+        timesteps = np.linspace(last, 0, min(STEPS, self.config.sampling.num_steps) + 1).round().astype(int)
         latents = example.noise
         for t, after in zip(timesteps[:-1], [*timesteps[1:-1], None], strict=True):
             alpha = mx.array(self.alphas[[t]])
             clean = clean_from(self.kind, self._predict(example, latents, int(t)), latents, alpha)
-            a = alpha[:, None, None, None]
-            noise = (latents - mx.sqrt(a) * clean) / mx.sqrt(1 - a)
+            noise = noise_between(clean, latents, alpha)
             latents = clean if after is None else add_noise(clean, noise, mx.array(self.alphas[[after]]))
             mx.eval(latents)
         return (self.vae.decode(latents / self.config.vae.scaling_factor) + 1) / 2

@@ -81,10 +81,10 @@ def test_fine_tuning_the_bundled_model(studio: Path) -> None:
     words = [str(photos), "--model", "nano", "-o", str(studio / "tuned"), "--steps", "10"]
     assert train(*words, "--batch-size", "2", "--grad-accumulation", "2", "--lr", "2e-4", "--ema", "0") == 0
     verify(studio / "tuned")
-    # The same crops, holes and noise of a photo that was not learnt from; in ten steps too few samples are near t = 50.
+    # The same crops, holes and noise of a photo that was not learnt from, at the one timestep that nano samples.
     before, after = (line for line in lines(studio / "tuned") if "bands" in line)
-    for t in ("250", "500", "750", "950"):
-        assert after["bands"][t] < 0.95 * before["bands"][t]
+    assert list(after["bands"]) == ["999"]
+    assert after["bands"]["999"] < 0.95 * before["bands"]["999"]
     assert after["psnr"] > before["psnr"]
     weights = mx.load(str(studio / "tuned" / "unet.safetensors"))
     assert ModelConfig.load(studio / "tuned").dtype == "float16"
@@ -182,6 +182,7 @@ def test_a_dry_run_writes_nothing(studio: Path, capsys: pytest.CaptureFixture[st
         (["--optimizer", "sgd"], "adamw or muon"),
         (["--batch-norm", "off"], "neither frozen nor live"),
         (["--minutes", "0"], "no time"),
+        (["--timesteps", "some"], "neither all nor sampled"),
         (["--resume"], "no run to go on with"),
     ],
 )

@@ -17,6 +17,7 @@ from mlx_moebius.networks.config import ModelConfig
 from mlx_moebius.networks.weights import DTYPES
 from mlx_moebius.training.objective import FEW, Timesteps
 from mlx_moebius.training.photos import Decoder, Library, find_photos
+from mlx_moebius.training.ranks import Ranks
 from mlx_moebius.training.run import Plan, Start, run
 from mlx_moebius.training.samples import Samples
 from mlx_moebius.training.saving import Folder
@@ -86,7 +87,9 @@ def command(
             raise MoebiusError("give either --model, to fine-tune it, or --config with --vae, for a new network")
         if (vae is None) != (config is None):
             raise MoebiusError("--config and --vae belong together: the model whose VAE the new network uses")
-        started = Folder(out).settings() if resume else {}
+        ranks = Ranks()
+        report = typer.echo if ranks.first else _silence
+        started = Folder(out).settings() if resume and ranks.first else {}
         base = find_model(str(vae if model is None else model))
         start = prepare(photos, base, config, seed)
         start.recipe = Recipe(
@@ -100,19 +103,24 @@ def command(
             timesteps=chosen_timesteps(timesteps, start.config),
         )
         start.settings = {"photos": fingerprint(start.library), "model": model, "vae": vae, "version": 1}
-        if resume and started.get("photos") != start.settings["photos"]:
+        if started and started.get("photos") != start.settings["photos"]:
             raise MoebiusError(f"the photos are not those that the run in {out} began with: start another one")
         rate = lr if lr is not None else (FINE_TUNE_LR if config is None else NEW_LR)
         plan = Plan(steps, batch_size, rate, min(WARM_UP, steps // 10), save_every, val_every, seed, minutes)
-        describe(start, plan)
+        if ranks.first:
+            describe(start, plan)
         if dry_run:
             measure(start, plan)
             return
         try:
-            run(start, plan, out, resume, typer.echo)
+            run(start, plan, out, resume, report)
         except KeyboardInterrupt:
             raise SystemExit(130) from None
-        typer.echo(f"{out} is ready: python -m mlx_moebius.generate PHOTO --mask MASK --model {out}")
+        report(f"{out} is ready: python -m mlx_moebius.generate PHOTO --mask MASK --model {out}")
+
+
+def _silence(message: str) -> None:
+    """What ranks but the first report."""
 
 
 def chosen_timesteps(asked: str | None, config: ModelConfig) -> Timesteps:

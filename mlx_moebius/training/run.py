@@ -22,6 +22,7 @@ from mlx_moebius.training.log import SHEET_NAME, Log
 from mlx_moebius.training.network import Arrays
 from mlx_moebius.training.optimisers import learning_rate
 from mlx_moebius.training.photos import Decoder, Library
+from mlx_moebius.training.ranks import Ranks
 from mlx_moebius.training.samples import Batch, Samples
 from mlx_moebius.training.saving import Folder
 from mlx_moebius.training.step import Encoder, Learner, Recipe
@@ -68,15 +69,16 @@ def run(start: Start, plan: Plan, out: Path, resume: bool, report: Callable[[str
     Ctrl-C ends the step, saves and raises KeyboardInterrupt. Raises MoebiusError when `out` is taken or cannot be
     written, or when a loss is not finite: what was saved last is then still there.
     """
-    group = mx.distributed.init()
-    folder, main = Folder(out), group.rank() == 0
-    learner = Learner(start.unet, start.config, start.recipe, group)
+    ranks, folder = Ranks(), Folder(out)
+    learner = Learner(start.unet, start.config, start.recipe, ranks)
     settings = start.settings | {"plan": asdict(plan), "recipe": asdict(start.recipe)}
     steps, spent = plan.steps if plan.minutes is None else UNPLANNED, 0.0
     if resume:
-        state = folder.load_state()
-        steps, spent = _restore(folder, learner, state, settings, start.config)
-    elif main:
+        if ranks.first:
+            steps, spent = _restore(folder, learner, folder.load_state(), settings, start.config)
+        steps, step = ranks.given(steps), ranks.given(learner.step)
+        learner.restore(ranks.shared(learner.state()), step)
+    elif ranks.first:
         check_room(out, start.config, learner)
         folder.begin(start.vae_folder / VAE_NAME, settings)
     if plan.minutes is None:
@@ -86,13 +88,13 @@ def run(start: Start, plan: Plan, out: Path, resume: bool, report: Callable[[str
     samples = Samples(start.library.train, start.config, decoder, plan.seed, timesteps)
     held_out = Samples(start.library.held_out, start.config, decoder, SEED)
     validation = Validation(held_out, start.vae, start.config, timesteps)
-    log = Log(out, learner.step) if main else None
+    log = Log(out, learner.step) if ranks.first else None
     encode = Encoder(start.vae, start.config, timesteps)
     size = plan.batch_size * start.recipe.grad_accumulation
     clock = _Clock(spent)
 
     def save() -> None:
-        if main:
+        if ranks.first:
             state = learner.state() | {PLAN: mx.array([float(learner.step), float(steps), clock.spent()])}
             folder.save(start.config, learner.weights(), state, NOTE)
 
@@ -108,10 +110,11 @@ def run(start: Start, plan: Plan, out: Path, resume: bool, report: Callable[[str
 
     if learner.step == 0:
         validate()
-    first = (learner.step * group.size() + group.rank()) * size
-    with _until_interrupted() as interrupted, closing(_batches(samples, first, plan, size, group.size())) as batches:
+    first, ended = (learner.step * ranks.size + ranks.rank) * size, False
+    with _until_interrupted() as interrupted, closing(_batches(samples, first, plan, size, ranks.size)) as batches:
         for each in batches:
-            if learner.step >= steps or interrupted() or clock.over(plan.minutes):
+            ended = ranks.any(interrupted())
+            if learner.step >= steps or ended or ranks.any(clock.over(plan.minutes)):
                 break
             lr = learning_rate(learner.step, steps, plan.learning_rate, plan.warmup)
             learned = learner.advance([encode(batch) for batch in each], lr)
@@ -123,10 +126,11 @@ def run(start: Start, plan: Plan, out: Path, resume: bool, report: Callable[[str
                 )
             done = learner.step
             if plan.minutes is not None and steps == UNPLANNED and clock.steps >= MEASURED:
-                steps = max(done, int((plan.minutes * 60 * MARGIN - clock.spent()) / clock.mean()) + done)
+                planned = int((plan.minutes * 60 * MARGIN - clock.spent()) / clock.mean()) + done
+                steps = ranks.given(max(done, planned))
                 report(f"{steps} steps fit into {plan.minutes:g} minutes")
             if log is not None and (done % max(1, steps // LINES) == 0 or done == steps):
-                rate = size * group.size() / seconds
+                rate = size * ranks.size / seconds
                 line = {"loss": learned.loss, "norm": learned.norm, "lr": lr, "images_per_second": round(rate, 3)}
                 log.add({"step": done, **line, "peak_bytes": mx.get_peak_memory()})
                 report(_progress(done, steps, learned.loss, lr, rate, clock.left(steps - done, plan.minutes)))
@@ -139,7 +143,7 @@ def run(start: Start, plan: Plan, out: Path, resume: bool, report: Callable[[str
                 save()
                 clock.start_step()
         save()
-        if not interrupted():
+        if not ended:
             validate()
         else:
             report(f"saved step {learner.step} of {steps} in {out}; --resume goes on")

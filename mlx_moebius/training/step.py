@@ -35,6 +35,7 @@ from mlx_moebius.training.objective import (
     target,
 )
 from mlx_moebius.training.optimisers import clip, global_norm, make_optimiser, moving_average
+from mlx_moebius.training.ranks import Ranks
 from mlx_moebius.training.samples import Batch
 
 CLIP = 1.0
@@ -103,9 +104,9 @@ class Learner:
     `parameters` are trained; `rest` is not, such as running statistics; `average` covers both.
     """
 
-    def __init__(self, unet: UNet, config: ModelConfig, recipe: Recipe, group: Any = None) -> None:
-        """Takes an unfused float32 network with its weights; `group` averages gradients between processes."""
-        self.unet, self.config, self.recipe, self.group = unet, config, recipe, group
+    def __init__(self, unet: UNet, config: ModelConfig, recipe: Recipe, ranks: Ranks | None = None) -> None:
+        """Takes an unfused float32 network with its weights; gradients are averaged between `ranks`."""
+        self.unet, self.config, self.recipe, self.ranks = unet, config, recipe, ranks
         self.kind = config.scheduler.prediction_type
         if not recipe.train_embedding:
             unet.embedding_layer.freeze()
@@ -141,13 +142,10 @@ class Learner:
             mx.eval(total, rest, loss)
         scale = 1 / len(examples)
         loss = mx.stack(losses).mean()
-        if self.group is not None and self.group.size() > 1:
-            scale /= self.group.size()
-            total = {name: mx.distributed.all_sum(g, group=self.group) for name, g in total.items()}
-            loss = mx.distributed.all_sum(loss, group=self.group) / self.group.size()
-            if self.recipe.live:
-                shared = {name: mx.distributed.all_sum(v, group=self.group) for name, v in rest.items()}
-                rest = {name: v / self.group.size() for name, v in shared.items()}
+        if self.ranks is not None:
+            total = self.ranks.mean(total)
+            loss = self.ranks.mean({"loss": loss})["loss"]
+            rest = self.ranks.mean(rest) if self.recipe.live else rest
         total = {name: g * scale for name, g in total.items()} if scale != 1 else total
         norm = global_norm(total)
         mx.eval(norm, loss)

@@ -1,0 +1,50 @@
+"""Processes that learn together, on one machine or on several (`mlx.launch`): a rank each, of which the first writes.
+
+All ranks must ask each other the same questions in the same order; alone, a rank answers itself.
+"""
+
+from __future__ import annotations
+
+import mlx.core as mx
+
+from mlx_moebius.training.network import Arrays
+
+
+class Ranks:
+    """The ranks of a run."""
+
+    def __init__(self) -> None:
+        self.group = mx.distributed.init()
+        self.rank, self.size = self.group.rank(), self.group.size()
+
+    @property
+    def first(self) -> bool:
+        """Whether this rank is the one that judges, saves and reports."""
+        return self.rank == 0
+
+    def mean(self, arrays: Arrays) -> Arrays:
+        """The means over all ranks."""
+        if self.size == 1:
+            return arrays
+        return {name: self._sum(array) / self.size for name, array in arrays.items()}
+
+    def any(self, flag: bool) -> bool:
+        """Whether any rank says so."""
+        return flag if self.size == 1 else int(self._sum(mx.array(int(flag)))) > 0
+
+    def given(self, value: int) -> int:
+        """The first rank's number."""
+        return value if self.size == 1 else int(self._sum(mx.array(value if self.first else 0)))
+
+    def shared(self, arrays: Arrays) -> Arrays:
+        """The first rank's arrays, for which others give some of the same names, shapes and types."""
+        if self.size == 1:
+            return arrays
+        return {name: self._sum(arrays[name] if self.first else mx.zeros_like(arrays[name])) for name in sorted(arrays)}
+
+    def _sum(self, array: mx.array) -> mx.array:
+        # On the CPU, where waiting for others trips no watchdog of the GPU. One after the other: sums that are put off
+        # would be computed in an order that depends on what else each rank has put off.
+        total = mx.distributed.all_sum(array, group=self.group, stream=mx.cpu)
+        mx.eval(total)
+        return total

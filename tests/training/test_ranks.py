@@ -1,0 +1,69 @@
+"""Processes that learn together, started by `mlx.launch` on this machine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import mlx.core as mx
+import pytest
+
+from mlx_moebius.convert.folder import verify
+from mlx_moebius.training.saving import STATE_NAME
+from tests.support.studio import paint_photos
+from tests.training.test_train import COMMAND, SIZES, lines
+
+LAUNCH = [str(Path(sys.executable).with_name("mlx.launch")), "-n", "2", "--"]
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Path:
+    paint_photos(tmp_path / "photos", 8)
+    (tmp_path / "small.json").write_text(json.dumps(SIZES))
+    return tmp_path
+
+
+def command(studio: Path, out: str, steps: int, batch: int, *more: str) -> list[str]:
+    words = [*COMMAND, str(studio / "photos"), "--config", str(studio / "small.json"), "--vae", "nano"]
+    words += ["-o", str(studio / out), "--steps", str(steps), "--batch-size", str(batch), "--grad-accumulation", "1"]
+    return [*words, "--batch-norm", "frozen", "--save-every", "3", *more]
+
+
+def run(words: list[str]) -> str:
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def state(folder: Path) -> dict[str, mx.array]:
+    arrays = mx.load(str(folder / STATE_NAME))
+    assert isinstance(arrays, dict)
+    return {name: array for name, array in arrays.items() if name != "plan"}
+
+
+def difference(a: dict[str, mx.array], b: dict[str, mx.array]) -> float:
+    """Between the moving averages of the gradients, over the norm of those of `b`."""
+    names = [name for name in b if name.endswith(".m")]
+    ratio = sum((a[n] - b[n]).square().sum() for n in names) / sum(b[n].square().sum() for n in names)
+    return float(mx.sqrt(mx.array(ratio)))
+
+
+def test_two_ranks_equal_one_with_twice_the_batch(studio: Path) -> None:
+    said = run([*LAUNCH, *command(studio, "two", 1, 2)])
+    assert said.count("step 1 of 1: loss") == 1  # the first rank alone reports
+    run(command(studio, "one", 1, 4))
+    run(command(studio, "half", 1, 2))
+    two, one, half = (state(studio / name) for name in ("two", "one", "half"))
+    assert difference(two, one) < 1e-5
+    assert difference(half, one) > 0.1
+    judged = [lines(studio / name)[-1] for name in ("two", "one")]
+    assert list(judged[0]["bands"].values()) == pytest.approx(list(judged[1]["bands"].values()), rel=1e-5)
+
+
+def test_two_ranks_go_on_from_the_first_ones_state(studio: Path) -> None:
+    run([*LAUNCH, *command(studio, "parts", 2, 1)])
+    run([*LAUNCH, *command(studio, "parts", 4, 1, "--resume")])
+    assert [line["step"] for line in lines(studio / "parts") if "loss" in line] == [1, 2, 3, 4]
+    verify(studio / "parts")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from mlx_moebius.inpainting.pipeline import MoebiusPipeline
 from mlx_moebius.models import DEFAULT_MODEL, find_model, locate
 from mlx_moebius.networks.config import ModelConfig
 from mlx_moebius.networks.memory import parse_size, windows_within
-from mlx_moebius.photos.mask_files import ALPHA, load_mask
+from mlx_moebius.photos.mask_files import ALPHA, check_share, load_mask
 from mlx_moebius.photos.masks import Mask
 from mlx_moebius.photos.photo import Photo, photo_from_image, read_photo, read_provenance
 from mlx_moebius.photos.save import check_output, default_output, replacing, write_photo
@@ -40,6 +41,7 @@ def generate(
     mask: options.Masks = None,
     mask_from: options.Boxes = None,
     invert: options.Invert = False,
+    yes: options.Yes = False,
     dilate: options.Dilate = None,
     extend: options.Extend = None,
     aspect: options.Aspect = None,
@@ -82,7 +84,7 @@ def generate(
 ) -> None:
     """Fill one photo, in five steps; a folder is handed over after the first."""
     # 1. Look at what was asked for, before any work.
-    marks = Marks(mask or [], mask_from or [], invert)
+    marks = Marks(mask or [], mask_from or [], invert, yes)
     writing = Writing(output, overwrite, quality, not no_metadata, keep_time)
     settings_asked = given(
         num_steps=steps,
@@ -125,6 +127,7 @@ def generate(
     warnings: list[str] = []
     if marks or not (extend or aspect):
         wanted, warnings = load_mask(photo, marks.masks, marks.boxes, marks.invert)
+        check_share(wanted, yes)
     extension = frame_extension(photo, extend, aspect, gravity)
     for line in [*photo.notes, *warnings]:
         warn(line)
@@ -155,7 +158,7 @@ def generate(
         warn(line)
     if verbose:
         report(pipeline, photo, result)
-    typer.echo(target)
+    typer.echo(os.fsencode(target))
 
 
 def generate_folder(
@@ -176,23 +179,32 @@ def generate_folder(
     # 3. Load the model.
     pipeline, settings = choice.load()
     job = Job(
-        folder, output, settings, tuple(marks.boxes), marks.invert, writing.quality, writing.metadata, writing.keep_time
+        folder,
+        output,
+        settings,
+        tuple(marks.boxes),
+        marks.invert,
+        marks.large,
+        writing.quality,
+        writing.metadata,
+        writing.keep_time,
     )
 
     # 4 and 5. Fill, write and report, photo by photo.
     if dry_run:
-        typer.echo("\n".join(show_plan(pipeline, job, pairing)))
+        typer.echo(os.fsencode("\n".join(show_plan(pipeline, job, pairing))))
         return 0
     return fill_folder(pipeline, job, pairing, force, mode)
 
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Where to fill: mask files (or "alpha") and boxes, or with `invert` all but these."""
+    """Where to fill: mask files (or "alpha") and boxes, or with `invert` all but these; `large`: more than half."""
 
     masks: list[str]
     boxes: list[str]
     invert: bool
+    large: bool
 
     def __bool__(self) -> bool:
         return bool(self.masks or self.boxes)
@@ -213,7 +225,11 @@ class Writing:
         usual = photo.with_name(f"{photo.stem}_seeds.png") if sheet else default_output(photo)
         output = self.output or usual
         for path in (output, save_mask):
-            if path is not None and path.exists() and not self.overwrite:
+            try:
+                taken = path is not None and path.exists()
+            except OSError as error:  # a name too long
+                raise MoebiusError(f"{path}: {error.strerror}: give another name with -o") from None
+            if taken and not self.overwrite:
                 raise MoebiusError(f"{path} exists: give another name, or --overwrite")
         for path in (save_mask, output if sheet else None):
             if path is not None and path.suffix.lower() != ".png":

@@ -105,6 +105,7 @@ Boxes = Annotated[
     option("--mask-from", metavar="X,Y,W,H", help="A box to fill, in pixels. May be repeated."),
 ]
 Invert = Annotated[bool, flag("--invert", help="Fill what the masks leave out.")]
+Yes = Annotated[bool, flag("--yes", help="Fill more than half of a photo without asking.")]
 Dilate = Annotated[
     str | None,
     option(

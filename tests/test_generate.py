@@ -181,6 +181,9 @@ def test_each_error_is_one_line_and_leaves_nothing(folder: Path) -> None:
         "is empty": (photo, "-m", folder / "black.png"),
         "all white": (photo, "-m", folder / "white.png"),
         "no mask": (photo,),
+        "is no mask, it has": (photo, "-m", photo),
+        "are photo and mask swapped?": (mask, "-m", photo),
+        "add --yes": (photo, "--mask-from", "0,0,384,200"),
         "unknown model": (photo, "-m", mask, "--model", "nonsense"),
         "not a model folder": (photo, "-m", mask, "--model", folder),
         "unet.safetensors is missing or damaged": (
@@ -276,6 +279,29 @@ def test_a_hole_in_the_photo_is_filled_and_becomes_opaque(folder: Path) -> None:
     assert (after[170:200, 150:170, 3] == 255).all()
     assert after[170:200, 150:170, 1].mean() > 100  # meadow, not the black beneath the hole
     assert np.array_equal(after[:100], before[:100])
+
+
+def test_more_than_half_is_filled_where_that_is_meant(folder: Path) -> None:
+    run = generate(folder / "landscape.png", "--mask-from", "0,0,384,200", "--yes", "--steps", "2")
+    assert run.returncode == 0, run.stderr
+    before, after = (np.asarray(Image.open(folder / name)) for name in ("landscape.png", "landscape_filled.png"))
+    assert (before[:200] != after[:200]).any(axis=-1).mean() > 0.9
+
+
+def test_odd_file_names_of_one_photo(folder: Path) -> None:
+    long, odd = folder / ("x" * 246 + ".png"), folder / os.fsdecode(b"caf\xe9.png")
+    shutil.copy(folder / "landscape.png", long)
+    options = ("-m", str(folder / "landscape_mask.png"), "--steps", "2")
+    run = generate(long, *options)
+    assert (run.returncode, len(run.stderr.splitlines())) == (1, 1)
+    assert "give another name with -o" in run.stderr
+    try:
+        shutil.copy(long, odd)
+    except OSError:  # disks of a Mac have names in UTF-8 only
+        return
+    command = [sys.executable, "-m", "mlx_moebius.generate", str(odd), *options, "--model", "nano"]
+    run_odd = subprocess.run(command, capture_output=True)
+    assert (run_odd.returncode, run_odd.stdout.endswith(b"caf\xe9_filled.png\n")) == (0, True), run_odd.stderr
 
 
 def test_a_wider_frame(folder: Path) -> None:

@@ -32,7 +32,7 @@ from mlx_moebius.inpainting.detail import Detail
 from mlx_moebius.inpainting.pipeline import MoebiusPipeline
 from mlx_moebius.inpainting.stitch import Colours
 from mlx_moebius.networks.diffusion import Encoded, Noise, Step
-from mlx_moebius.photos.mask_files import ALPHA, load_mask
+from mlx_moebius.photos.mask_files import ALPHA, check_share, load_mask
 from mlx_moebius.photos.photo import read_photo
 from mlx_moebius.photos.save import check_output, write_photo
 
@@ -43,13 +43,14 @@ NETWORK = ("encode", "denoise", "decode")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is asked of every photo: settings, mask boxes, how to write."""
+    """What is asked of every photo: settings, mask boxes, whether more than half may be filled, how to write."""
 
     folder: Path
     output: Path
     settings: Settings
     boxes: tuple[str, ...] = ()
     invert: bool = False
+    large: bool = False
     quality: int | None = None
     metadata: bool = True
     keep_time: bool = False
@@ -152,6 +153,7 @@ def load(pair: Pair, job: Job, size: int, request: Record, done: dict[str, Recor
             task.unmasked = True
             return task
         mask, warnings = load_mask(photo, [pair.mask] if pair.mask else [], job.boxes, job.invert)
+        check_share(mask, job.large)
         if target.parent.is_dir():
             check_output(photo, target)
         record["warnings"] = [*photo.notes, *warnings]

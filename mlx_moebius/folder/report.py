@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from mlx_moebius.folder.batch import Task
@@ -25,10 +27,13 @@ class Report:
     filled: int = 0
     started: float = field(default_factory=time.perf_counter)
 
-    def begin(self, without_mask: int) -> None:
-        """The run starts."""
-        self._event("start", photos=self.total, without_mask=without_mask)
-        self._line(f"{self.total} photos" + (f", {without_mask} more without a mask" if without_mask else ""))
+    def begin(self, without_mask: Sequence[Path]) -> None:
+        """The run starts; photos `without_mask` are named, once for all ranks."""
+        count = len(without_mask)
+        self._event("start", photos=self.total, without_mask=count)
+        self._line(f"{self.total} photos" + (f", {count} more without a mask" if count else ""))
+        for name in () if self.rank else without_mask:
+            self._unmasked(name.as_posix())
 
     def warning(self, line: str) -> None:
         """Something about the folder that the user should know."""
@@ -48,7 +53,7 @@ class Report:
         if task.skipped:
             self._event("skipped", input=name)
         elif task.unmasked:
-            self._event("without_mask", input=name)
+            self._unmasked(name)
         elif "error" in task.record:
             self._event("error", **task.record)
             self._line(f"error: {task.record['error']}", always=True)
@@ -75,6 +80,10 @@ class Report:
         """The run ends before all is done."""
         self._event("stopped", reason=reason)
         self._line(f"{reason}; the same command goes on from here", always=True)
+
+    def _unmasked(self, name: str) -> None:
+        self._event("without_mask", input=name)
+        self._line(f"no mask: {name}")
 
     def _pace(self) -> str:
         """Speed, and the time left as it follows from it."""

@@ -43,7 +43,7 @@ small { opacity: .75 }
 """
 
 
-def write(folder: Path, output: Path, records: Iterable[Record]) -> None:
+def write(folder: Path, output: Path, records: Iterable[Record], without_mask: Iterable[Path] = ()) -> None:
     """Write the page into `output`; photos of `records` are before in `folder`, after in `output`."""
     records = list(records)
     failed = [record for record in records if "error" in record]
@@ -52,13 +52,23 @@ def write(folder: Path, output: Path, records: Iterable[Record]) -> None:
         file.write(HEAD.encode())
         file.write(f"<h1>{len(filled)} photos filled, {len(failed)} failed</h1>\n".encode())
         if failed:
-            items = "".join(f"<li>{escape(record['error'])}</li>\n" for record in failed)
-            file.write(f'<section class="errors"><h2>Failed</h2><ul>\n{items}</ul></section>\n'.encode())
+            file.write(_listed("Failed", (record["error"] for record in failed)))
+        if names := [str(name) for name in without_mask]:
+            file.write(_listed("Without a mask", names))
         file.write(b"<p>Left of the slider: before. Right of it: after. ")
         file.write(b"The most visible fills come first: by their seams, and by how blurred they are.</p><main>\n")
         for part in _figures(folder, output, filled):
-            file.write(part.encode())
+            file.write(_encoded(part))
         file.write(b"</main></body></html>\n")
+
+
+def _listed(title: str, lines: Iterable[str]) -> bytes:
+    items = "".join(f"<li>{escape(line)}</li>\n" for line in lines)
+    return _encoded(f'<section class="errors"><h2>{title}</h2><ul>\n{items}</ul></section>\n')
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")  # names of files that are not UTF-8
 
 
 def _figures(folder: Path, output: Path, records: list[Record]) -> Iterator[str]:
@@ -77,12 +87,13 @@ def _figure(record: Record, images: list[str], source: str) -> str:
         steps = max(seam["colour_ratio"], seam["gradient_ratio"])
         shown = f"seam {steps:.1f} times the photo's own, {seam['sharpness']:.1f} times as sharp as round it"
     name = escape(record["input"])
+    links = [quote(os.fsencode(path)) for path in (record["output"], source)]
     warnings = "".join(f"<br>{escape(line)}" for line in record["warnings"])
     return (
         f'<figure><div class="pair"><img alt="before" src="{before}"><img alt="after" src="{after}"></div>'
         f'<input type="range" value="50" aria-label="before and after, {name}" '
         "oninput=\"this.previousElementSibling.style.setProperty('--x', this.value + '%')\">"
-        f'<figcaption><a href="{quote(record["output"])}">{name}</a> (<a href="{quote(source)}">before</a>)<br>'
+        f'<figcaption><a href="{links[0]}">{name}</a> (<a href="{links[1]}">before</a>)<br>'
         f"<small>{shown}, enlarged {record['enlargement']:.2f} times, seed {record['seed']}{warnings}</small>"
         "</figcaption></figure>\n"
     )

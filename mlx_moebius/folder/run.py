@@ -43,7 +43,7 @@ def find_pairs(folder: Path, masks: list[str], boxes: list[str], output: Path, r
         raise MoebiusError(f"{output} is a file: photos of a folder go into a folder")
     found = pair(folder, masks[0] if masks else None, output, recursive, bool(boxes))
     if not own and not ledger.is_claimed(output):
-        taken = next((output / each.name for each in found.pairs if (output / each.name).exists()), None)
+        taken = next((output / each.name for each in found.pairs if _exists(output / each.name)), None)
         if taken:
             raise MoebiusError(f"{taken} exists and is not an earlier run's: choose another folder, or --overwrite")
     return found
@@ -77,7 +77,7 @@ def _fill_folder(
                 _make(parent)
         ranks.meet()
         done = {} if force else ledger.read(job.output)
-        report.begin(len(pairing.without_mask))
+        report.begin(pairing.without_mask)
         try:
             with closing(run(pipeline, job, own, done, report.step, rank)) as tasks:
                 for task in tasks:
@@ -99,7 +99,11 @@ def _fill_folder(
             names = [each.name.as_posix() for each in pairing.pairs]
             ended = [records[name] for name in names if name in records]
             failed = [record for record in ended if "error" in record]
-            review.write(job.folder, job.output, ended)
+            unmasked = [
+                *pairing.without_mask,
+                *(each.name for each in pairing.pairs if each.name.as_posix() not in records),
+            ]
+            review.write(job.folder, job.output, ended, sorted(unmasked))
             report.end(
                 done=len(ended) - len(failed),
                 without_mask=len(pairing.without_mask) + len(names) - len(ended),
@@ -153,6 +157,13 @@ def seconds_a_window(pipeline: MoebiusPipeline, job: Job) -> float:
     step = (times[-1] - times[0]) / (len(times) - 1)  # the first one includes compilation
     rest = sum(stages[name].seconds for name in ("encode", "decode", "detail"))
     return rest + step * job.settings.num_steps
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name too long for that disk: an error of this photo
+        return False
 
 
 def _make(folder: Path) -> None:

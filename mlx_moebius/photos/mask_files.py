@@ -2,7 +2,8 @@
 
 How the pixels of a mask file are read:
 
-1. Opacity the same everywhere (or none): white, luma >= 128, is filled.
+1. Opacity the same everywhere (or none): of two tones, the coloured or lighter one is filled (`tones.py`); in a copy
+   of the photo with a part painted over, that part; anything else is refused.
 2. Opacity varies and what is visible has one colour (a layer painted on): what is painted, opacity >= 128, is filled.
 3. Opacity varies over black and white: white and opaque is filled.
 4. Opacity varies over other colours (a picture with holes cut into it): the holes, opacity < 128, are filled.
@@ -20,6 +21,7 @@ from PIL import Image
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.photos.masks import Mask
 from mlx_moebius.photos.photo import Photo, oriented, read_photo
+from mlx_moebius.photos.tones import marked, painted_over, tones
 
 ALPHA = "alpha"
 """The source that stands for the photo's own transparency."""
@@ -63,12 +65,16 @@ def transparent(photo: Photo) -> Mask:
     return mask
 
 
-def white(drawing: Photo) -> Mask:
-    """Pixels [H, W] of a mask file that are meant to be filled, by the rules at the top of this file."""
-    rgb, alpha = drawing.rgb(), drawing.alpha()
-    luma = np.asarray(Image.fromarray(rgb).convert("L"))
+def white(drawing: Photo) -> Mask | None:
+    """Pixels [H, W] of a mask file that are meant to be filled, by the rules at the top of this file.
+
+    None for an opaque picture of many tones, which is no mask.
+    """
+    alpha = drawing.alpha()
     if alpha is None or alpha.min() == alpha.max():
-        return luma >= 128
+        return marked(drawing)
+    rgb = drawing.rgb()
+    luma = np.asarray(Image.fromarray(rgb).convert("L"))
     painted = np.asarray(alpha >= 128)
     visible = rgb[painted]
     if not len(visible) or (np.ptp(visible, axis=0) <= 16).all():  # lossy formats do not keep a colour exactly
@@ -85,6 +91,8 @@ def fit(drawing: Photo, photo: Photo, name: str, warnings: list[str]) -> Mask:
     ignores EXIF: it is turned with the photo, and a warning says so. Any other aspect raises MoebiusError.
     """
     mask = white(drawing)
+    if mask is None:
+        return _painted_over(drawing, photo, name, warnings)
     if not mask.any():
         lightest = int(drawing.rgb().max())
         raise MoebiusError(
@@ -104,6 +112,19 @@ def fit(drawing: Photo, photo: Photo, name: str, warnings: list[str]) -> Mask:
         )
     warnings.append(f"{shown}: it was made before EXIF turned the photo, and has been turned the same way")
     return oriented(mask, photo.orientation)
+
+
+def _painted_over(drawing: Photo, photo: Photo, name: str, warnings: list[str]) -> Mask:
+    """What is painted over in a copy of the photo. Raises MoebiusError for any other picture of many tones."""
+    if drawing.pixels.shape[:2] == photo.pixels.shape[:2] and (mask := painted_over(drawing, photo)) is not None:
+        warnings.append(f"{name} is the photo with {mask.mean():.0%} of it painted over: that part is filled")
+        return mask
+    likely = marked(photo)
+    swapped = "; are photo and mask swapped?" if likely is not None and likely.any() and not likely.all() else ""
+    raise MoebiusError(
+        f"{name} is no mask, it has {tones(drawing)} tones, like a photo: a mask has two, white where to fill and "
+        f"black elsewhere, or is the photo itself with that part painted over{swapped}"
+    )
 
 
 def resized(mask: Mask, size: tuple[int, int]) -> Mask:
@@ -142,6 +163,12 @@ def check(mask: Mask, inverted: bool, warnings: list[str]) -> None:
     edge = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
     if (share := mask.mean()) > 0.6 and edge.mean() > 0.75:
         warnings.append(f"the mask looks inverted: {share:.0%} of the photo would be filled; if not meant, {turn}")
+
+
+def check_share(mask: Mask, meant: bool) -> None:
+    """Refuse a mask of more than half of the photo unless that is `meant`. Raises MoebiusError."""
+    if not meant and (share := mask.mean()) > 0.5:
+        raise MoebiusError(f"{share:.0%} of the photo would be filled: if that is meant, add --yes; else see --invert")
 
 
 def _is_two_tone(luma: NDArray[np.uint8]) -> bool:

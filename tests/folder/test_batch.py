@@ -178,17 +178,29 @@ def test_bad_photos_are_listed_and_the_others_done(tmp_path: Path) -> None:
         draw_mask(folder / name)
     draw(folder / "wide.png", 300, 100)
     draw_mask(folder / "wide_mask.png")
+    draw(folder / "large.png")
+    Image.new("L", (160, 140), 255).save(folder / "large_mask.png")
+    draw(folder / "most.png")
+    most = Image.new("L", (160, 140), 255)
+    most.paste(0, (40, 40, 100, 100))
+    most.save(folder / "most_mask.png")
     (folder / "bad.jpg").write_bytes((folder / "good.jpg").read_bytes()[:900])
     run = generate(folder, out, "--json")
     assert run.returncode == 1
     (end,) = events(run, "end")
-    assert (end["done"], end["without_mask"], len(end["errors"])) == (1, 1, 3)
-    assert sorted(event["input"] for event in events(run, "error")) == ["bad.jpg", "twice.jpg", "wide.png"]
+    assert (end["done"], end["without_mask"], len(end["errors"])) == (1, 1, 5)
+    assert [event["input"] for event in events(run, "without_mask")] == ["unmasked.jpg"]
+    assert "unmasked.jpg" in (out / "review.html").read_text()
+    refused = {event["input"]: event["error"] for event in events(run, "error")}
+    assert sorted(refused) == ["bad.jpg", "large.png", "most.png", "twice.jpg", "wide.png"]
+    assert "84% of the photo would be filled: if that is meant, add --yes" in refused["most.png"]
     assert set(results(out)) == {"good.jpg"}
     quiet = generate(folder, out, "--quiet")
     assert quiet.returncode == 1
     assert quiet.stdout == ""
-    assert len(quiet.stderr.splitlines()) == 6  # each when it happens, and again at the end
+    assert len(quiet.stderr.splitlines()) == 10  # each when it happens, and again at the end
+    meant = events(generate(folder, out, "--json", "--yes"), "done")
+    assert [event["input"] for event in meant] == ["most.png"]
 
 
 def test_one_mask_a_folder_of_masks_alpha_or_boxes(tmp_path: Path) -> None:
@@ -291,3 +303,22 @@ def test_an_unreadable_file_does_not_stop_the_others(tmp_path: Path) -> None:
     assert run.returncode == 1
     assert "gone.jpg cannot be read" in run.stderr
     assert set(results(out)) == {"good.jpg"}
+
+
+def test_odd_file_names_are_names(tmp_path: Path) -> None:
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    names = ["good.jpg", "x" * 250 + ".jpg", os.fsdecode(b"caf\xe9.jpg")]  # the longest there is; not UTF-8
+    draw(folder / names[0])
+    for name in names[1:]:
+        try:
+            shutil.copy(folder / names[0], folder / name)
+        except OSError:  # disks of a Mac have names in UTF-8 only
+            names.remove(name)
+    run = generate(folder, out, "--mask-from", "30,30,20,20")
+    assert run.returncode == 0, run.stderr
+    assert set(results(out)) == set(names)
+    page = (out / "review.html").read_bytes()
+    assert len(names) < 3 or b"caf%E9.jpg" in page
+    plan = subprocess.run([*command(folder, out, "--mask-from", "30,30,20,20"), "--dry-run"], capture_output=True)
+    assert plan.returncode == 0
+    assert plan.stdout.count(b"done already") == len(names)

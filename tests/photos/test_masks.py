@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.photos.mask_files import load_mask
+from mlx_moebius.photos.mask_files import check_share, load_mask
 from mlx_moebius.photos.masks import auto_kernel, close, components, dilate, grow, latent_mask
 from mlx_moebius.photos.photo import Photo, photo_from_image, read_photo
+from tests.support.pictures import picture
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -139,6 +140,11 @@ STROKE[10:30, 20:40] = True
         ("L", 0, 255),
         ("1", 0, 1),
         ("L", 127, 128),
+        ("L", 0, 1),
+        ("L", 0, 100),
+        ("I;16", 0, 1),
+        ("RGB", (0, 0, 0), (255, 0, 0)),
+        ("RGB", (255, 255, 255), (255, 0, 0)),
         ("RGB", (40, 40, 40), (250, 255, 240)),
         ("I;16", 0, 65535),
         ("RGBA", (0, 0, 0, 255), (255, 255, 255, 255)),  # opacity the same everywhere: luma
@@ -157,6 +163,71 @@ def test_what_is_white_or_painted_is_filled(
     mask, warnings = load_mask(photo, [path])
     np.testing.assert_array_equal(mask, STROKE)
     assert warnings == []
+
+
+@pytest.mark.parametrize("colours", [(0, 255), (0, 100), ((0, 0, 0), (255, 0, 0)), ((255, 255, 255), (0, 0, 255))])
+@pytest.mark.parametrize("blur", [0, 4])
+def test_lossy_and_soft_masks_have_two_tones(
+    tmp_path: Path, photo: Photo, colours: tuple[object, object], blur: int
+) -> None:
+    drawing = drawn("L" if isinstance(colours[0], int) else "RGB", (90, 60), *colours)
+    drawing.filter(ImageFilter.GaussianBlur(blur)).save(tmp_path / "mask.jpg", quality=70)
+    mask, warnings = load_mask(photo, [tmp_path / "mask.jpg"])
+    assert (mask != STROKE).sum() <= 80 + 20 * blur  # along the border
+    assert warnings == []
+
+
+def test_a_soft_brush_has_little_of_its_own_tone(photo: Photo) -> None:
+    y, x = np.mgrid[:60, :90]
+    soft = 255 * np.exp(-((x - 40) ** 2 + (y - 30) ** 2) / 50)
+    mask, _ = load_mask(photo, [photo_from_image(Image.fromarray(soft.astype(np.uint8)))])
+    np.testing.assert_array_equal(mask, soft.astype(np.uint8) >= 128)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK", "I;16"])
+def test_a_photo_is_no_mask(photo: Photo, mode: str) -> None:
+    assert "is no mask, it has" in (said := message(photo, picture(mode, 90, 60, seed=7)))
+    assert "swapped" not in said
+    assert "are photo and mask swapped?" in message(
+        photo_from_image(drawn("L", (90, 60), 0, 255)), picture("RGB", 90, 60)
+    )
+    night = picture("RGB", 90, 60).point(lambda value: max(0, 3 * (value - 150)))
+    assert "is no mask" in message(photo, night)
+
+
+def test_the_photo_itself_is_no_mask(photo: Photo) -> None:
+    assert "is no mask" in message(photo, Image.fromarray(photo.rgb()))
+
+
+@pytest.mark.parametrize("extension", ["png", "jpg"])
+def test_a_part_painted_over_in_the_photo_is_filled(tmp_path: Path, extension: str) -> None:
+    large = picture("RGB", 450, 300)
+    photo = photo_from_image(large)
+    copy = large.copy()
+    copy.paste((255, 0, 0), (100, 50, 200, 150))
+    copy.save(tmp_path / f"mask.{extension}", quality=75)
+    mask, warnings = load_mask(photo, [tmp_path / f"mask.{extension}"])
+    expected = np.zeros((300, 450), bool)
+    expected[50:150, 100:200] = True
+    assert (mask != expected).sum() <= (0 if extension == "png" else 400)
+    assert "of it painted over: that part is filled" in warnings[0]
+
+
+def test_more_than_half_has_to_be_meant() -> None:
+    mask = np.zeros((10, 10), bool)
+    mask[:5] = True
+    check_share(mask, meant=False)
+    mask[5, 0] = True
+    check_share(mask, meant=True)
+    with pytest.raises(MoebiusError, match=r"51% of the photo .* --yes"):
+        check_share(mask, meant=False)
+
+
+def test_a_palette_mask_has_two_values(tmp_path: Path, photo: Photo) -> None:
+    drawing = drawn("P", (90, 60), 0, 1)
+    drawing.putpalette([0, 0, 0, 128, 0, 0])  # as data sets of objects have it
+    drawing.save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(load_mask(photo, [tmp_path / "mask.png"])[0], STROKE)
 
 
 def test_white_on_black_with_transparent_rest(photo: Photo) -> None:
@@ -236,7 +307,7 @@ def message(photo: Photo, *sources: Image.Image, boxes: tuple[str, ...] = (), in
 
 def test_masks_that_cannot_be_meant(photo: Photo) -> None:
     assert "no mask" in message(photo)
-    assert "at most 76 of 255" in message(photo, drawn("L", (90, 60), 0, 76))
+    assert "at most 76 of 255" in message(photo, Image.new("L", (90, 60), 76))
     assert "all white" in message(photo, Image.new("L", (90, 60), 255))
     assert "all white" in message(photo, boxes=("0,0,90,60",))
     assert "empty" in message(photo, Image.new("L", (90, 60), 255), invert=True)

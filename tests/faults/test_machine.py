@@ -67,7 +67,7 @@ def test_a_link_or_a_file_is_no_private_folder(tmp_path: Path) -> None:
 def test_too_little_memory_is_one_line(tmp_path: Path, megabytes: int, said: str) -> None:
     photo = tmp_path / "large.png"
     Image.fromarray(np.zeros((6000, 6000, 3), np.uint8)).save(photo, compress_level=1)
-    asked = [sys.executable, "-m", "mlx_moebius.generate", str(photo), "--mask-from", "100,100,5000,5000"]
+    asked = [sys.executable, "-m", "mlx_moebius.generate", str(photo), "--mask-from", "100,100,5000,5000", "--yes"]
     limit = megabytes * 2**20
     run = subprocess.run(
         [*asked, "--model", "nano", "--steps", "2"],

@@ -23,6 +23,7 @@ from mlx_moebius.training.samples import Samples
 from mlx_moebius.training.saving import Folder
 from mlx_moebius.training.start import load_unfused, load_vae, new_config, new_unet
 from mlx_moebius.training.step import Encoder, Learner, Recipe
+from mlx_moebius.training.teacher import load_teacher
 
 FINE_TUNE_LR, NEW_LR = 1e-5, 1e-3
 WARM_UP = 100
@@ -36,9 +37,13 @@ def command(
     out: Annotated[Path, typer.Option("--out", "-o", help="Model folder to write, usable from the first save on.")],
     model: Annotated[str | None, typer.Option(help="Model to fine-tune, by name or folder.")] = None,
     config: Annotated[
-        Path | None, typer.Option(help="JSON with the sizes of a new network, trained from scratch (with --vae).")
+        Path | None,
+        typer.Option(help="JSON with the sizes of a new network, trained from scratch (with --vae or --teacher)."),
     ] = None,
-    vae: Annotated[str | None, typer.Option(help="With --config: the model whose VAE is used.")] = None,
+    vae: Annotated[
+        str | None, typer.Option(help="With --config: the model whose VAE is used.", show_default="the teacher's")
+    ] = None,
+    teacher: Annotated[str | None, typer.Option(help="Larger model with the same VAE to learn from, too.")] = None,
     steps: Annotated[int, typer.Option(min=1, help="Updates.")] = 2000,
     minutes: Annotated[float | None, typer.Option(help="End within this time, instead of --steps.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Crops at a time.")] = 1,
@@ -85,12 +90,14 @@ def command(
             raise MoebiusError(f"--minutes {minutes:g} is no time")
         if (model is None) == (config is None):
             raise MoebiusError("give either --model, to fine-tune it, or --config with --vae, for a new network")
-        if (vae is None) != (config is None):
-            raise MoebiusError("--config and --vae belong together: the model whose VAE the new network uses")
+        if config is None and vae is not None:
+            raise MoebiusError("--vae belongs to --config: a model that is fine-tuned keeps its own")
+        if config is not None and vae is None and teacher is None:
+            raise MoebiusError("--config wants --vae, the model whose VAE the new network uses, or a --teacher")
         ranks = Ranks()
         report = typer.echo if ranks.first else _silence
         started = Folder(out).settings() if resume and ranks.first else {}
-        base = find_model(str(vae if model is None else model))
+        base = find_model(str(model or vae or teacher))
         start = prepare(photos, base, config, seed)
         start.recipe = Recipe(
             optimizer=optimizer,
@@ -102,7 +109,13 @@ def command(
             checkpoint=grad_checkpoint,
             timesteps=chosen_timesteps(timesteps, start.config),
         )
+        if teacher is not None:
+            chosen = start.recipe.timesteps
+            start.teacher = load_teacher(
+                find_model(teacher), start.config, base, chosen, start.library.has_objects, dtype, seed
+            )
         start.settings = {"photos": fingerprint(start.library), "model": model, "vae": vae, "version": 1}
+        start.settings |= {"teacher": start.teacher.digest} if start.teacher else {}
         if started and started.get("photos") != start.settings["photos"]:
             raise MoebiusError(f"the photos are not those that the run in {out} began with: start another one")
         rate = lr if lr is not None else (FINE_TUNE_LR if config is None else NEW_LR)
@@ -163,11 +176,18 @@ def describe(start: Start, plan: Plan) -> None:
         f"{length} of {crops} crops of {size} x {size} pixels, {start.recipe.optimizer}, "
         f"lr {plan.learning_rate:g}, BatchNorm {norm}, {start.recipe.dtype}, on {mx.default_device()}"
     )
+    if start.teacher is not None:
+        widths = [config.unet.block_out_channels[-1] for config in (start.config, start.teacher.config)]
+        through = f", features of {widths[0]} compared with its {widths[1]}" if widths[0] != widths[1] else ""
+        typer.echo(f"taught by {start.teacher.name}{through}")
 
 
 def measure(start: Start, plan: Plan) -> None:
     """Two steps, of which the second is timed; nothing is written."""
-    learner, encode = Learner(start.unet, start.config, start.recipe), Encoder(start.vae, start.config)
+    learner, encode = (
+        Learner(start.unet, start.config, start.recipe, teacher=start.teacher),
+        Encoder(start.vae, start.config),
+    )
     samples = Samples(start.library.train, start.config, Decoder(typer.echo), plan.seed)
     seconds = math.inf
     for _ in range(2):

@@ -26,6 +26,13 @@ class Terms(NamedTuple):
     feat: mx.array
 
 
+class Taught(NamedTuple):
+    """What a teacher says of a batch: its prediction [B, h, w, C], and its features [B, h', w', width]."""
+
+    predicted: mx.array
+    features: mx.array
+
+
 class Balance(NamedTuple):
     """Weights of the terms: total = feat + task_weight * (task + out_weight * out)."""
 
@@ -44,17 +51,29 @@ def features(outputs: list[mx.array]) -> mx.array:
 
 
 def distillation_terms(
-    student: list[mx.array], teacher: list[mx.array], wanted: mx.array, projection: mx.array | None = None
+    student: list[mx.array], taught: Taught, wanted: mx.array, projection: mx.array | None = None
 ) -> Terms:
-    """Losses of traced outputs; `projection` [teacher's width, student's width] where the widths differ."""
-    own = features(student)
+    """Losses of a student's traced outputs; `projection` [teacher's width, student's width] where the widths differ.
+
+    Where the features lie on grids of different size, the finer one is averaged down to the other.
+    """
+    own, theirs = features(student), mx.stop_gradient(taught.features)
+    side = min(own.shape[1], theirs.shape[1])
+    own, theirs = _reduced(own, side), _reduced(theirs, side)
     if projection is not None:
         own = own @ projection.T
     return Terms(
         mean_squared_error(student[-1], wanted),
-        mean_squared_error(student[-1], mx.stop_gradient(teacher[-1])),
-        mean_squared_error(own, mx.stop_gradient(features(teacher))),
+        mean_squared_error(student[-1], mx.stop_gradient(taught.predicted)),
+        mean_squared_error(own, theirs),
     )
+
+
+def _reduced(x: mx.array, side: int) -> mx.array:
+    """[B, n * side, n * side, C] -> the means of its n x n squares, [B, side, side, C]."""
+    batch, height, _, channels = x.shape
+    n = height // side
+    return x if n == 1 else x.reshape(batch, side, n, side, n, channels).mean((2, 4))
 
 
 def total(terms: Terms, balance: Balance) -> mx.array:
@@ -70,7 +89,7 @@ def balance(
 
     Args:
         unet: the student, not fused; its parameters are left as `parameters`.
-        parameters: of the student.
+        parameters: of the student, as it computes with them.
         terms: computes the losses with the parameters that the student has when it is called.
         limits: between which weights are clamped; None for not at all.
     """
@@ -80,8 +99,9 @@ def balance(
             put(unet, {**parameters, layer: weight})
             return loss(terms())
 
-        gradient = mx.grad(of)(parameters[layer])
-        return mx.sqrt(gradient.square().sum())
+        found = mx.sqrt(mx.grad(of)(parameters[layer]).astype(mx.float32).square().sum())
+        mx.eval(found)  # one after the other: together they would keep everything in memory
+        return found
 
     def clamp(weight: mx.array) -> mx.array:
         return weight if limits is None else mx.clip(weight, *limits)

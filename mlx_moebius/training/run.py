@@ -26,6 +26,7 @@ from mlx_moebius.training.ranks import Ranks
 from mlx_moebius.training.samples import Batch, Samples
 from mlx_moebius.training.saving import Folder
 from mlx_moebius.training.step import Encoder, Learner, Recipe
+from mlx_moebius.training.teacher import Teacher
 from mlx_moebius.training.validation import SEED, Validation
 
 LINES = 2000  # of training in the log at most
@@ -60,6 +61,7 @@ class Start:
     config: ModelConfig
     library: Library
     recipe: Recipe
+    teacher: Teacher | None = None
     settings: dict[str, Any] = field(default_factory=dict)
 
 
@@ -70,7 +72,7 @@ def run(start: Start, plan: Plan, out: Path, resume: bool, report: Callable[[str
     written, or when a loss is not finite: what was saved last is then still there.
     """
     ranks, folder = Ranks(), Folder(out)
-    learner = Learner(start.unet, start.config, start.recipe, ranks)
+    learner = Learner(start.unet, start.config, start.recipe, ranks, start.teacher)
     settings = start.settings | {"plan": asdict(plan), "recipe": asdict(start.recipe)}
     steps, spent = plan.steps if plan.minutes is None else UNPLANNED, 0.0
     if resume:
@@ -132,7 +134,7 @@ def run(start: Start, plan: Plan, out: Path, resume: bool, report: Callable[[str
             if log is not None and (done % max(1, steps // LINES) == 0 or done == steps):
                 rate = size * ranks.size / seconds
                 line = {"loss": learned.loss, "norm": learned.norm, "lr": lr, "images_per_second": round(rate, 3)}
-                log.add({"step": done, **line, "peak_bytes": mx.get_peak_memory()})
+                log.add({"step": done, **line, **learned.taught, "peak_bytes": mx.get_peak_memory()})
                 report(_progress(done, steps, learned.loss, lr, rate, clock.left(steps - done, plan.minutes)))
             if done % CLEAR_EVERY == 0:
                 mx.clear_cache()
@@ -172,8 +174,9 @@ def _restore(
                     f"the run in {folder.path} has {name} {before.get(part, {}).get(name)}, not {value}: "
                     "--resume wants the same options"
                 )
-    if before.get("photos") != settings.get("photos"):
-        raise MoebiusError(f"the photos are not those that the run in {folder.path} began with: start another one")
+    for part, said in (("photos", "the photos are not those"), ("teacher", "the teacher is not the one")):
+        if before.get(part) != settings.get(part):
+            raise MoebiusError(f"{said} that the run in {folder.path} began with: start another one")
     try:
         step, steps, seconds = (float(value) for value in state.pop(PLAN).tolist())  # type: ignore[union-attr, arg-type]
         learner.restore(state, int(step))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from mlx_moebius.networks.scheduler import Scheduler
 from mlx_moebius.networks.unet import UNet
 from mlx_moebius.networks.vae import AutoencoderKL
 from mlx_moebius.networks.weights import DTYPES
+from mlx_moebius.training.distillation import Balance, Taught, Terms, balance, distillation_terms, total
 from mlx_moebius.training.network import (
     Arrays,
     batch_statistics,
@@ -37,8 +38,10 @@ from mlx_moebius.training.objective import (
 from mlx_moebius.training.optimisers import clip, global_norm, make_optimiser, moving_average
 from mlx_moebius.training.ranks import Ranks
 from mlx_moebius.training.samples import Batch
+from mlx_moebius.training.teacher import PROJECTION, Teacher
 
 CLIP = 1.0
+BALANCE_EVERY = 8  # steps between two looks at how much a teacher's terms should weigh
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +70,13 @@ class Example(NamedTuple):
 
 
 class Learned(NamedTuple):
-    """What a step says about itself: the loss before it, and the gradients' norm before clipping."""
+    """What a step says about itself: the loss before it, the gradients' norm before clipping, and with a teacher the
+    other terms and their weights.
+    """
 
     loss: float
     norm: float
+    taught: dict[str, float]
 
 
 class Encoder:
@@ -101,12 +107,20 @@ class Encoder:
 class Learner:
     """A network that learns: float32 masters, moments and moving average, and the functions that advance them.
 
-    `parameters` are trained; `rest` is not, such as running statistics; `average` covers both.
+    `parameters` are trained; `rest` is not, such as running statistics; `average` covers both. What a teacher's
+    features are compared through is a parameter, too, but none of the network's.
     """
 
-    def __init__(self, unet: UNet, config: ModelConfig, recipe: Recipe, ranks: Ranks | None = None) -> None:
+    def __init__(
+        self,
+        unet: UNet,
+        config: ModelConfig,
+        recipe: Recipe,
+        ranks: Ranks | None = None,
+        teacher: Teacher | None = None,
+    ) -> None:
         """Takes an unfused float32 network with its weights; gradients are averaged between `ranks`."""
-        self.unet, self.config, self.recipe, self.ranks = unet, config, recipe, ranks
+        self.unet, self.config, self.recipe, self.ranks, self.teacher = unet, config, recipe, ranks, teacher
         self.kind = config.scheduler.prediction_type
         if not recipe.train_embedding:
             unet.embedding_layer.freeze()
@@ -116,6 +130,9 @@ class Learner:
         self.parameters = flat(unet.trainable_parameters())
         self.rest = {name: v for name, v in flat(unet.parameters()).items() if name not in self.parameters}
         self.average = {**self.parameters, **self.rest} if recipe.ema else {}
+        self.balance = mx.ones(len(Balance._fields))
+        if teacher is not None:
+            self.parameters |= teacher.projection(config.unet)
         self.optimiser = make_optimiser(recipe.optimizer, self.parameters)
         self.moments = self.optimiser.start(self.parameters)
         # On the CPU a C++ compiler would take a minute; parts that are computed one after the other stay apart.
@@ -125,36 +142,61 @@ class Learner:
 
     def weights(self) -> Arrays:
         """All weights as they should be used: the moving average where there is one."""
-        return dict(self.average) if self.recipe.ema else {**self.parameters, **self.rest}
+        return dict(self.average) if self.recipe.ema else {**_own(self.parameters), **self.rest}
 
     def advance(self, examples: list[Example], learning_rate: float) -> Learned:
         """One update from `grad_accumulation` batches. The state is left as it was when a result is not finite."""
-        total: Arrays = {}
-        losses, rest = [], self.rest
+        summed: Arrays = {}
+        said: list[mx.array] = []
+        rest, weights = self.rest, self.balance
         for example in examples:
-            (loss, seen), gradients = self._gradients(self.parameters, rest, *example)
+            taught = self._taught(example)
+            if taught and not said and self.step % BALANCE_EVERY == 0:
+                weights = self._balanced(rest, example, taught)
+            (_, terms, seen), gradients = self._gradients(self.parameters, rest, weights, example, taught)
             if self.recipe.checkpoint:
                 for part in backward_order(gradients):
                     mx.eval([gradients[name] for name in part])
-            total = {name: total[name] + g for name, g in gradients.items()} if total else gradients
+            summed = {name: summed[name] + g for name, g in gradients.items()} if summed else gradients
             rest = {**rest, **updated_statistics(rest, seen)} if seen else rest
-            losses.append(loss)
-            mx.eval(total, rest, loss)
+            said.append(terms)
+            mx.eval(summed, rest, terms)
         scale = 1 / len(examples)
-        loss = mx.stack(losses).mean()
+        terms = mx.stack(said).mean(0)
         if self.ranks is not None:
-            total = self.ranks.mean(total)
-            loss = self.ranks.mean({"loss": loss})["loss"]
+            summed = self.ranks.mean(summed)
+            terms = self.ranks.mean({"terms": terms})["terms"]
             rest = self.ranks.mean(rest) if self.recipe.live else rest
-        total = {name: g * scale for name, g in total.items()} if scale != 1 else total
-        norm = global_norm(total)
-        mx.eval(norm, loss)
-        learned = Learned(float(loss), float(norm))
+        summed = {name: g * scale for name, g in summed.items()} if scale != 1 else summed
+        norm = global_norm(summed)
+        mx.eval(norm, terms)
+        learned = Learned(float(terms[0]), float(norm), self._told(terms, weights))
         if np.isfinite(learned.loss) and np.isfinite(learned.norm):
-            self.rest, self.step = rest, self.step + 1
-            put(self.unet, {**self.parameters, **rest})
-            self._take(total, norm, learning_rate)
+            self.rest, self.balance, self.step = rest, weights, self.step + 1
+            put(self.unet, {**_own(self.parameters), **rest})
+            self._take(summed, norm, learning_rate)
         return learned
+
+    def _taught(self, example: Example) -> Sequence[mx.array]:
+        """What the teacher says, a `Taught`; empty without one."""
+        if self.teacher is None:
+            return ()
+        return self.teacher(example.x, example.timesteps, example.ids, example.alpha, self.kind)
+
+    def _balanced(self, rest: Arrays, example: Example, taught: Sequence[mx.array]) -> mx.array:
+        """The weights of a teacher's terms, by one batch of each rank."""
+        own = cast({**_own(self.parameters), **rest}, DTYPES[self.recipe.dtype])
+        projection = self.parameters.get(PROJECTION)
+        weights = balance(self.unet, own, lambda: Terms(*self._terms(example, taught, projection)))
+        found = mx.stack(list(weights))
+        return found if self.ranks is None else self.ranks.mean({"balance": found})["balance"]
+
+    def _told(self, terms: mx.array, weights: mx.array) -> dict[str, float]:
+        """What is worth a line of the log, of a teacher."""
+        if self.teacher is None:
+            return {}
+        names = ("output_loss", "feature_loss", "output_weight", "task_weight")
+        return dict(zip(names, [*terms[1:].tolist(), *weights.tolist()], strict=True))  # type: ignore[misc]
 
     def _take(self, gradients: Arrays, norm: mx.array, learning_rate: float) -> None:
         """Update weights, moments and average: at once, or part by part where memory counts."""
@@ -164,13 +206,13 @@ class Learner:
                 {name: gradients.pop(name) for name in part},
                 {name: self.parameters[name] for name in part},
                 {name: self.moments[name] for name in self.optimiser.of(part)},
-                {name: self.average[name] for name in part if self.average},
+                {name: self.average[name] for name in part if name in self.average},
                 norm,
                 rate,
                 step,
             )
             mx.eval(weights, moments, average)
-            put(self.unet, weights)  # so that the network lets go of the old ones
+            put(self.unet, _own(weights))  # so that the network lets go of the old ones
             self.parameters |= weights
             self.moments |= moments
             self.average |= average
@@ -184,6 +226,7 @@ class Learner:
         arrays = {f"parameters.{name}": v for name, v in self.parameters.items()}
         arrays |= {f"rest.{name}": v for name, v in self.rest.items()}
         arrays |= {f"average.{name}": v for name, v in self.average.items()}
+        arrays |= {"balance": self.balance} if self.teacher is not None else {}
         return arrays | {f"moments.{name}": v for name, v in self.moments.items()}
 
     def restore(self, arrays: Arrays, step: int) -> None:
@@ -192,19 +235,32 @@ class Learner:
         self.rest = {name: arrays[f"rest.{name}"] for name in self.rest}
         self.average = {name: arrays[f"average.{name}"] for name in self.average}
         self.moments = {name: arrays[f"moments.{name}"] for name in self.moments}
+        self.balance = arrays["balance"] if self.teacher is not None else self.balance
         self.step = step
 
-    def _loss_and_gradients(self, parameters: Arrays, rest: Arrays, *example: mx.array) -> Any:
-        """((loss, batch statistics), gradients) of one batch, in float32 whatever the network computes in."""
-        given = Example(*example)
+    def _loss_and_gradients(
+        self, parameters: Arrays, rest: Arrays, weights: mx.array, example: Example, taught: Sequence[mx.array]
+    ) -> Any:
+        """((loss, its terms, batch statistics), gradients) of one batch, in float32 whatever the network computes in.
 
-        def loss(parameters: Arrays) -> tuple[mx.array, Arrays]:
-            put(self.unet, cast({**parameters, **rest}, DTYPES[self.recipe.dtype]))
-            predicted = trace(self.unet, given.x, given.timesteps, given.ids)[-1]
-            wanted = target(self.kind, given.clean, given.noise, given.alpha)
-            return mean_squared_error(predicted, wanted), batch_statistics(self.unet)
+        `taught` is a `Taught`, or empty; `weights` are a `Balance`.
+        """
+
+        def loss(parameters: Arrays) -> tuple[mx.array, mx.array, Arrays]:
+            put(self.unet, cast({**_own(parameters), **rest}, DTYPES[self.recipe.dtype]))
+            terms = self._terms(Example(*example), taught, parameters.get(PROJECTION))
+            value = total(Terms(*terms), Balance(weights[0], weights[1])) if taught else terms[0]
+            return value, mx.stop_gradient(mx.stack(list(terms))), batch_statistics(self.unet)
 
         return mx.value_and_grad(loss)(parameters)
+
+    def _terms(self, example: Example, taught: Sequence[mx.array], projection: mx.array | None) -> tuple[mx.array, ...]:
+        """The losses of a batch, with the weights that the network has now."""
+        outputs = trace(self.unet, example.x, example.timesteps, example.ids)
+        wanted = target(self.kind, example.clean, example.noise, example.alpha)
+        if not taught:
+            return (mean_squared_error(outputs[-1], wanted),)
+        return distillation_terms(outputs, Taught(*taught), wanted, projection)
 
     def _updated(
         self,
@@ -220,6 +276,11 @@ class Learner:
         clipped = clip(gradients, norm, CLIP)
         after, moved = self.optimiser.apply(clipped, parameters, moments, learning_rate, step)
         return after, moved, moving_average(average, after, step, self.recipe.ema)
+
+
+def _own(parameters: Arrays) -> Arrays:
+    """Those of the network itself."""
+    return {name: array for name, array in parameters.items() if name != PROJECTION}
 
 
 def backward_order(names: Iterable[str]) -> list[list[str]]:

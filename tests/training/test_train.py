@@ -23,7 +23,7 @@ from mlx_moebius.train import main
 from mlx_moebius.training.saving import STATE_NAME
 from tests.support.studio import paint_photos
 
-SIZES = {
+SIZES: dict[str, Any] = {
     "block_out_channels": [32, 32],
     "layers_per_block": 1,
     "encoder_hid_dim": 16,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -31,7 +32,9 @@ from mlx_moebius.training.validation import SEED, Validation
 
 LINES = 2000  # of training in the log at most
 CLEAR_EVERY = 50  # steps; MLX on Metal runs out of resources in long runs otherwise
-MEASURED = 5  # steps that `minutes` plans by
+MEASURED = 5  # steps after which `minutes` are planned; again after twice as many: the first compile
+PLANNING = 0.2  # share of the time after which the plan stays as it is
+RECENT = 100  # steps, the later half of which tell how long one takes
 UNPLANNED = 10**9  # steps, before `minutes` have been planned
 MARGIN = 0.95  # of the time, for what a plan does not see
 PLAN, NOTE = "plan", "Trained with mlx_moebius.train on the user's own photographs."
@@ -90,10 +93,10 @@ def run(start: Start, plan: Plan, out: Path, resume: bool, report: Callable[[str
     samples = Samples(start.library.train, start.config, decoder, plan.seed, timesteps)
     held_out = Samples(start.library.held_out, start.config, decoder, SEED)
     validation = Validation(held_out, start.vae, start.config, timesteps)
-    log = Log(out, learner.step) if ranks.first else None
+    log = Log(out, learner.step if resume else -1) if ranks.first else None
     encode = Encoder(start.vae, start.config, timesteps)
     size = plan.batch_size * start.recipe.grad_accumulation
-    clock = _Clock(spent)
+    clock, look = _Clock(spent), MEASURED if steps == UNPLANNED else 0
 
     def save() -> None:
         if ranks.first:
@@ -127,10 +130,13 @@ def run(start: Start, plan: Plan, out: Path, resume: bool, report: Callable[[str
                     "lower --lr and start again, or --resume with a lower one"
                 )
             done = learner.step
-            if plan.minutes is not None and steps == UNPLANNED and clock.steps >= MEASURED:
+            if plan.minutes is not None and (clock.steps == look or (look and done == steps)):
                 planned = int((plan.minutes * 60 * MARGIN - clock.spent()) / clock.mean()) + done
-                steps = ranks.given(max(done, planned))
-                report(f"{steps} steps fit into {plan.minutes:g} minutes")
+                early = not ranks.any(look > MEASURED and clock.spent() > plan.minutes * 60 * PLANNING)
+                look = 2 * look if early else 0
+                if early:
+                    steps = ranks.given(max(done, planned))
+                    report(f"{steps} steps fit into {plan.minutes:g} minutes")
             if log is not None and (done % max(1, steps // LINES) == 0 or done == steps):
                 rate = size * ranks.size / seconds
                 line = {"loss": learned.loss, "norm": learned.norm, "lr": lr, "images_per_second": round(rate, 3)}
@@ -213,7 +219,7 @@ class _Clock:
 
     def __init__(self, spent: float) -> None:
         self._began = self._step = time.monotonic()
-        self._before, self._total, self.steps = spent, 0.0, 0
+        self._before, self._seconds, self.steps = spent, deque[float](maxlen=RECENT), 0
 
     def spent(self) -> float:
         """Seconds of the run, those before it was ended included."""
@@ -228,16 +234,16 @@ class _Clock:
         self._step = time.monotonic()
 
     def end_step(self) -> float:
-        """Seconds of the step; the first one, which warms up, does not count for the mean."""
+        """Seconds of the step."""
         began, self._step = self._step, time.monotonic()
-        seconds = self._step - began
         self.steps += 1
-        self._total += seconds if self.steps > 1 else 0.0
-        return max(seconds, 1e-9)
+        self._seconds.append(max(self._step - began, 1e-9))
+        return self._seconds[-1]
 
     def mean(self) -> float:
-        """Seconds a step."""
-        return max(self._total / max(self.steps - 1, 1), 1e-9)
+        """Seconds a step, without the first ones, which warm up."""
+        recent = list(self._seconds)[len(self._seconds) // 2 :]
+        return sum(recent) / max(len(recent), 1)
 
     def left(self, steps: int, minutes: float | None) -> float:
         """Seconds until the end."""

@@ -39,16 +39,20 @@ class Folder:
         self.path = path
 
     def begin(self, vae: Path, settings: dict[str, Any]) -> None:
-        """Make the folder, with the VAE and the run's settings in it. Raises MoebiusError if there is one already."""
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        """Make the folder, with the VAE and the run's settings in it.
+
+        Raises MoebiusError if there is one already, but for one whose run ended before it saved anything.
+        """
+        nothing_saved = (self.path / SETTINGS_NAME).is_file() and not (self.path / STATE_NAME).exists()
+        if self.path.exists() and not (nothing_saved or (self.path.is_dir() and not any(self.path.iterdir()))):
             raise MoebiusError(f"{self.path} already exists: choose another name, or go on with --resume")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise MoebiusError(f"cannot make {self.path}: {error.strerror or error}") from None
+        self.write_json(SETTINGS_NAME, settings)
         with vae.open("rb") as source, replacing(self.path / VAE_NAME) as file:
             shutil.copyfileobj(source, file)
-        self.write_json(SETTINGS_NAME, settings)
 
     def settings(self) -> dict[str, Any]:
         """What `begin` wrote. Raises MoebiusError where no run has begun."""

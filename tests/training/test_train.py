@@ -164,6 +164,19 @@ def test_minutes_plan_the_schedule(
     assert next(looks) * 0.1 < 14
 
 
+def test_minutes_are_planned_without_the_steps_that_warm_up(
+    studio: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = itertools.accumulate(itertools.chain(itertools.repeat(0.08, 11), itertools.repeat(0.035)))
+    monkeypatch.setattr("mlx_moebius.training.run.time", SimpleNamespace(monotonic=lambda: next(passed)))
+    assert train(*arguments(studio, "timed", 1, "--minutes", "0.12")) == 0
+    planned = [int(line.split()[0]) for line in capsys.readouterr().out.splitlines() if "fit into" in line]
+    assert planned[-1] > 1.3 * planned[0]
+    rates = [line["lr"] for line in lines(studio / "timed") if "lr" in line]
+    assert len(rates) > 0.8 * planned[-1] - 5
+    assert rates[-1] < 0.4 * max(rates)
+
+
 def test_a_dry_run_writes_nothing(studio: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (studio / "photos" / "broken.png").write_bytes(b"no picture")
     assert train(*arguments(studio, "none", 10, "--dry-run")) == 0

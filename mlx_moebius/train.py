@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +16,9 @@ import typer
 from mlx_moebius.errors import MoebiusError, one_line_errors
 from mlx_moebius.models import find_model
 from mlx_moebius.networks.config import ModelConfig
+from mlx_moebius.networks.memory import parse_size
 from mlx_moebius.networks.weights import DTYPES
+from mlx_moebius.training.fit import fit, hold, size
 from mlx_moebius.training.objective import FEW, Timesteps
 from mlx_moebius.training.photos import Decoder, Library, find_photos
 from mlx_moebius.training.ranks import Ranks
@@ -69,6 +73,12 @@ def command(
     grad_checkpoint: Annotated[
         bool, typer.Option("--grad-checkpoint", help="Less memory: compute layers again in the backward pass.")
     ] = False,
+    memory_limit: Annotated[
+        str | None,
+        typer.Option(
+            "--memory-limit", metavar="SIZE", help="Fit into this, such as 12GB: smaller batches, --grad-checkpoint."
+        ),
+    ] = None,
     save_every: Annotated[int, typer.Option(min=1, help="Steps between saves.")] = 250,
     val_every: Annotated[int, typer.Option(min=1, help="Steps between looks at the photos held out.")] = 250,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT, with the same options.")] = False,
@@ -114,6 +124,8 @@ def command(
             start.teacher = load_teacher(
                 find_model(teacher), start.config, base, chosen, start.library.has_objects, dtype, seed
             )
+        if memory_limit is not None:
+            batch_size = fitted(start, batch_size, parse_size(memory_limit), report)
         start.settings = {"photos": fingerprint(start.library), "model": model, "vae": vae, "version": 1}
         start.settings |= {"teacher": start.teacher.digest} if start.teacher else {}
         if started and started.get("photos") != start.settings["photos"]:
@@ -140,6 +152,20 @@ def chosen_timesteps(asked: str | None, config: ModelConfig) -> Timesteps:
     """Which timesteps are learnt: as asked for, or as fits the model's sampling."""
     few = config.sampling.num_steps <= FEW if asked is None else asked == "sampled"
     return "sampled" if few else "all"
+
+
+def fitted(start: Start, batch_size: int, limit: int, report: Callable[[str], None]) -> int:
+    """Arrange a run so that it fits into `limit` bytes; the batch size. Raises MoebiusError."""
+    teacher = start.teacher.config if start.teacher else None
+    found = fit(start.config, start.recipe, batch_size, limit, teacher)
+    start.recipe = replace(start.recipe, grad_accumulation=found.grad_accumulation, checkpoint=found.checkpoint)
+    hold(limit)
+    twice = ", layers computed twice" if found.checkpoint else ""
+    report(
+        f"--memory-limit: {found.grad_accumulation} batches of {found.batch_size}{twice}, "
+        f"about {size(found.bytes)} of {size(limit)}"
+    )
+    return found.batch_size
 
 
 def prepare(photos: Path, base: Path, config: Path | None, seed: int) -> Start:

@@ -154,13 +154,15 @@ class Learner:
             if taught and not said and self.step % BALANCE_EVERY == 0:
                 weights = self._balanced(rest, example, taught)
             (_, terms, seen), gradients = self._gradients(self.parameters, rest, weights, example, taught)
-            if self.recipe.checkpoint:
-                for part in backward_order(gradients):
-                    mx.eval([gradients[name] for name in part])
-            summed = {name: summed[name] + g for name, g in gradients.items()} if summed else gradients
+            for part in backward_order(gradients) if self.recipe.checkpoint else [list(gradients)]:
+                for name in part:
+                    gradient = gradients.pop(name)
+                    summed[name] = summed[name] + gradient if name in summed else gradient
+                mx.eval([summed[name] for name in part])
             rest = {**rest, **updated_statistics(rest, seen)} if seen else rest
             said.append(terms)
-            mx.eval(summed, rest, terms)
+            mx.eval(rest, terms)
+        summed = {name: summed[name] for name in self.parameters}  # in one order always, for sums depend on it
         scale = 1 / len(examples)
         terms = mx.stack(said).mean(0)
         if self.ranks is not None:
@@ -286,12 +288,18 @@ def _own(parameters: Arrays) -> Arrays:
 def backward_order(names: Iterable[str]) -> list[list[str]]:
     """Parameters by layer, in the order in which the backward pass reaches them: computed one after the other, they
     let go of what only later ones would share.
+
+    The time shifts' projections come last. All layers' shifts are cut out of one array, so that the gradient of each
+    waits for those of all.
     """
     ranks = ("conv_out", "conv_norm_out", "up_blocks", "down_blocks", "conv_in")
     layers: dict[tuple[int, int, int, int], list[str]] = {}
     for name in names:
         first, *more = name.split(".")
-        rank = ranks.index(first) if first in ranks else len(ranks)
+        if first not in ranks or "time_emb_proj" in more:
+            layers.setdefault((len(ranks), 0, 0, 0), []).append(name)
+            continue
+        rank = ranks.index(first)
         block, layer, transformer = (
             (-int(more[0]), -int(more[2]), more[1] == "resnets") if first.endswith("_blocks") else (0, 0, 0)
         )

@@ -48,7 +48,7 @@ class Judgement:
 
 
 class Validation:
-    """The held-out crops, encoded once, and a network to judge weights with."""
+    """The held-out crops, encoded once, to judge weights with."""
 
     def __init__(self, samples: Samples, vae: AutoencoderKL, config: ModelConfig, timesteps: Timesteps = "all") -> None:
         """`samples` are of held-out photos, with the seed SEED. "sampled" timesteps are judged instead of BANDS."""
@@ -56,7 +56,7 @@ class Validation:
         sampled = sampled_timesteps(config)
         self.bands = tuple(sampled) if timesteps == "sampled" else BANDS
         self.start = sampled[0] if timesteps == "sampled" and starts_from_noise(config) else None
-        self.kind, self.unet = config.scheduler.prediction_type, UNet(config.unet)
+        self.kind = config.scheduler.prediction_type
         self.alphas = Scheduler(config.scheduler).alphas_cumprod
         self.batches = [samples.batch(number, 1) for number in range(COUNT)]
         encode = Encoder(vae, config)
@@ -64,6 +64,7 @@ class Validation:
 
     def judge(self, weights: Arrays) -> Judgement:
         """Losses and fills with these weights, BatchNorm as in use."""
+        self.unet = UNet(self.config.unet)
         put(self.unet, weights)
         mx.eval(self.unet.parameters())
         losses = {}
@@ -77,6 +78,7 @@ class Validation:
             pasted = np.where(hole > 0, np.clip(fill, 0, 1), truth)
             errors.append(float(((pasted - truth) ** 2).sum() / (3 * hole.sum())))
             rows.append(np.concatenate([truth * (1 - hole) + 0.5 * hole, pasted, truth], axis=1))
+        del self.unet  # which would keep these weights beside those that are learnt on
         psnr = float(np.mean([-10 * np.log10(max(error, 1e-10)) for error in errors]))
         return Judgement(losses, psnr, _sheet(rows))
 

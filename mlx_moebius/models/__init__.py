@@ -96,6 +96,12 @@ def locate(name: str) -> Path | None:
     return folder if is_complete(folder) else None
 
 
+def installed() -> list[str]:
+    """Names of the models on this machine, bundled ones first."""
+    cached = (folder for folder in sorted((home() / "models").glob("*")) if is_complete(folder))
+    return [*BUNDLED, *(name_of(folder) for folder in cached)]
+
+
 def home() -> Path:
     """Where downloaded models live: MLX_MOEBIUS_HOME, else beside the hub's own cache."""
     if value := os.environ.get("MLX_MOEBIUS_HOME"):

@@ -1,14 +1,14 @@
 """A local web page: paint over the thing, look at the fill, download. Needs the extra `ui`.
 
 Start it with `python -m mlx_moebius.ui`, or from Python with `mlx_moebius.ui.launch()`.
-Begin with `page`, which connects what is on it (`layout`), what happens (`handlers`) and what is shown of that
-(`display`); `session` is what one visitor has, `jobs` the queue before the network. May import inpainting and what is
-below it.
+Begin with `app`, what answers where; `guard` decides who is let in, `api` is what the page asks for, `desk` knows who
+is here, `pictures` what they have, `runs` what they wait for, and `jobs` does it. May import folder, inpainting and
+what is below them.
 """
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mlx_moebius.errors import MoebiusError
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["launch"]
 
+NEEDED = ("starlette", "uvicorn", "python_multipart", "anyio")
+
 
 def launch(
     model: str | None = None,
@@ -27,21 +29,29 @@ def launch(
     browser: bool = False,
     inline: bool = False,
     height: int = 1000,
+    allowed: Sequence[str] = (),
 ) -> Server:
     """Serve the page; it goes on in the background until `close` of what is returned.
 
     `model` None is the command line's where it has been downloaded, otherwise nano. `port` 0 takes any that is free;
-    `browser` opens the page; `inline` shows it in a notebook, `height` pixels high.
-    Raises MoebiusError when the extra is not installed, there is no such model, or the port is taken.
+    `browser` opens the page; `inline` shows it in a notebook, `height` pixels high. `allowed` are more names that this
+    computer is called by.
+    Raises MoebiusError when the extra is not installed, there is no such model, or the address cannot be had.
     """
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads it when it is imported
     try:
         from mlx_moebius.ui.server import Server
     except ModuleNotFoundError as error:
-        if error.name != "gradio":
+        if (error.name or "").partition(".")[0] not in NEEDED:
             raise
-        raise MoebiusError('the page needs an optional package: pip install "mlx-moebius[ui]"') from None
-    return Server(model or default_model(), host, port, browser, inline, height)
+        raise MoebiusError('the page needs optional packages: pip install "mlx-moebius[ui]"') from None
+    server = Server(model or default_model(), host, port, allowed, frames=inline)
+    if inline:
+        from IPython.display import IFrame, display  # whoever shows the page in a notebook has it
+
+        display(IFrame(f"{server.url}/", "100%", height))
+    if browser:
+        server.show()
+    return server
 
 
 def default_model() -> str:

@@ -12,6 +12,7 @@ from mlx_moebius.errors import one_line_errors
 from mlx_moebius.ui import launch
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @app.command()
@@ -19,16 +20,21 @@ def serve(
     model: Annotated[
         str | None, typer.Option(help="What the page starts with. [default: places2 if it is there, otherwise nano]")
     ] = None,
-    host: Annotated[str, typer.Option(help="Another interface than this computer's own; see the warning.")] = "",
+    host: Annotated[
+        str, typer.Option(help="Serve on this interface of the computer; others then need the printed address.")
+    ] = "127.0.0.1",
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="Another name that this computer is called by. May be repeated.")
+    ] = None,
     port: Annotated[int, typer.Option(help="0: any that is free.")] = 7860,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
 ) -> None:
     """A page in the browser for removing things from photos; nothing leaves this computer."""
-    if host not in ("", "127.0.0.1", "localhost"):
-        typer.echo(f"warning: everyone who can reach {host}:{port} can use this page; it has no password", err=True)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    if host not in LOOPBACK:
+        typer.echo(f"warning: whoever has the address below and can reach {host} can use this page", err=True)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(0))  # so that the folder of temporary files is removed
-    with launch(model, host or "127.0.0.1", port, browser) as server:
+    with launch(model, host, port, browser, allowed=allow_host or ()) as server:
         typer.echo(server.url)
         signal.pause()
 

@@ -1,30 +1,170 @@
-"""Who is here: every visitor's session, and the worker that they share. Knows nothing of Gradio."""
+"""Who is here: every visitor's session, with its pictures and runs, and the worker that they share."""
 
 from __future__ import annotations
 
+import secrets
+import shutil
 import tempfile
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from mlx_moebius.ui.jobs import Worker
-from mlx_moebius.ui.session import Session
+from mlx_moebius.models import installed, locate
+from mlx_moebius.networks.config import ModelConfig, SamplingConfig
+from mlx_moebius.ui.events import Events
+from mlx_moebius.ui.jobs import Worker, not_here
+from mlx_moebius.ui.pictures import Picture
+from mlx_moebius.ui.refusals import Refused
+
+MAX_SESSIONS = 32
+MAX_PICTURES = 300  # of a session
+OPEN_PICTURES = 6  # of a session, whose pixels are kept; the others' are read again when they are looked at
+GONE = 900.0  # seconds of silence after which a session is forgotten; the browser brings its photos again
+
+
+class Session:
+    """One browser: its pictures, by the order in which they were last used, and who listens to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.token = secrets.token_urlsafe(24)
+        self.folder = folder
+        self.events = Events()
+        self.pictures: dict[str, Picture] = {}
+        self.seen = 0.0
+
+    def add(self, picture: Picture) -> None:
+        """A photo that was opened. Raises Refused when there are too many."""
+        if len(self.pictures) >= MAX_PICTURES:
+            raise Refused(429, f"{MAX_PICTURES} photos are open, which is the limit: close some")
+        self.pictures[picture.id] = picture
+        self.use(picture)
+
+    def use(self, picture: Picture) -> None:
+        """Remember that a picture was used last, and set aside what was not used for long."""
+        self.pictures[picture.id] = self.pictures.pop(picture.id)
+        for other in list(self.pictures.values())[:-OPEN_PICTURES]:
+            other.set_aside()
+
+    def new_folder(self) -> Path:
+        """For a picture."""
+        return Path(tempfile.mkdtemp(dir=self.folder, prefix="photo-"))
+
+    def close(self) -> None:
+        """Forget everything."""
+        self.events.close()
+        self.pictures.clear()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Desk:
-    """All visitors' sessions, by names that the browser's tabs have, and the worker; files lie under `folder`."""
+    """All sessions, by their tokens, under `folder`; `models` are the names that visitors may use.
 
-    def __init__(self, folder: Path) -> None:
+    `model` is what the page starts with: a name, or a folder that whoever started the page gave.
+    Raises MoebiusError when there is no such model.
+    """
+
+    def __init__(self, folder: Path, model: str, clock: Callable[[], float] = time.monotonic) -> None:
+        if locate(model) is None:
+            raise not_here(model)
         self.folder = folder
+        self.model = Path(model).name if Path(model).is_dir() else model
+        self._sources = {self.model: model}
         self.worker = Worker()
+        self.boot = secrets.token_urlsafe(8)
+        self.clock = clock
         self.sessions: dict[str, Session] = {}
+        self.lock = threading.RLock()
+        self.shared = Session(folder)  # for the photos of a folder, which everybody sees
+        self.leaving: list[Callable[[Picture], None]] = []
 
-    def session(self, visitor: str) -> Session:
-        """The visitor's own; a new one at the first call."""
-        if visitor not in self.sessions:
-            self.sessions[visitor] = Session(Path(tempfile.mkdtemp(dir=self.folder, prefix="session-")))
-        return self.sessions[visitor]
+    # Models.
 
-    def leave(self, visitor: str) -> None:
-        """The tab was closed: its job ends, its photos are forgotten."""
-        session = self.sessions.pop(visitor, None)
-        if session is not None:
+    def models(self) -> list[str]:
+        """Names of the models that the page offers."""
+        return list(dict.fromkeys([self.model, *installed()]))
+
+    def source(self, model: str) -> str:
+        """What a model is loaded by. Raises Refused when it is not one of those on this computer."""
+        if model in self._sources:
+            return self._sources[model]
+        if model not in installed():
+            raise Refused(400, f"{model[:60]} is not on this computer: choose one of {', '.join(self.models())}")
+        return model
+
+    def sampling(self, model: str) -> SamplingConfig:
+        """A model's own settings, without loading it."""
+        folder = locate(self.source(model))
+        assert folder is not None
+        return ModelConfig.load(folder).sampling
+
+    # Sessions.
+
+    def new_session(self) -> Session:
+        """For a browser that has none. Raises Refused when there are too many that are in use."""
+        with self.lock:
+            self.sweep()
+            if len(self.sessions) >= MAX_SESSIONS:
+                idle = [each for each in self.sessions.values() if not each.events.heard]
+                if not idle:
+                    raise Refused(503, f"{MAX_SESSIONS} pages are open, which is the limit: close one")
+                self.end(min(idle, key=lambda each: (bool(each.pictures), each.seen)))
+            session = Session(Path(tempfile.mkdtemp(dir=self.folder, prefix="session-")))
+            session.seen = self.clock()
+            self.sessions[session.token] = session
+            return session
+
+    def session(self, token: str | None) -> Session | None:
+        """The session of a token."""
+        with self.lock:
+            session = self.sessions.get(token or "")
+            if session is not None:
+                session.seen = self.clock()
+            return session
+
+    def sweep(self) -> None:
+        """Forget sessions that nobody listens to any more."""
+        with self.lock:
+            for session in list(self.sessions.values()):
+                if session.events.heard:
+                    session.seen = self.clock()
+                elif self.clock() - session.seen > GONE:
+                    self.end(session)
+
+    def end(self, session: Session) -> None:
+        """Forget a session, its photos and its runs."""
+        with self.lock:
+            self.sessions.pop(session.token, None)
+            for picture in list(session.pictures.values()):
+                self.forget(session, picture)
             session.close()
+
+    # Pictures.
+
+    def picture(self, identity: str) -> tuple[Session, Picture]:
+        """A photo by its unguessable name, and whose it is. Raises Refused when it is gone."""
+        with self.lock:
+            for session in (self.shared, *self.sessions.values()):
+                if identity in session.pictures:
+                    session.seen = self.clock()
+                    return session, session.pictures[identity]
+        raise Refused(404, "this photo is no longer open here: open it again")
+
+    def tell(self, session: Session, kind: str, values: dict[str, Any]) -> None:
+        """Tell a session's pages, or everybody's where the photo is shared."""
+        for each in list(self.sessions.values()) if session is self.shared else [session]:
+            each.events.tell(kind, values)
+
+    def forget(self, session: Session, picture: Picture) -> None:
+        """Close a photo; its runs end."""
+        with self.lock:
+            session.pictures.pop(picture.id, None)
+            for leave in self.leaving:
+                leave(picture)
+        picture.close()
+
+    def close(self) -> None:
+        """End all sessions."""
+        for session in list(self.sessions.values()):
+            self.end(session)

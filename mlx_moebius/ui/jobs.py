@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -13,16 +14,16 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
-from mlx_moebius.errors import MoebiusError
 from mlx_moebius.inpainting.compose import Result, Settings, Squares, prepare
 from mlx_moebius.inpainting.pipeline import Event, MoebiusPipeline
 from mlx_moebius.models import locate
 from mlx_moebius.networks.diffusion import Step
 from mlx_moebius.photos.masks import Mask
-from mlx_moebius.photos.photo import Photo
+from mlx_moebius.photos.photo import Box, Photo
+from mlx_moebius.ui.refusals import Refused
 
-PREVIEW = 2048  # longest side of what the page shows and paints on, in pixels
-PAUSE = 4  # a live preview is drawn when this many times its own cost has passed since the last one
+PREVIEW = 1024  # longest side of a picture of a fill that is under way
+PAUSE = 4  # a preview is drawn when this many times its own cost has passed since the last one
 
 T = TypeVar("T")
 
@@ -34,29 +35,30 @@ class Cancelled(Exception):
 class Worker:
     """One thread for all jobs: MLX's streams belong to the thread that made them, and two fills only wait for memory.
 
-    It is a daemon that never returns, since a thread that has used MLX aborts the process when it ends.
+    What somebody waits for goes before what may take its time. The thread is a daemon that never returns, since one
+    that has used MLX aborts the process when it ends.
     """
 
     def __init__(self) -> None:
-        self._tasks: queue.Queue[tuple[Future[Any], Callable[[], Any]]] = queue.Queue()
+        self._tasks: queue.PriorityQueue[tuple[bool, int, Future[Any], Callable[[], Any]]] = queue.PriorityQueue()
+        self._numbers = itertools.count()
         self._pipeline: MoebiusPipeline | None = None
-        self.busy = False
         threading.Thread(target=self._work, daemon=True, name="moebius").start()
 
     def _work(self) -> None:
         while True:
-            future, task = self._tasks.get()
-            self.busy = True
+            *_, future, task = self._tasks.get()
+            if not future.set_running_or_notify_cancel():
+                continue
             try:
                 future.set_result(task())
             except BaseException as error:
                 future.set_exception(error)
-            self.busy = False
 
-    def submit(self, task: Callable[[], T]) -> Future[T]:
-        """Do it after everything that was submitted before."""
+    def submit(self, task: Callable[[], T], background: bool = False) -> Future[T]:
+        """Do it after everything that was submitted before; in the `background`, after all that is not."""
         future: Future[T] = Future()
-        self._tasks.put((future, task))
+        self._tasks.put((background, next(self._numbers), future, task))
         return future
 
     def pipeline(self, model: str) -> MoebiusPipeline:
@@ -66,12 +68,15 @@ class Worker:
         """
         if self._pipeline is None or self._pipeline.name != model:
             if locate(model) is None:
-                raise MoebiusError(
-                    f"{model} is not on this computer: get it with `python -m mlx_moebius.models download {model}`"
-                )
+                raise not_here(model)
             self._pipeline = None  # its memory first
             self._pipeline = MoebiusPipeline.from_pretrained(model)
         return self._pipeline
+
+
+def not_here(model: str) -> Refused:
+    """The error for a model that is not on this computer."""
+    return Refused(400, f"{model} is not on this computer: get it with `python -m mlx_moebius.models download {model}`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +84,17 @@ class Filled:
     """One finished fill, and what its file is to record."""
 
     result: Result
-    seed: int
+    settings: Settings
     provenance: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`done` of `total` steps, counted over all seeds; a picture of the fill so far, where one was drawn."""
+    """`done` of `total` steps, counted over all seeds; what part of the photo looks like by now, where it was drawn."""
 
     done: int
     total: int
-    picture: Image.Image | None
+    picture: tuple[Image.Image, Box] | None = None
 
 
 @dataclass(slots=True)
@@ -106,24 +111,12 @@ class Job:
     seeds: list[int]
     stopped: threading.Event = field(default_factory=threading.Event)
 
-    def run(self, worker: Worker) -> Iterator[Progress | Filled]:
-        """Every step, and each fill as it is finished. Closing the iterator, or setting `stopped`, ends the work.
+    def work(self, worker: Worker, report: Callable[[Progress | Filled], None]) -> None:
+        """Do it, on the worker's thread; `report` takes every step, and each fill as it is finished.
 
         Raises MoebiusError for what cannot be done, Cancelled after `stopped`.
         """
-        events: queue.Queue[Progress | Filled | None] = queue.Queue()
-        future = worker.submit(lambda: self._work(worker, events.put))
-        future.add_done_callback(lambda _: events.put(None))
-        try:
-            while (event := events.get()) is not None:
-                yield event
-            future.result()
-        finally:
-            self.stopped.set()
-
-    def _work(self, worker: Worker, report: Callable[[Progress | Filled], None]) -> None:
-        if self.stopped.is_set():
-            raise Cancelled
+        self._go_on()
         pipeline = worker.pipeline(self.model)
         settings = pipeline.settings(**self.changes, seed=self.seeds[0])
         preview = None  # a wider frame grows in passes, which have windows of their own
@@ -131,8 +124,7 @@ class Job:
             preview = Preview(pipeline, prepare(self.photo, self.mask, pipeline.size, settings), len(self.seeds))
 
         def watch(event: Event) -> None:
-            if self.stopped.is_set():
-                raise Cancelled
+            self._go_on()
             if isinstance(event, Step):
                 report(Progress(event.number, event.total, preview.draw(event) if preview else None))
 
@@ -142,21 +134,35 @@ class Job:
         else:
             results = pipeline.variations(self.photo, self.mask, settings, self.seeds, watch)
         for seed, result in zip(self.seeds, results, strict=True):
-            report(Filled(result, seed, pipeline.provenance(replace(settings, seed=seed), result)))
+            self._go_on()
+            chosen = replace(settings, seed=seed)
+            report(Filled(result, chosen, pipeline.provenance(chosen, result)))
+
+    def _go_on(self) -> None:
+        if self.stopped.is_set():
+            raise Cancelled
 
 
 class Preview:
-    """What the network thinks the clean photo is, after a step, at reduced size."""
+    """What the network thinks the clean photo is, after a step, where it is being filled."""
 
     def __init__(self, pipeline: MoebiusPipeline, squares: Squares, runs: int) -> None:
         self.pipeline = pipeline
         self.squares = squares
         self.runs = runs
-        self.picture = reduced(squares.photo)
+        photo, frames = squares.photo, [window.frame for window in squares.windows]
+        left, top = max(0, min(frame[0] for frame in frames)), max(0, min(frame[1] for frame in frames))
+        right, bottom = max(frame[2] for frame in frames), max(frame[3] for frame in frames)
+        self.box = left, top, min(photo.width, right), min(photo.height, bottom)
+        self.picture = Image.fromarray(photo.rgb(self.box))
+        self.picture.thumbnail((PREVIEW, PREVIEW))
         self.next = 0.0
 
-    def draw(self, step: Step) -> Image.Image | None:
-        """The photo with the windows of the step filled; None when it is too early for another."""
+    def draw(self, step: Step) -> tuple[Image.Image, Box] | None:
+        """The part that is filled, with the windows of the step as they are by now, and where it lies in the photo.
+
+        None when it is too early for another.
+        """
         start = time.monotonic()
         if start < self.next:
             return None
@@ -164,26 +170,15 @@ class Preview:
         batches = -(-len(windows) // at_once)
         steps = step.total // (self.runs * batches)
         first = (step.number - 1) // steps % batches * at_once
-        scale = self.picture.width / self.squares.photo.width
+        scale = self.picture.width / (self.box[2] - self.box[0])
         for index in range(first, min(first + at_once, len(windows))):
             fill = next(self.pipeline.decode(step.clean[index - first : index - first + 1]))
-            left, top, right, bottom = (round(edge * scale) for edge in windows[index].frame)
+            frame = windows[index].frame
+            left, top, right, bottom = (round((edge - self.box[i % 2]) * scale) for i, edge in enumerate(frame))
             size = max(1, right - left), max(1, bottom - top)
             hole = Image.fromarray(self.squares.masks[index].astype(np.uint8) * 255).resize(size)
             square = Image.fromarray((fill.clip(0, 1) * 255).astype(np.uint8)).resize(size)
             self.picture.paste(square, (left, top), hole)
         end = time.monotonic()
         self.next = end + PAUSE * (end - start)
-        return self.picture.copy()
-
-
-def reduced(photo: Photo) -> Image.Image:
-    """What the page shows of a photo: RGB, at most `PREVIEW` pixels wide and high."""
-    picture = Image.fromarray(photo.rgb())
-    picture.thumbnail((PREVIEW, PREVIEW), Image.Resampling.LANCZOS)
-    return picture
-
-
-def default_settings(worker: Worker, model: str) -> Settings:
-    """The settings that a model comes with."""
-    return worker.submit(lambda: worker.pipeline(model).settings()).result()
+        return self.picture.copy(), self.box

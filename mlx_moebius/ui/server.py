@@ -2,66 +2,83 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
+import errno
+import logging
+import secrets
+import socket
+import threading
+import webbrowser
+from collections.abc import Sequence
 from types import TracebackType
 
-import gradio as gr
+import uvicorn
 
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.ui.app import build
 from mlx_moebius.ui.desk import Desk
-from mlx_moebius.ui.page import build
+from mlx_moebius.ui.folder import TemporaryFolder
+from mlx_moebius.ui.guard import EVERYWHERE, LOOPBACK, Door
 
-HERE = Path(__file__).parent
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-MAX_UPLOAD = "500mb"
-SYSTEM_FONTS = ["ui-sans-serif", "system-ui", "sans-serif"]
-MONOSPACE = ["ui-monospace", "monospace"]
-
-
-def bypass_proxy() -> None:
-    """Keep what this process asks of itself (Gradio looks whether its page answers) away from any proxy."""
-    for name in ("NO_PROXY", "no_proxy"):
-        there = [each for each in os.environ.get(name, "").split(",") if each]
-        os.environ[name] = ",".join([*there, *(each for each in LOOPBACK if each not in there)])
+CONNECTIONS = 400  # at once; a page takes a few
+SWEEP = 30.0  # seconds between looking for sessions that are gone
 
 
 class Server:
-    """A page that is being served, until `close`."""
+    """A page that is being served, until `close`. `url` holds the token where one is needed."""
 
-    def __init__(self, model: str, host: str, port: int, browser: bool, inline: bool, height: int) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="moebius-")
-        os.environ["GRADIO_TEMP_DIR"] = self._folder.name  # where Gradio puts what is uploaded and downloaded
-        bypass_proxy()
-        self.desk = Desk(Path(self._folder.name))
-        self._blocks = build(self.desk, model)
+    def __init__(
+        self, model: str, host: str = "127.0.0.1", port: int = 0, allowed: Sequence[str] = (), frames: bool = False
+    ) -> None:
+        self._socket = listen(host, port)
+        port = self._socket.getsockname()[1]
+        names = {*LOOPBACK, *(name.lower() for name in allowed)} | ({host.lower()} - {*EVERYWHERE})
+        token = None if host in LOOPBACK and not allowed else secrets.token_urlsafe(16)
+        self._door = Door(frozenset(names), port, token, frames, host in EVERYWHERE)
+        self._folder = TemporaryFolder()
         try:
-            self._blocks.queue(max_size=20).launch(
-                server_name=host,
-                server_port=port or None,
-                inbrowser=browser,
-                inline=inline,
-                height=height,
-                prevent_thread_lock=True,
-                quiet=True,
-                share=False,
-                ssr_mode=False,
-                max_file_size=MAX_UPLOAD,
-                enable_monitoring=False,
-                theme=gr.themes.Default(font=SYSTEM_FONTS, font_mono=MONOSPACE, primary_hue="indigo"),
-                css_paths=HERE / "style.css",
-                footer_links=[],
-            )
-        except OSError:
-            self._folder.cleanup()
-            raise MoebiusError(f"port {port} is taken: choose another with --port, or 0 for any that is free") from None
-        self.url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{self._blocks.server_port}"
+            self.desk = Desk(self._folder.path, model)
+        except BaseException:
+            self._socket.close()
+            self._folder.close()
+            raise
+        answering = threading.Event()
+        config = uvicorn.Config(
+            build(self.desk, self._door, answering.set),
+            http="h11",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=CONNECTIONS,
+            timeout_graceful_shutdown=2,
+        )
+        logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True, name="page")
+        self._thread.start()
+        answering.wait()
+        self._ended = threading.Event()
+        threading.Thread(target=self._sweep, daemon=True, name="sweep").start()
+        shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        self.url = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}" + (f"/?token={token}" if token else "")
+
+    def _sweep(self) -> None:
+        while not self._ended.wait(SWEEP):
+            self.desk.sweep()
+
+    def show(self) -> None:
+        """Open the page in the browser."""
+        webbrowser.open(self.url)
 
     def close(self) -> None:
         """Stop serving, and remove every file."""
-        self._blocks.close(verbose=False)
-        self._folder.cleanup()
+        self._ended.set()
+        self.desk.close()
+        self._server.should_exit = True
+        self._thread.join()
+        self._socket.close()
+        self._folder.close()
 
     def __enter__(self) -> Server:
         return self
@@ -70,3 +87,29 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; port 0 is any that is free. Raises MoebiusError, with what to do, when it cannot."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (socket.gaierror, UnicodeError):
+        raise MoebiusError(f"there is no host {host}: give one of this computer's names or addresses") from None
+    except OverflowError:
+        raise MoebiusError(f"port {port} is not from 0 to 65535") from None
+    family, kind, protocol, _, address = found[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(128)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        reasons = {
+            errno.EADDRINUSE: f"port {port} is taken: choose another with --port, or 0 for any that is free",
+            errno.EADDRNOTAVAIL: f"{host} is not an address of this computer: give one that is",
+            errno.EACCES: f"port {port} needs more rights: choose one above 1023",
+        }
+        number = getattr(error, "errno", None)
+        raise MoebiusError(reasons.get(number or 0, f"{host}:{port} cannot be served: {error}")) from None
+    return listener

@@ -1,0 +1,312 @@
+"""What the page asks for: its state, photos, versions, strokes, masks, runs and events, as JSON and pictures."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request as Asked
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.inpainting.presets import PRESETS, presets_are_alike
+from mlx_moebius.photos.formats import EXTENSIONS
+from mlx_moebius.photos.save import check_output
+from mlx_moebius.ui.desk import Desk, Session
+from mlx_moebius.ui.guard import Door
+from mlx_moebius.ui.pictures import Picture
+from mlx_moebius.ui.refusals import Refused, sentence
+from mlx_moebius.ui.runs import MAX_SEEDS, MAX_STEPS, Request, Runs
+from mlx_moebius.ui.tiles import black_and_white, mask_tile, png
+from mlx_moebius.ui.uploads import MAX_BYTES, built, check_size, file_name, max_pixels, read_json, receive
+
+TOKEN = "x-moebius-token"
+FOREVER = {"cache-control": "private, max-age=86400, immutable"}  # a version's pixels never change
+
+
+class Api:
+    """The page's requests. A photo's or run's name cannot be guessed: who has it was told by the session it is of."""
+
+    def __init__(self, desk: Desk, runs: Runs, door: Door) -> None:
+        self.desk = desk
+        self.runs = runs
+        self.door = door
+
+    def routes(self) -> list[Route]:
+        """Addresses and what answers there."""
+        photo = "/api/photos/{id}"
+        version = photo + "/versions/{version:int}"
+        tile = "tiles/{level:int}/{x:int}/{y:int}"
+        run = "/api/runs/{id}"
+        return [
+            Route("/api/state", self.state),
+            Route("/api/events", self.events),
+            Route("/api/photos", self.open, methods=["POST"]),
+            Route(photo, self.photo),
+            Route(photo, self.close, methods=["DELETE"]),
+            Route(f"{photo}/versions", self.add_version, methods=["POST"]),
+            Route(f"{version}/{tile}", self.tile),
+            Route(f"{version}/thumbnail", self.thumbnail),
+            Route(f"{version}/file", self.file),
+            Route(f"{photo}/current", self.go_to, methods=["POST"]),
+            Route(f"{photo}/strokes", self.paint, methods=["PUT"]),
+            Route(f"{photo}/mask", self.mask),
+            Route(f"{photo}/mask", self.load_mask, methods=["POST"]),
+            Route(f"{photo}/masks/{{mask}}/{tile}", self.mask_tile),
+            Route(f"{photo}/runs", self.start, methods=["POST"]),
+            Route(run, self.run),
+            Route(run, self.cancel, methods=["DELETE"]),
+            Route(f"{run}/preview", self.preview),
+            Route(f"{run}/choose", self.choose, methods=["POST"]),
+        ]
+
+    # The session.
+
+    def session(self, request: Asked) -> Session:
+        """Whose request it is, by the token that only the page knows. Raises Refused."""
+        session = self.desk.session(request.headers.get(TOKEN))
+        if session is None:
+            raise Refused(401, "the page has been started anew: reload it")
+        return session
+
+    def listening(self, request: Asked) -> Session:
+        """Whose events are wanted: an EventSource has no headers, and in a frame no cookies."""
+        given = (request.headers.get(TOKEN), request.query_params.get("session"), request.cookies.get(self.door.cookie))
+        session = next((found for token in given if (found := self.desk.session(token))), None)
+        if session is None:
+            raise Refused(401, "the page has been started anew: reload it")
+        return session
+
+    def state(self, request: Asked) -> Response:
+        """What there is; a browser without a session gets one."""
+        given = request.headers.get(TOKEN) or request.cookies.get(self.door.cookie)
+        session = self.desk.session(given) or self.desk.new_session()
+        answer = JSONResponse(self._state(session))
+        self.keep_session(answer, session)
+        return answer
+
+    def keep_session(self, answer: Response, session: Session) -> None:
+        """Let the browser remember its session."""
+        answer.set_cookie(self.door.cookie, session.token, httponly=True, samesite="strict")
+
+    def _state(self, session: Session) -> dict[str, Any]:
+        models = self.desk.models()
+        sampling = {model: self.desk.sampling(model) for model in models}
+        return {
+            "boot": self.desk.boot,
+            "token": session.token,
+            "models": models,
+            "model": self.desk.model,
+            "presets": list(PRESETS),
+            "defaults": {
+                model: {
+                    "steps": own.num_steps,
+                    "guidance": own.guidance_scale,
+                    "guided": own.guidance_scale != 1,
+                    "presets_alike": presets_are_alike(own),
+                }
+                for model, own in sampling.items()
+            },
+            "limits": {
+                "max_seeds": MAX_SEEDS,
+                "max_steps": MAX_STEPS,
+                "max_bytes": MAX_BYTES,
+                "max_pixels": max_pixels(),
+            },
+            "extensions": list(EXTENSIONS),
+            "photos": [{"id": picture.id, "name": picture.name} for picture in session.pictures.values()],
+            "series": None,
+        }
+
+    async def events(self, request: Asked) -> Response:
+        """What happens from now on, as server-sent events."""
+        return StreamingResponse(self.listening(request).events.stream(), media_type="text/event-stream")
+
+    # Photos.
+
+    def picture(self, request: Asked, changing: bool = False) -> Picture:
+        """The photo that a request names. What changes it needs the token too."""
+        owner, picture = self.desk.picture(request.path_params["id"])
+        if changing and self.session(request) is not owner and owner is not self.desk.shared:
+            raise Refused(404, "this photo is no longer open here: open it again")
+        owner.use(picture)
+        return picture
+
+    def shown(self, picture: Picture) -> dict[str, Any]:
+        """A photo as the page gets it, with its runs that have not ended."""
+        return picture.shown() | {"runs": [self.runs.shown(run) for run in self.runs.of(picture)]}
+
+    async def open(self, request: Asked) -> Response:
+        """Take a photo's file."""
+        session = self.session(request)
+        folder = session.new_folder()
+        file = folder / file_name(request.query_params.get("name", ""))
+        try:
+            await receive(request, file)
+            return JSONResponse(await run_in_threadpool(self._opened, session, file), 201)
+        except BaseException as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, MoebiusError) and not isinstance(error, Refused):
+                raise Refused(400, sentence(error, folder)) from None
+            raise
+
+    def _opened(self, session: Session, file: Path) -> dict[str, Any]:
+        check_size(file)
+        picture = Picture(file, file.parent)
+        check_output(picture.photo(), file)
+        session.add(picture)
+        return self.shown(picture)
+
+    def photo(self, request: Asked) -> Response:
+        """A photo with its versions and strokes."""
+        return JSONResponse(self.shown(self.picture(request)))
+
+    def close(self, request: Asked) -> Response:
+        """Forget a photo."""
+        picture = self.picture(request, changing=True)
+        self.desk.forget(self.session(request), picture)
+        return Response(status_code=204)
+
+    async def add_version(self, request: Asked) -> Response:
+        """Take a version's file from the browser, which kept it while the server was gone."""
+        picture = self.picture(request, changing=True)
+        file = await self._received(request, picture, f"restored-{picture.name}")
+        given = {name: request.query_params.get(name, "") for name in ("seed", "made_from")}
+        values = {name: int(text[:20]) if text.isdecimal() else None for name, text in given.items()}
+
+        def add() -> dict[str, Any]:
+            check_size(file)
+            picture.add_file(file, values)
+            return self.shown(picture)
+
+        return JSONResponse(await self._kept(file, add), 201)
+
+    async def _received(self, request: Asked, picture: Picture, name: str) -> Path:
+        folder = self.session(request).new_folder()
+        file = folder / file_name(name)
+        await receive(request, file)
+        return file
+
+    async def _kept(self, file: Path, read: Any) -> Any:
+        """What reading a file gives; the file goes where it cannot be read."""
+        try:
+            return await run_in_threadpool(read)
+        except MoebiusError as error:
+            shutil.rmtree(file.parent, ignore_errors=True)
+            raise Refused(getattr(error, "status", 400), sentence(error, file.parent)) from None
+
+    def tile(self, request: Asked) -> Response:
+        """A tile of a version."""
+        asked = request.path_params
+        picture = self.picture(request)
+        tile = picture.levels(asked["version"]).tile(asked["level"], asked["x"], asked["y"])
+        if tile is None:
+            raise Refused(404, "the photo has no such tile")
+        return Response(tile[0], media_type=tile[1], headers=FOREVER)
+
+    def thumbnail(self, request: Asked) -> Response:
+        """A version, small."""
+        content, kind = self.picture(request).levels(request.path_params["version"]).thumbnail()
+        return Response(content, media_type=kind, headers=FOREVER)
+
+    def file(self, request: Asked) -> Response:
+        """A version's file, for the user; with `keep`, for the browser's own store."""
+        version = self.picture(request).version(request.path_params["version"])
+        if "keep" not in request.query_params:
+            version.saved = True
+        return FileResponse(version.file, filename=version.file.name)
+
+    async def go_to(self, request: Asked) -> Response:
+        """Go to another version: undo or redo a fill."""
+        picture = self.picture(request, changing=True)
+        values = await read_json(request)
+        number = values.get("version") if isinstance(values, dict) else None
+        if not isinstance(number, int):
+            raise Refused(400, "version must be a whole number")
+        await run_in_threadpool(picture.go_to, number)
+        return JSONResponse(await run_in_threadpool(self.shown, picture))
+
+    # What is painted.
+
+    async def paint(self, request: Asked) -> Response:
+        """Keep the strokes on the current version."""
+        picture = self.picture(request, changing=True)
+        values = await read_json(request)
+        if not isinstance(values, dict):
+            raise Refused(400, "the strokes must be an object")
+        await run_in_threadpool(picture.paint, values.get("done", []), values.get("undone", []))
+        return Response(status_code=204)
+
+    def mask(self, request: Asked) -> Response:
+        """All that is painted, as a mask file of the photo's size."""
+        picture = self.picture(request)
+        name = f"{Path(picture.name).stem}_mask.png"
+        headers = {"content-disposition": f"attachment; filename*=utf-8''{quote(name)}"}
+        return Response(png(black_and_white(picture.mask())), media_type="image/png", headers=headers)
+
+    async def load_mask(self, request: Asked) -> Response:
+        """Take a mask's file: what comes back is a stroke like any other."""
+        picture = self.picture(request, changing=True)
+        file = await self._received(request, picture, request.query_params.get("name", "the mask"))
+
+        def load() -> tuple[str, list[str]]:
+            check_size(file)
+            return picture.load_mask(file)
+
+        name, warnings = await self._kept(file, load)
+        shutil.rmtree(file.parent, ignore_errors=True)
+        stroke = {"tool": "mask", "mask": name, "size": 0, "points": []}
+        return JSONResponse({"stroke": stroke, "warnings": warnings}, 201)
+
+    def mask_tile(self, request: Asked) -> Response:
+        """A tile of a mask that came from a file."""
+        asked = request.path_params
+        mask = self.picture(request).masks.get(asked["mask"])
+        tile = None if mask is None else mask_tile(mask, asked["level"], asked["x"], asked["y"])
+        if tile is None:
+            raise Refused(404, "the mask has no such tile")
+        return Response(tile, media_type="image/png", headers=FOREVER)
+
+    # Runs.
+
+    async def start(self, request: Asked) -> Response:
+        """Queue a run of what is painted."""
+        picture = self.picture(request, changing=True)
+        session = self.desk.picture(picture.id)[0]
+        values = await read_json(request)
+        wanted = built(Request, {"model": self.desk.model} | values if isinstance(values, dict) else values)
+        run = await run_in_threadpool(self.runs.start, session, picture, wanted)
+        return JSONResponse(self.runs.shown(run), 202)
+
+    def run(self, request: Asked) -> Response:
+        """How a run goes."""
+        return JSONResponse(self.runs.shown(self.runs.run(request.path_params["id"])))
+
+    def cancel(self, request: Asked) -> Response:
+        """End a run, at once."""
+        self.session(request)
+        run = self.runs.run(request.path_params["id"])
+        self.runs.cancel(run)
+        return JSONResponse(self.runs.shown(run))
+
+    def preview(self, request: Asked) -> Response:
+        """What a fill looks like by now."""
+        run = self.runs.run(request.path_params["id"])
+        if not run.preview:
+            raise Refused(404, "there is no picture of this run")
+        return Response(run.preview, media_type="image/webp")
+
+    async def choose(self, request: Asked) -> Response:
+        """Go on with one of the fills of a run."""
+        self.session(request)
+        run = self.runs.run(request.path_params["id"])
+        values = await read_json(request)
+        number = values.get("version") if isinstance(values, dict) else None
+        if not isinstance(number, int):
+            raise Refused(400, "version must be a whole number")
+        await run_in_threadpool(run.picture.choose, number, run.id)
+        return JSONResponse(await run_in_threadpool(self.shown, run.picture))

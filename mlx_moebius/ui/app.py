@@ -1,0 +1,85 @@
+"""The page as an ASGI application: its own files, what it asks for, and what other programs ask for."""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.ui.api import Api
+from mlx_moebius.ui.desk import Desk
+from mlx_moebius.ui.guard import Door, Guard
+from mlx_moebius.ui.refusals import Refused, sentence
+from mlx_moebius.ui.runs import Runs
+
+STATIC = Path(__file__).parent / "static"
+TOKEN = "{{token}}"
+
+for extension, kind in ((".js", "text/javascript"), (".css", "text/css"), (".svg", "image/svg+xml")):
+    mimetypes.add_type(kind, extension)  # some systems' tables say otherwise, and browsers insist
+
+
+class Files(StaticFiles):
+    """The page's own files; browsers ask each time whether they are still the same."""
+
+    def file_response(self, *args: Any, **options: Any) -> Response:
+        """As Starlette's, with a header."""
+        answer = super().file_response(*args, **options)
+        answer.headers["cache-control"] = "no-cache"
+        return answer
+
+
+def build(desk: Desk, door: Door, started: Callable[[], None] = lambda: None) -> Starlette:
+    """The application; `started` is called once it answers."""
+    runs = Runs(desk)
+    api = Api(desk, runs, door)
+
+    def page(request: Request) -> Response:
+        """The page, with the token of its session; with the door's token, the browser remembers that too."""
+        session = desk.session(request.cookies.get(door.cookie)) or desk.new_session()
+        text = (STATIC / "index.html").read_text()
+        answer = HTMLResponse(text.replace(TOKEN, session.token))
+        api.keep_session(answer, session)
+        if door.token is not None:
+            answer.set_cookie(door.token_cookie, door.token, httponly=True, samesite="strict")
+        return answer
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        started()
+        yield
+
+    return Starlette(
+        routes=[Route("/", page), *api.routes(), Mount("/static", Files(directory=STATIC))],
+        middleware=[Middleware(Guard, door=door)],
+        exception_handlers={MoebiusError: refused, HTTPException: unknown, Exception: broken},
+        lifespan=lifespan,
+    )
+
+
+def refused(_: Request, error: Exception) -> Response:
+    """One sentence, and what goes with it."""
+    status, more = (error.status, error.more) if isinstance(error, Refused) else (400, {})
+    return JSONResponse({"error": sentence(error)} | more, status)
+
+
+def unknown(_: Request, error: Exception) -> Response:
+    """An address that there is not."""
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": "there is nothing at this address"}, error.status_code)
+
+
+def broken(_: Request, error: Exception) -> Response:
+    """What nobody expected; the server's terminal shows where it was."""
+    return JSONResponse({"error": f"something went wrong ({type(error).__name__})"}, 500)

@@ -1,0 +1,271 @@
+"""What a visitor has of one photo: its versions, and what is painted on it."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlx_moebius.photos.mask_files import load_mask
+from mlx_moebius.photos.masks import Mask
+from mlx_moebius.photos.photo import Box, Photo, read_photo
+from mlx_moebius.photos.save import default_output, write_photo
+from mlx_moebius.ui.jobs import Filled
+from mlx_moebius.ui.refusals import Refused, sentence
+from mlx_moebius.ui.strokes import Stroke, rasterise, read_strokes
+from mlx_moebius.ui.tiles import Levels, kept
+
+KEPT = 24  # versions of a photo that one can go back to
+MAX_MASKS = 32  # from files, of a photo
+
+
+@dataclass(frozen=True, slots=True)
+class Painted:
+    """Strokes as the page sent them, and what they mean."""
+
+    values: Sequence[Any] = ()
+    strokes: Sequence[Stroke] = ()
+
+    @classmethod
+    def read(cls, values: Any) -> Painted:
+        """From JSON values. Raises Refused for what is no list of strokes."""
+        try:
+            return cls(values, read_strokes(values))
+        except ValueError as error:
+            raise Refused(400, str(error)) from None
+
+
+@dataclass(slots=True)
+class Version:
+    """A photo as it is after some fills; version 0 is the one that was opened.
+
+    `painted` was filled to make it from the version `made_from`, which lies at `offset` in it; `box` is round all that
+    changed; `run` made it, and it is a `candidate` as long as another of that run's fills is preferred. `file` is for
+    download, `origin` a file that holds exactly these pixels, so that they can be read again. `levels` is None until
+    the version is looked at.
+    """
+
+    id: int
+    seed: int | None
+    file: Path
+    made_from: int | None = None
+    painted: Painted = Painted()
+    offset: tuple[int, int] = (0, 0)
+    box: Box | None = None
+    size: tuple[int, int] = (0, 0)
+    origin: Path | None = None
+    levels: Levels | None = None
+    run: str = ""
+    candidate: bool = False
+    saved: bool = False
+
+    def shown(self) -> dict[str, Any]:
+        """As the page gets it."""
+        same = ("id", "seed", "made_from", "offset", "box", "candidate", "saved")
+        width, height = self.size
+        own = {"width": width, "height": height, "strokes": self.painted.values}
+        return {name: getattr(self, name) for name in same} | own
+
+
+class Picture:
+    """One photo on the page. All methods may be called from any thread.
+
+    `folder` holds its own files and goes with it; `source` is the photo's file, there or elsewhere. `done` is what is
+    painted now, `undone` what the page can bring back. Only the page changes either.
+    """
+
+    def __init__(self, source: Path, folder: Path) -> None:
+        self.id = secrets.token_urlsafe(16)
+        self.name = source.name
+        self.source = source
+        self.folder = folder
+        self.notes: list[str] = []
+        self.versions = {0: Version(0, None, source, origin=source, saved=True)}
+        self.current = 0
+        self.done, self.undone = Painted(), Painted()
+        self.masks: dict[str, Mask] = {}
+        self.lock = threading.RLock()
+        self._next = 1
+
+    def shown(self) -> dict[str, Any]:
+        """As the page gets it. Raises MoebiusError when the photo cannot be read."""
+        with self.lock:
+            self.levels(self.current)
+            width, height = self.versions[self.current].size
+            return {
+                "id": self.id,
+                "name": self.name,
+                "width": width,
+                "height": height,
+                "notes": self.notes,
+                "versions": [version.shown() for version in self.versions.values()],
+                "current": self.current,
+                "strokes": {"done": self.done.values, "undone": self.undone.values},
+                "series_state": None,
+            }
+
+    def version(self, number: int | None = None) -> Version:
+        """One of the versions, the current one by default. Raises Refused when it is gone."""
+        try:
+            return self.versions[self.current if number is None else number]
+        except KeyError:
+            raise Refused(404, "this version of the photo is gone") from None
+
+    def photo(self, number: int | None = None) -> Photo:
+        """A version's pixels."""
+        return self.levels(number).photo
+
+    def levels(self, number: int | None = None) -> Levels:
+        """A version's tiles. Raises MoebiusError when its file cannot be read."""
+        with self.lock:
+            version = self.version(number)
+            if version.levels is None:
+                assert version.origin is not None
+                photo = read_photo(version.origin)
+                version.levels = self._store(photo, version)
+                if version.id == 0:
+                    self.notes = [sentence(note, version.origin.parent) for note in photo.notes]
+            return version.levels
+
+    def _store(self, photo: Photo, version: Version) -> Levels:
+        folder = self.folder / f"version-{version.id}"
+        folder.mkdir(parents=True, exist_ok=True)
+        version.size = photo.width, photo.height
+        return Levels(replace(photo, pixels=kept(photo.pixels, folder / "pixels.npy")), folder)
+
+    def set_aside(self) -> None:
+        """Free what can be read again from a file."""
+        with self.lock:
+            for version in self.versions.values():
+                if version.origin is not None and version.levels is not None:
+                    version.levels = None
+                    shutil.rmtree(self.folder / f"version-{version.id}", ignore_errors=True)
+
+    # What is painted.
+
+    def paint(self, done: Any, undone: Any) -> None:
+        """Take over the page's strokes. Raises Refused for what is none."""
+        read = Painted.read(done), Painted.read(undone)
+        with self.lock:
+            self.done, self.undone = read
+
+    def load_mask(self, file: Path) -> tuple[str, list[str]]:
+        """Take a mask from a file: its name for strokes, and warnings. Raises MoebiusError."""
+        mask, warnings = load_mask(self.photo(), [file])
+        with self.lock:
+            if len(self.masks) >= MAX_MASKS:
+                raise Refused(429, f"{MAX_MASKS} masks were loaded for this photo, which is the limit")
+            name = secrets.token_urlsafe(9)
+            self.masks[name] = mask
+        return name, [sentence(line, file.parent) for line in warnings]
+
+    def mask(self, painted: Painted | None = None, number: int | None = None) -> Mask:
+        """Strokes (by default, all that is painted) in the pixels of a version, bool [H, W]."""
+        with self.lock:
+            self.levels(number)
+            size, masks = self.version(number).size, dict(self.masks)
+            strokes = (self.done if painted is None else painted).strokes
+        return rasterise(strokes, *size, masks)
+
+    # Versions.
+
+    def add_fill(
+        self, filled: Filled, base: int, painted: Painted, run: str, wanted: Callable[[], bool]
+    ) -> tuple[int, list[str]]:
+        """A new version from a fill, written to a file: a candidate of its run, if it is still `wanted` then.
+
+        Returns its number, and warnings.
+        """
+        with self.lock:
+            number, self._next = self._next, self._next + 1
+        folder = self.folder / f"version-{number}"
+        folder.mkdir(parents=True)
+        file = default_output(folder / self.name)
+        photo, extension = filled.result.photo, filled.settings.extend
+        notes = write_photo(photo, file, provenance=filled.provenance)
+        version = Version(number, filled.settings.seed, file, base, painted, run=run, candidate=True)
+        version.offset = extension[:2] if extension else (0, 0)
+        version.box = box_of(filled.result.mask) if not extension else photo.box
+        version.levels = self._store(photo, version)
+        with self.lock:
+            if wanted():
+                self.versions[number] = version
+            else:
+                shutil.rmtree(folder)
+        return number, [sentence(line, folder) for line in (*filled.result.warnings, *notes)]
+
+    def add_file(self, file: Path, values: Mapping[str, int | None]) -> None:
+        """A version that the browser kept, which becomes current; `values` are its seed and made_from.
+
+        Raises MoebiusError when it cannot be read.
+        """
+        photo = read_photo(file)
+        with self.lock:
+            number, self._next = self._next, self._next + 1
+            base = values.get("made_from")
+            version = Version(number, values.get("seed"), file, base if base in self.versions else 0, origin=file)
+            version.levels = self._store(photo, version)
+            self.versions[number] = version
+            self.current = number
+            self._forget_old()
+
+    def choose(self, number: int, run: str) -> None:
+        """Go on with one of the fills of a run rather than with another of them."""
+        with self.lock:
+            if self.version(number).run != run:
+                raise Refused(409, "this fill was not made by that run")
+            for version in self.versions.values():
+                if version.run == run:
+                    version.candidate = version.id != number
+            self.current = number
+            self._forget_old()
+
+    def settle(self, run: str) -> None:
+        """A run is done: where it made one fill, that is current from now on."""
+        with self.lock:
+            made = [version.id for version in self.versions.values() if version.run == run]
+            if len(made) == 1:
+                self.choose(made[0], run)
+            self._forget_old()
+
+    def drop(self, run: str) -> None:
+        """Remove what a run made."""
+        with self.lock:
+            for each in [version for version in self.versions.values() if version.run == run]:
+                self._remove(each)
+
+    def go_to(self, number: int) -> None:
+        """Make another version current."""
+        with self.lock:
+            self.current = self.version(number).id
+
+    def _forget_old(self) -> None:
+        for version in list(self.versions.values())[1 : max(1, len(self.versions) - KEPT)]:
+            if version.id != self.current:
+                self._remove(version)
+
+    def _remove(self, version: Version) -> None:
+        del self.versions[version.id]
+        for each in self.versions.values():
+            if each.made_from == version.id:
+                each.made_from = version.made_from
+        shutil.rmtree(self.folder / f"version-{version.id}", ignore_errors=True)
+
+    def close(self) -> None:
+        """Remove its files."""
+        with self.lock:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def box_of(mask: Mask) -> Box | None:
+    """The box round all that is set; None where nothing is."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

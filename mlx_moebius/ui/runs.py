@@ -1,0 +1,274 @@
+"""Runs of the page: asked for, waiting, under way, ended; each can be cancelled at once."""
+
+from __future__ import annotations
+
+import io
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from PIL import Image
+
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.inpainting.compose import Seed
+from mlx_moebius.inpainting.extend import Extension, parse_aspect, parse_sides
+from mlx_moebius.inpainting.presets import Preset, preset_settings
+from mlx_moebius.networks.config import GuidanceScale
+from mlx_moebius.photos.mask_files import check
+from mlx_moebius.photos.masks import Mask, components
+from mlx_moebius.photos.photo import Box, Photo
+from mlx_moebius.schema import Bounds
+from mlx_moebius.ui.desk import Desk, Session
+from mlx_moebius.ui.jobs import Cancelled, Filled, Job, Progress
+from mlx_moebius.ui.pictures import Painted, Picture
+from mlx_moebius.ui.refusals import Refused, sentence
+
+MAX_SEEDS = 8
+MAX_STEPS = 200
+MAX_WAITING = 24  # runs of all visitors that have not ended
+MAX_DILATE = 2000
+KEPT_RUNS = 200  # ended ones that can still be asked for
+BOXES = 16  # parts of a mask that are told apart
+MUCH = 0.5  # share of a photo that is filled only after asking again
+
+Gravity = Literal["center", "left", "right", "top", "bottom"]
+State = Literal["waiting", "running", "done", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """How to fill, as the page and other programs ask for it; None leaves what preset and model say.
+
+    `count` seeds from `seed` on; `extend` is what to add to the frame, nothing when empty, and `gravity` where the
+    photo stays in it; `yes` fills more than half of the photo. `on` is the version to fill (None: the one that is
+    current when the run starts), `strokes` what is filled of it (None: what is painted when it is asked for).
+    """
+
+    model: str
+    preset: Preset = "standard"
+    steps: Annotated[int, Bounds(1, MAX_STEPS)] | None = None
+    guidance: GuidanceScale | None = None
+    dilate: Annotated[int, Bounds(0, MAX_DILATE)] | Literal["auto"] = "auto"
+    context: Annotated[float, Bounds(1, 1000)] = 2.0
+    detail: bool = True
+    seed: Seed = 0
+    count: Annotated[int, Bounds(1, MAX_SEEDS)] = 1
+    extend: str = ""
+    gravity: Gravity = "center"
+    yes: bool = False
+    on: int | None = None
+    strokes: Any = None
+
+    def seeds(self) -> list[int]:
+        """One for each fill."""
+        return [self.seed + i for i in range(self.count)]
+
+    def changes(self, desk: Desk) -> dict[str, Any]:
+        """Fields of `Settings`, without seed and extension. Raises MoebiusError for a model that is not here."""
+        changes = preset_settings(self.preset, desk.sampling(self.model))
+        if self.steps is not None:
+            changes["num_steps"] = self.steps
+        if self.guidance is not None:
+            changes["guidance_scale"] = self.guidance
+        return changes | {"dilate": self.dilate, "context": float(self.context), "detail": self.detail}
+
+    def extension(self, photo: Photo) -> Extension | None:
+        """What "10%", "left=256,top=10%" or "16:9" adds to the photo; None when nothing is asked for."""
+        text = self.extend.strip()
+        if not text:
+            return None
+        return parse_aspect(text, self.gravity, photo) if ":" in text else parse_sides(text, photo)
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One run and how it goes; `before` runs come first. `preview` is the file of its last picture."""
+
+    session: Session
+    picture: Picture
+    request: Request
+    painted: Painted
+    boxes: list[Box]
+    id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    stopped: threading.Event = field(default_factory=threading.Event)
+    base: int = 0
+    state: State = "waiting"
+    done: int = 0
+    total: int = 0
+    error: str | None = None
+    versions: list[int] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    asked: float = field(default_factory=time.monotonic)
+    ended: float | None = None
+    preview: bytes = b""
+
+    def shown(self, before: int) -> dict[str, Any]:
+        """As the page gets it."""
+        return {
+            "id": self.id,
+            "photo": self.picture.id,
+            "seed": self.request.seed,
+            "state": self.state,
+            "before": before,
+            "done": self.done,
+            "total": self.total,
+            "error": self.error,
+            "versions": self.versions,
+            "warnings": self.warnings,
+            "seconds": round((self.ended or time.monotonic()) - self.asked, 2),
+            "boxes": self.boxes,
+        }
+
+
+class Runs:
+    """All runs, in the order in which they were asked for."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self._runs: dict[str, Run] = {}
+        self._lock = threading.RLock()
+        self.ended: list[Callable[[Run], None]] = []
+        desk.leaving.append(self.leave)
+
+    def shown(self, run: Run) -> dict[str, Any]:
+        """A run as the page gets it."""
+        return self._brief(run) | {"strokes": run.painted.values}
+
+    def _brief(self, run: Run) -> dict[str, Any]:
+        with self._lock:
+            going = [each for each in self._runs.values() if each.ended is None]
+            return run.shown(going.index(run) if run in going else 0)
+
+    def run(self, identity: str) -> Run:
+        """A run by its name. Raises Refused when there is none."""
+        with self._lock:
+            if identity not in self._runs:
+                raise Refused(404, "this run is over and forgotten")
+            return self._runs[identity]
+
+    def of(self, picture: Picture) -> list[Run]:
+        """The runs of a photo that have not ended."""
+        with self._lock:
+            return [run for run in self._runs.values() if run.picture is picture and run.ended is None]
+
+    def start(self, session: Session, picture: Picture, request: Request) -> Run:
+        """Queue a run of what is painted; or, without paint, of an extension.
+
+        Raises MoebiusError for what cannot be done, Refused with `ask` for what should be asked again.
+        """
+        painted = picture.done if request.strokes is None else Painted.read(request.strokes)
+        extension = request.extension(picture.photo(request.on))
+        if extension and request.count > 1:
+            raise Refused(400, "the frame is extended with one seed at a time: set the number of fills to 1")
+        request.changes(self.desk)
+        mask = picture.mask(painted, request.on)
+        if not extension or mask.any():
+            check(mask, inverted=False, warnings=[])
+            if mask.mean() > MUCH and not request.yes:
+                raise Refused(409, f"{mask.mean():.0%} of the photo would be filled: is that meant?", ask=True)
+        boxes = united([part.box for part in components(mask)])
+        return self.queue(Run(session, picture, request, painted, boxes))
+
+    def queue(self, run: Run) -> Run:
+        """Add a run. Raises Refused when too many are waiting."""
+        with self._lock:
+            if sum(each.ended is None for each in self._runs.values()) >= MAX_WAITING:
+                raise Refused(429, f"{MAX_WAITING} runs are waiting, which is the limit: wait for one to end")
+            self._runs[run.id] = run
+            for old in [each for each in self._runs.values() if each.ended is not None][:-KEPT_RUNS]:
+                del self._runs[old.id]
+        self._tell(run)
+        self.desk.worker.submit(lambda: self._work(run))
+        return run
+
+    def cancel(self, run: Run) -> None:
+        """End a run at once, whether it is under way or waiting; the thread follows after its step."""
+        self._end(run, "cancelled")
+
+    def leave(self, picture: Picture) -> None:
+        """A photo was closed: its runs end."""
+        for run in self.of(picture):
+            self.cancel(run)
+
+    def _end(self, run: Run, state: State, error: str | None = None) -> None:
+        with self._lock:
+            if run.ended is not None:
+                return
+            run.state, run.error, run.ended, run.preview = state, error, time.monotonic(), b""
+            run.stopped.set()
+            others = [each for each in self._runs.values() if each.ended is None]
+        if state == "done":
+            run.picture.settle(run.id)
+        else:
+            run.picture.drop(run.id)
+            run.versions = []
+        for each in (run, *others):  # the others move up
+            self._tell(each)
+        for ended in self.ended:
+            ended(run)
+
+    def _tell(self, run: Run) -> None:
+        self.desk.tell(run.session, "run", self._brief(run))
+
+    def _work(self, run: Run) -> None:
+        with self._lock:
+            if run.ended is not None:
+                return
+            run.state = "running"
+        self._tell(run)
+        try:
+            self._job(run).work(self.desk.worker, lambda event: self._progress(run, event))
+        except Cancelled:
+            self._end(run, "cancelled")
+        except (MoebiusError, MemoryError) as error:
+            line = sentence(error) if isinstance(error, MoebiusError) else "there is not enough memory for this photo"
+            self._end(run, "failed", line)
+        except Exception as error:
+            self._end(run, "failed", f"something went wrong ({type(error).__name__}): {sentence(error)}")
+        else:
+            self._end(run, "done")
+
+    def _job(self, run: Run) -> Job:
+        """What the run is to do, with the photo as it is by now."""
+        request, picture = run.request, run.picture
+        with picture.lock:
+            run.base = picture.version(request.on).id
+            photo = picture.photo(run.base)
+        mask: Mask | None = picture.mask(run.painted, run.base)
+        extension = request.extension(photo)
+        if extension and mask is not None and not mask.any():
+            mask = None
+        changes = request.changes(self.desk) | {"extend": extension}
+        return Job(photo, mask, self.desk.source(request.model), changes, request.seeds(), run.stopped)
+
+    def _progress(self, run: Run, event: Progress | Filled) -> None:
+        if isinstance(event, Filled):
+            number, warnings = run.picture.add_fill(event, run.base, run.painted, run.id, lambda: run.ended is None)
+            run.versions.append(number)
+            run.warnings += [line for line in warnings if line not in run.warnings]
+            return
+        run.done, run.total = event.done, event.total
+        self._tell(run)
+        if event.picture is not None:
+            image, box = event.picture
+            run.preview = webp(image)
+            url = f"/api/runs/{run.id}/preview?step={event.done}"
+            self.desk.tell(run.session, "preview", {"run": run.id, "url": url, "box": box})
+
+
+def united(boxes: list[Box]) -> list[Box]:
+    """The boxes themselves, or what holds them all when there are many."""
+    if len(boxes) <= BOXES:
+        return boxes
+    left, top = min(box[0] for box in boxes), min(box[1] for box in boxes)
+    return [(left, top, max(box[2] for box in boxes), max(box[3] for box in boxes))]
+
+
+def webp(image: Image.Image) -> bytes:
+    """A picture's file for the page."""
+    file = io.BytesIO()
+    image.save(file, "WEBP", quality=85, method=2)
+    return file.getvalue()

@@ -1,0 +1,133 @@
+"""A photo as the page shows it: tiles at its own resolution, and at halves of it. Level 0 is the photo's own pixels."""
+
+from __future__ import annotations
+
+import io
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mlx_moebius.photos.masks import Mask
+from mlx_moebius.photos.photo import Box, Photo
+
+TILE = 512  # side of a tile, in pixels of its level
+THUMBNAIL = 256  # longest side of a thumbnail
+TINT = (0, 183, 255)  # a mask's colour
+
+Picture = np.ndarray[Any, Any]
+
+
+class Levels:
+    """Tiles of one photo. What is smaller than the photo is made at its first use, and lies in files of `folder`."""
+
+    def __init__(self, photo: Photo, folder: Path) -> None:
+        self.photo = photo
+        self._folder = folder
+        self._smaller: list[Picture] = []
+        self._making = threading.Lock()
+        self.count = 1
+        while max(level_size(photo, self.count - 1)) > TILE:
+            self.count += 1
+
+    def tile(self, level: int, column: int, row: int) -> tuple[bytes, str] | None:
+        """A tile's file and its media type: PNG where it is to be exact or transparent, else JPEG. None outside."""
+        if not 0 <= level < self.count:
+            return None
+        box = tile_box(level_size(self.photo, level), column, row)
+        if box is None:
+            return None
+        image = self._cut(level, box)
+        exact = level == 0 or image.mode == "RGBA"
+        return encoded(image, self.photo, exact), "image/png" if exact else "image/jpeg"
+
+    def thumbnail(self) -> tuple[bytes, str]:
+        """The whole photo, small."""
+        level = self.count - 1
+        image = self._cut(level, (0, 0, *level_size(self.photo, level)))
+        image.thumbnail((THUMBNAIL, THUMBNAIL))
+        exact = image.mode == "RGBA"
+        return encoded(image, self.photo, exact), "image/png" if exact else "image/jpeg"
+
+    def _cut(self, level: int, box: Box) -> Image.Image:
+        if level == 0:
+            return shown(self.photo, box)
+        with self._making:
+            while len(self._smaller) < level:
+                self._smaller.append(self._halved(len(self._smaller)))
+        left, top, right, bottom = box
+        return Image.fromarray(np.ascontiguousarray(self._smaller[level - 1][top:bottom, left:right]))
+
+    def _halved(self, made: int) -> Picture:
+        """The level after `made` smaller ones, in a file."""
+        image = Image.fromarray(np.asarray(self._smaller[-1])) if made else shown(self.photo, self.photo.box)
+        # What is transparent must not colour its neighbours.
+        small = image.convert("RGBa").reduce(2).convert("RGBA") if image.mode == "RGBA" else image.reduce(2)
+        return kept(np.asarray(small), self._folder / f"level-{made + 1}.npy")
+
+
+def level_size(photo: Photo, level: int) -> tuple[int, int]:
+    """Width and height at a level."""
+    return -(-photo.width >> level), -(-photo.height >> level)
+
+
+def tile_box(size: tuple[int, int], column: int, row: int) -> Box | None:
+    """Where a tile lies in a level; None outside."""
+    left, top = column * TILE, row * TILE
+    if not (0 <= left < size[0] and 0 <= top < size[1]):
+        return None
+    return left, top, min(size[0], left + TILE), min(size[1], top + TILE)
+
+
+def mask_tile(mask: Mask, level: int, column: int, row: int) -> bytes | None:
+    """A tile of a mask, PNG: tinted where it is set; a pixel of a smaller level is, where any of its own are."""
+    side = 1 << min(level, 30)
+    size = -(-mask.shape[1] // side), -(-mask.shape[0] // side)
+    if (box := tile_box(size, column, row)) is None or level < 0:
+        return None
+    left, top, right, bottom = (edge * side for edge in box)
+    image = Image.fromarray(mask[top:bottom, left:right].astype(np.uint8) * 255)
+    alpha = image.reduce(side).point([0] + [255] * 255) if level else image
+    tile = Image.new("RGBA", alpha.size, (*TINT, 0))
+    tile.putalpha(alpha)
+    return png(tile)
+
+
+def shown(photo: Photo, box: Box) -> Image.Image:
+    """Part of a photo as RGB, or RGBA where it has opacity."""
+    image = Image.fromarray(photo.rgb(box))
+    alpha = photo.alpha()
+    if alpha is not None:
+        left, top, right, bottom = box
+        image.putalpha(Image.fromarray(np.ascontiguousarray(alpha[top:bottom, left:right])))
+    return image
+
+
+def encoded(image: Image.Image, photo: Photo, exact: bool) -> bytes:
+    """A picture's file, with the photo's colour profile where it is one of the pixels shown."""
+    icc = photo.metadata.icc if photo.mode in ("RGB", "RGBA") else b""
+    if exact:
+        return png(image, icc)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=92, subsampling=0, icc_profile=icc)
+    return file.getvalue()
+
+
+def png(image: Image.Image, icc: bytes = b"") -> bytes:
+    """A PNG file, encoded quickly."""
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=1, icc_profile=icc or None)
+    return file.getvalue()
+
+
+def black_and_white(mask: Mask) -> Image.Image:
+    """A mask as a picture, white where it is set."""
+    return Image.fromarray(mask.astype(np.uint8) * 255)
+
+
+def kept(pixels: Picture, file: Path) -> Picture:
+    """The same array in a file, from which the system reads what is used and forgets what is not."""
+    np.save(file, pixels)
+    return np.asarray(np.load(file, mmap_mode="r"))

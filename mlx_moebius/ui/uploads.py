@@ -1,0 +1,99 @@
+"""What browsers and programs send, bounded while it arrives; nothing stays of what breaks off or is too large."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from starlette.requests import ClientDisconnect, Request
+
+from mlx_moebius.inpainting.extend import MAX_PIXELS as MOST_PIXELS
+from mlx_moebius.photos.photo import opened
+from mlx_moebius.schema import build
+from mlx_moebius.ui.refusals import Refused
+
+MAX_BYTES = 500_000_000  # of a file
+MAX_JSON = 32_000_000
+MEMORY_A_PIXEL = 40  # bytes; decoding, filling and writing hold several copies of a photo
+NAME = re.compile(r"[^\w .()+,@&'-]")
+MAX_NAME = 120  # characters
+
+T = TypeVar("T")
+
+
+def max_pixels() -> int:
+    """Pixels that a photo may have here: what can be read at all, or less where memory is small."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(MOST_PIXELS, memory // MEMORY_A_PIXEL)
+
+
+def file_name(name: str) -> str:
+    """A name for a file that was sent, without folders and special characters."""
+    plain = NAME.sub("_", re.split(r"[/\\]", name)[-1]).strip(". ")
+    path = Path(plain or "photo")
+    return f"{path.stem[:MAX_NAME]}{path.suffix[:10]}"
+
+
+async def receive(request: Request, file: Path, most: int = MAX_BYTES) -> None:
+    """Write a request's body to a file, which is removed again when it does not arrive whole or is too large."""
+    try:
+        with file.open("xb") as target:
+            async for chunk in bounded(request, most):
+                target.write(chunk)
+        if not file.stat().st_size:
+            raise Refused(400, "the file is empty")
+    except OSError as error:
+        file.unlink(missing_ok=True)
+        raise Refused(507, f"the file could not be kept: {error.strerror}") from None
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
+
+
+async def bounded(request: Request, most: int) -> AsyncIterator[bytes]:
+    """A request's body in pieces. Raises Refused once it is longer than `most`, or is going to be."""
+    too_large = Refused(413, f"the file is larger than {most // 1_000_000} MB, the limit")
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length[:20]) > most:
+        raise too_large
+    received = 0
+    try:
+        async for chunk in request.stream():
+            received += len(chunk)
+            if received > most:
+                raise too_large
+            yield chunk
+    except ClientDisconnect:
+        raise Refused(400, "the file did not arrive whole") from None
+
+
+async def read_json(request: Request) -> Any:
+    """A request's body as JSON values. Raises Refused."""
+    body = b"".join([chunk async for chunk in bounded(request, MAX_JSON)])
+    try:
+        return json.loads(body or b"{}")
+    except (ValueError, RecursionError):
+        raise Refused(400, "the request is not JSON") from None
+
+
+def built(cls: type[T], values: Any) -> T:
+    """A dataclass from JSON values. Raises Refused for what does not fit."""
+    try:
+        return build(cls, values)
+    except ValueError as error:
+        raise Refused(400, str(error)) from None
+
+
+def check_size(file: Path) -> None:
+    """Look at a picture's header: whether it is one, and how large. Raises MoebiusError before anything is decoded."""
+    with opened(file) as (_, image):
+        if image.width * image.height > max_pixels():
+            raise Refused(
+                413,
+                f"{file.name} has {image.width * image.height / 1e6:.0f} megapixels; "
+                f"the limit here is {max_pixels() / 1e6:.0f}: reduce or split it",
+            )

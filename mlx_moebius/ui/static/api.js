@@ -1,0 +1,58 @@
+// Requests to the server. Every error is one sentence (`message`); `expected` tells it from a fault of the page.
+
+import { emit } from "./state.js";
+
+let token = document.querySelector("meta[name=token]").content;
+
+export class ApiError extends Error {
+  constructor(message, status = 0, ask = false) {
+    super(message);
+    Object.assign(this, { status, ask, expected: true });
+  }
+}
+
+/** A request; `body` is a Blob (sent as it is) or a plain value (JSON). Returns the Response. */
+export async function request(method, path, body, options = {}) {
+  const headers = { "X-Moebius-Token": token };
+  if (body !== undefined) headers["Content-Type"] = body instanceof Blob ? "application/octet-stream" : "application/json";
+  const content = body === undefined || body instanceof Blob ? body : JSON.stringify(body);
+  let response;
+  try {
+    response = await fetch(path, { method, headers, body: content, ...options });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    emit("no-answer");
+    throw new ApiError("The server does not answer; what you painted is kept.");
+  }
+  if (response.ok) return response;
+  const answer = await response.json().catch(() => ({}));
+  throw new ApiError(answer.error ?? `The server answered ${response.status}.`, response.status, answer.ask === true);
+}
+
+async function json(method, path, body, options) {
+  const response = await request(method, path, body, options);
+  return response.status === 204 ? null : response.json();
+}
+
+export const get = (path) => json("GET", path);
+export const post = (path, body = {}) => json("POST", path, body);
+export const put = (path, body, options) => json("PUT", path, body, options);
+export const remove = (path) => json("DELETE", path);
+
+/** A file and the name that the server gives it. */
+export async function download(path) {
+  const response = await request("GET", path);
+  const disposition = response.headers.get("Content-Disposition") ?? "";
+  const plain = /filename="([^"]*)"/.exec(disposition)?.[1];
+  const coded = /filename\*=utf-8''([^;]*)/i.exec(disposition)?.[1];
+  return { blob: await response.blob(), name: coded ? decodeURIComponent(coded) : (plain ?? "photo") };
+}
+
+/** After a restart: the token of the session that the server that answers now has given. */
+export const useToken = (given) => (token = given);
+
+/** The address of events, which carry no headers. */
+export const eventsUrl = () => `/api/events?session=${encodeURIComponent(token)}`;
+
+export const photoUrl = (photo) => `/api/photos/${photo.id}`;
+export const versionUrl = (photo, id) => `${photoUrl(photo)}/versions/${id}`;

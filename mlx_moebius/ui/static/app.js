@@ -1,0 +1,161 @@
+// The page: its parts are prepared, buttons connected, and what was open before is opened again.
+
+import { get, photoUrl, request, useToken } from "./api.js";
+import * as choice from "./choice.js";
+import * as connection from "./connection.js";
+import { $, $$, attempt, save } from "./dom.js";
+import * as keys from "./keys.js";
+import * as opening from "./opening.js";
+import { close, show, unsaved } from "./photos.js";
+import * as progress from "./progress.js";
+import * as runs from "./runs.js";
+import * as series from "./series.js";
+import * as settings from "./settings.js";
+import { measure, redraw, view } from "./stage.js";
+import { listen, state } from "./state.js";
+import * as store from "./store.js";
+import { flush, flushAll, painted } from "./strokes.js";
+import { choose, resize, SIZES, tools } from "./tools.js";
+import { canRedo, canUndo, clear, redo, undo } from "./undo.js";
+import * as versions from "./versions.js";
+
+/** What the bars cover of the stage: a photo that is fitted lies between them. */
+function measureBars() {
+  const box = (selector) => {
+    const element = $(selector);
+    const found = element.getBoundingClientRect();
+    return element.hidden || !found.width ? null : found;
+  };
+  const gap = 12;
+  const inset = { left: gap, top: gap, right: gap, bottom: gap };
+  const head = box("#head");
+  if (head && !matchMedia("(max-height: 500px)").matches) inset.top = head.bottom + gap;
+  for (const name of ["#tools", "#versions", "#settings"]) {
+    const place = box(name);
+    if (!place) continue;
+    if (place.width > place.height && place.width > innerWidth / 2) inset.bottom = Math.max(inset.bottom, innerHeight - place.top + gap);
+    else if (name === "#settings" && place.width > innerWidth / 2) continue; // a sheet over the stage
+    else if (place.left < innerWidth / 2) inset.left = Math.max(inset.left, place.right + gap);
+    else inset.right = Math.max(inset.right, innerWidth - place.left + gap);
+  }
+  for (const name of ["#album", "#action"]) {
+    const place = box(name);
+    if (place) inset.bottom = Math.max(inset.bottom, innerHeight - place.top + gap);
+  }
+  measure(inset);
+}
+
+/** The slider is logarithmic: every part of it is as useful as the next. */
+const toSize = (position) => SIZES.least * (SIZES.most / SIZES.least) ** (position / 100);
+const toPosition = (size) => (100 * Math.log(size / SIZES.least)) / Math.log(SIZES.most / SIZES.least);
+
+function updateTools() {
+  for (const button of $$("[data-tool]")) button.setAttribute("aria-pressed", String(button.dataset.tool === tools.name));
+  const slider = $("#size");
+  slider.value = toPosition(tools.size);
+  slider.disabled = tools.name === "rect";
+  slider.setAttribute("aria-valuetext", `${tools.size} photo pixels`);
+  $("#size-value").textContent = tools.size;
+  $("#undo").disabled = !canUndo();
+  $("#redo").disabled = !canRedo();
+  $("#clear").disabled = !painted();
+  $("#save-mask").disabled = !painted();
+  $("#load-mask").disabled = !state.photo;
+}
+
+function updatePhoto(photo) {
+  document.body.classList.toggle("no-photo", !photo);
+  const shown = photo?.versions.find((each) => each.id === photo.current);
+  $("#name").textContent = photo ? `${photo.name}  ${shown.width} × ${shown.height}` : "";
+  document.title = photo ? `${photo.name} – Moebius` : "Moebius";
+  updateTools();
+}
+
+async function saveMask() {
+  const { photo } = state;
+  await flush(photo);
+  const blob = await (await request("GET", `${photoUrl(photo)}/mask`)).blob();
+  save(blob, `${photo.name.replace(/\.[^.]+$/, "")}_mask.png`);
+}
+
+function foldSettings(open = $("#settings").hidden) {
+  $("#settings").hidden = !open;
+  document.body.classList.toggle("settings-open", open);
+  $("#fold").setAttribute("aria-expanded", String(open));
+  if (open) $("#settings input:checked").focus();
+  measureBars();
+}
+
+function connectButtons() {
+  const on = (selector, act) => ($(selector).onclick = () => attempt(act));
+  on("#run", keys.run);
+  on("#cancel", () => runs.cancel(runs.toCancel()));
+  on("#another", () => runs.again(1));
+  on("#four", () => runs.again(4));
+  on("#undo", undo);
+  on("#redo", redo);
+  on("#clear", clear);
+  on("#close", () => close(state.photo));
+  on("#save-mask", saveMask);
+  on("#fold", () => foldSettings());
+  on("#zoom-in", () => redraw(view.zoomTo(view.zoom * 1.25)));
+  on("#zoom-out", () => redraw(view.zoomTo(view.zoom / 1.25)));
+  on("#zoom-real", () => redraw(view.zoomTo(1)));
+  on("#zoom-fit", () => redraw(view.fit()));
+  for (const button of $$("[data-tool]")) button.onclick = () => choose(button.dataset.tool);
+  $("#size").addEventListener("input", (event) => resize(toSize(Number(event.target.value))));
+  $("#settings").addEventListener("submit", (event) => event.preventDefault());
+  // After a click the keys belong to the stage again: Space moves the photo instead of pressing the button once more.
+  addEventListener("click", (event) => {
+    const button = event.target.closest?.("button");
+    if (event.detail > 0 && button && state.photo && !button.closest("dialog, #settings, #choice") && button.id !== "fold") {
+      if (!$("dialog[open]")) $("#stage").focus({ preventScroll: true });
+    }
+  });
+}
+
+/** After a run the focus is on the result, unless it is being used for something else. */
+function focusResult({ photo, run }) {
+  if (photo !== state.photo || run.versions.length > 1 || document.activeElement.closest?.("#settings, dialog, #album")) return;
+  $("#stage").focus({ preventScroll: true });
+}
+
+async function openAgain() {
+  const kept = await store.restore().catch(() => []); // a browser that keeps nothing: the page works without
+  for (const photo of kept.sort((a, b) => b.shown - a.shown)) {
+    await attempt(async () => {
+      await store.revive(photo);
+      if (photo.shown) await show(photo);
+    });
+  }
+  state.photos = state.photos.filter((photo) => photo.versions.length);
+  const several = kept.filter((photo) => photo.inSeries);
+  if (state.server.series) await series.loadSeries();
+  else if (several.length > 1) await series.startSeries(several);
+  if (!state.photo) {
+    const first = state.photos.find((photo) => ["todo", "painted"].includes(photo.state)) ?? state.photos[0];
+    if (first) await show(first);
+  }
+}
+
+async function begin() {
+  state.server = await get("/api/state");
+  useToken(state.server.token);
+  for (const part of [settings, opening, progress, versions, choice, series, store, connection, keys]) part.prepare();
+  connectButtons();
+  for (const name of ["strokes", "tools", "run"]) listen(name, updateTools);
+  listen("photo", updatePhoto);
+  listen("photo", measureBars);
+  listen("bars", measureBars);
+  listen("filled", focusResult);
+  addEventListener("resize", measureBars);
+  addEventListener("pagehide", () => (flushAll().catch(() => {}), store.writeAll().catch(() => {})));
+  addEventListener("beforeunload", (event) => unsaved() && event.preventDefault());
+  updateTools();
+  measureBars();
+  connection.connect();
+  await openAgain();
+  document.body.dataset.ready = "true";
+}
+
+attempt(begin);

@@ -1,0 +1,103 @@
+// Several fills to choose from: crops round the mask at 1:1, number keys choose.
+
+import { $, attempt, icon, make } from "./dom.js";
+import { candidateUrl, choose } from "./runs.js";
+import { listen, state, version } from "./state.js";
+import * as tiles from "./tiles.js";
+
+const SIDE = 512;
+let open = null; // { photo, run } that is being chosen from
+
+/** The crop's middle: of all that was filled. */
+function middle(boxes) {
+  const low = [0, 1].map((i) => Math.min(...boxes.map((box) => box[i])));
+  const high = [2, 3].map((i) => Math.max(...boxes.map((box) => box[i])));
+  return low.map((value, i) => (value + high[i]) / 2);
+}
+
+async function drawCrop(canvas, root, size, centre) {
+  const context = canvas.getContext("2d");
+  const corner = ["width", "height"].map((side, i) =>
+    Math.round(Math.min(Math.max(0, size[side] - canvas[side]), Math.max(0, centre[i] - canvas[side] / 2))),
+  );
+  const last = ["width", "height"].map((side, i) => Math.min(size[side], corner[i] + canvas[side]) - 1);
+  const jobs = [];
+  for (let row = Math.floor(corner[1] / SIDE); row <= Math.floor(last[1] / SIDE); row++) {
+    for (let column = Math.floor(corner[0] / SIDE); column <= Math.floor(last[0] / SIDE); column++) {
+      jobs.push(
+        tiles.one(`${root}/0/${column}/${row}`).then((bitmap) => {
+          context.drawImage(bitmap, column * SIDE - corner[0], row * SIDE - corner[1]);
+        }),
+      );
+    }
+  }
+  await Promise.all(jobs);
+}
+
+/** Offer what a run brought. */
+async function offer(photo, run) {
+  open = { photo, run };
+  const panel = $("#choice");
+  const ratio = devicePixelRatio;
+  const narrow = innerWidth < 700;
+  const width = narrow ? (innerWidth - 56) / 2 : Math.min(300, (innerWidth - 120) / run.versions.length);
+  const height = Math.min(width * 0.75, innerHeight / (narrow ? 5 : 3));
+  const found = run.versions.map((id) => version(photo, id)).filter(Boolean);
+  const buttons = found.map((each, index) => {
+    const canvas = make("canvas", { width: Math.round(width * ratio), height: Math.round(height * ratio), "aria-hidden": "true" });
+    canvas.style.width = `${width}px`;
+    canvas.style.height = `${height}px`;
+    attempt(() => drawCrop(canvas, candidateUrl(photo, each.id), each, middle(run.boxes)));
+    const text = make("span", {}, make("kbd", {}, String(index + 1)), ` Seed ${each.seed}`);
+    const button = make("button", { type: "button" }, canvas, text);
+    button.onclick = () => pick(index + 1);
+    return make("li", {}, button);
+  });
+  $("#crops").replaceChildren(...buttons);
+  panel.hidden = false;
+  mark();
+  $("button", panel.querySelector("#crops"))?.focus();
+}
+
+function mark() {
+  if (!open) return;
+  [...$("#crops").children].forEach((item, index) => {
+    const chosen = open.run.versions[index] === open.photo.current;
+    item.firstChild.setAttribute("aria-pressed", String(chosen));
+  });
+}
+
+/** Choose by number, from 1; false when there is nothing to choose from. */
+export function pick(number) {
+  const id = open?.run.versions[number - 1];
+  if (!id) return false;
+  const { photo, run } = open;
+  attempt(async () => {
+    await choose(photo, run, id);
+    mark();
+  });
+  return true;
+}
+
+/** Close the panel; what was chosen stays. Returns whether it was open. */
+export function dismiss() {
+  if (!open) return false;
+  open = null;
+  $("#choice").hidden = true;
+  $("#stage").focus({ preventScroll: true });
+  return true;
+}
+
+export const choosing = () => open !== null;
+
+export function prepare() {
+  $("#choice-close").append(icon("close"));
+  $("#choice-close").onclick = dismiss;
+  listen("filled", ({ photo, run }) => {
+    if (photo === state.photo && run.versions.length > 1) attempt(() => offer(photo, run));
+  });
+  listen("photo", (photo) => {
+    if (open && photo !== open.photo) dismiss();
+    else mark();
+  });
+}

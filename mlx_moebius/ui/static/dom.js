@@ -1,0 +1,66 @@
+// Small helpers for elements.
+
+export const $ = (selector, root = document) => root.querySelector(selector);
+export const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+/** A new element: properties as they are, `class` and anything with a dash as attributes; then its children. */
+export function make(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name === "class" || name === "role" || name.includes("-")) element.setAttribute(name, value);
+    else element[name] = value;
+  }
+  element.append(...children);
+  return element;
+}
+
+/** One of the icons in index.html. */
+export function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
+  use.setAttribute("href", `#i-${name}`);
+  svg.setAttribute("aria-hidden", "true");
+  svg.append(use);
+  return svg;
+}
+
+/** Read out politely; progress too, but not every step. */
+export function say(text) {
+  const region = $("#live");
+  if (region.textContent !== text) region.textContent = text;
+}
+
+/** The one sentence under Run; `action` {label, act} adds a button. Without a text it goes. */
+export function complain(text = "", action = null) {
+  const place = $("#error");
+  place.replaceChildren(text);
+  if (action) {
+    const button = make("button", { type: "button", class: "link", onclick: () => (complain(), action.act()) }, action.label);
+    place.append(" ", button);
+  }
+  place.hidden = !text;
+}
+
+/** Do it; what goes wrong stands under Run. */
+export async function attempt(act) {
+  try {
+    return await act();
+  } catch (error) {
+    if (!error.expected) console.error(error);
+    complain(error.expected ? error.message : `Something went wrong on the page: ${error.message}`);
+    return undefined;
+  }
+}
+
+/** Whether keys belong to where the focus is. */
+export function inTextField(target = document.activeElement) {
+  if (!(target instanceof HTMLElement)) return false;
+  return target.isContentEditable || target.matches("textarea, select, input:not([type=checkbox], [type=radio], [type=range])");
+}
+
+/** Hand a file to the browser's downloads. */
+export function save(blob, name) {
+  const url = URL.createObjectURL(blob);
+  make("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}

@@ -1,0 +1,133 @@
+// All keys, in one table; `?` shows it. They work everywhere but in text fields.
+
+import { $, $$, attempt, complain, inTextField, make } from "./dom.js";
+import * as choice from "./choice.js";
+import * as runs from "./runs.js";
+import * as series from "./series.js";
+import { pointers, redraw, view } from "./stage.js";
+import { state } from "./state.js";
+import * as tools from "./tools.js";
+import { redo, undo } from "./undo.js";
+import { hold, saveFile, toggleDivider } from "./versions.js";
+
+const mac = /Mac|iP(hone|ad)/.test(navigator.platform);
+const MOD = mac ? "⌘" : "Ctrl";
+
+const zoom = (act) => () => {
+  if (state.photo) act();
+  redraw();
+};
+const inStage = () => document.activeElement === $("#stage");
+const walk = (x, y) => (event) => inStage() && state.photo && (tools.walk([x, y], event.shiftKey), true);
+
+/** Run, or in a series queue and go on. */
+export const run = () => (state.photo?.inSeries ? series.queueAndNext() : runs.start());
+
+function escape() {
+  if (tools.abandon() || choice.dismiss()) return;
+  const running = runs.toCancel();
+  if (running) runs.cancel(running);
+  else complain();
+}
+
+// [section, keys as shown, what they do, [keys as events name them], action]; an action that returns false did nothing.
+const TABLE = [
+  ["Run", `${MOD} Enter`, "Run; in a series queue and show the next", ["Mod+Enter"], () => attempt(run)],
+  ["Run", "Esc", "Cancel", ["Escape"], escape],
+  ["Run", "T", "Try another seed", ["t"], () => attempt(() => $("#another").disabled || runs.again(1))],
+  ["Run", "F", "Four seeds at once", ["f"], () => attempt(() => $("#four").disabled || runs.again(4))],
+  ["Run", "1 to 8", "Choose, when there are several", [], null],
+  ["Run", `${MOD} S`, "Download", ["Mod+s"], () => attempt(saveFile)],
+  ["Paint", "B", "Brush", ["b"], () => tools.choose("brush")],
+  ["Paint", "E", "Eraser; also the right button", ["e"], () => tools.choose("eraser")],
+  ["Paint", "R", "Rectangle", ["r"], () => tools.choose("rect")],
+  ["Paint", "[  ]", "Smaller, larger; also Alt and drag or wheel", ["["], () => tools.step(-1)],
+  ["Paint", "", "", ["]"], () => tools.step(1)],
+  ["Paint", "Shift click", "Straight line from the last point", [], null],
+  ["Paint", `${MOD} Z`, "Undo, fills too", ["Mod+z"], () => attempt(undo)],
+  ["Paint", `${MOD} Shift Z`, "Redo", ["Mod+Shift+z", "Mod+y"], () => attempt(redo)],
+  ["Paint", "Arrows", "Move the brush; with Shift paint", ["ArrowLeft", "Shift+ArrowLeft"], walk(-1, 0)],
+  ["Paint", "", "", ["ArrowRight", "Shift+ArrowRight"], walk(1, 0)],
+  ["Paint", "", "", ["ArrowUp", "Shift+ArrowUp"], walk(0, -1)],
+  ["Paint", "", "", ["ArrowDown", "Shift+ArrowDown"], walk(0, 1)],
+  ["Paint", "Enter", "Dab", ["Enter"], () => inStage() && state.photo && (tools.dab(), true)],
+  ["Look", "0", "All of the photo", ["0"], zoom(() => view.fit())],
+  ["Look", "1", "100 %", ["1"], zoom(() => view.zoomTo(1))],
+  ["Look", "+  -", "Larger, smaller; also the wheel", ["+", "=", "Shift++", "Shift+="], zoom(() => view.zoomTo(view.zoom * 1.25))],
+  ["Look", "", "", ["-"], zoom(() => view.zoomTo(view.zoom / 1.25))],
+  ["Look", "Space", "Hold and drag to move the photo", [], null],
+  ["Look", "X", "Hold to see the photo before", ["x"], (event) => event.repeat || hold(true)],
+  ["Look", "C", "Divider between before and after", ["c"], () => toggleDivider()],
+  ["Photos", `${MOD} O`, "Open", ["Mod+o"], () => $("#open").click()],
+  ["Photos", "Page Up, Page Down", "The photo before, the next", ["PageUp"], () => attempt(() => series.go(-1))],
+  ["Photos", "", "", ["PageDown"], () => attempt(() => series.go(1))],
+  ["Photos", "M", "Same mask as the last one", ["m"], () => attempt(series.sameMask)],
+  ["Photos", "S", "Settings", ["s"], () => $("#fold").click()],
+  ["Photos", "?", "These keys", ["?", "Shift+?"], showKeys],
+];
+
+const actions = new Map(TABLE.flatMap(([, , , keys, act]) => keys.map((key) => [key, act])));
+
+export function showKeys() {
+  $("#keys").showModal();
+}
+
+/** Whether this is a number that chooses among several fills. */
+const chooses = (event) => choice.choosing() && /^[1-8]$/.test(event.key) && choice.pick(Number(event.key));
+
+function nameOf(event) {
+  const mod = (event.ctrlKey || event.metaKey) && !event.getModifierState("AltGraph");
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  return `${mod ? "Mod+" : ""}${event.shiftKey ? "Shift+" : ""}${key}`;
+}
+
+function onKeyDown(event) {
+  if ($("dialog[open]") || event.isComposing) return;
+  const name = nameOf(event);
+  if (inTextField() && !["Mod+Enter", "Mod+s", "Mod+o", "Escape"].includes(name)) return;
+  if (event.key === " " && !event.ctrlKey && !event.metaKey) {
+    const focused = document.activeElement;
+    if (focused.matches("button, summary, input, [role=slider]") && focused.matches(":focus-visible")) return;
+    pointers.pan(true);
+    event.preventDefault();
+    return;
+  }
+  if (event.key === "Enter" && document.activeElement.matches("button, summary") && !name.startsWith("Mod")) return;
+  if (event.altKey && !event.getModifierState("AltGraph")) return;
+  if (chooses(event)) {
+    event.preventDefault();
+    return;
+  }
+  const act = actions.get(name) ?? (event.shiftKey && !name.startsWith("Mod") ? actions.get(name.slice(6)) : null);
+  if (!act || act(event) === false) return;
+  event.preventDefault();
+}
+
+export function prepare() {
+  let list = null;
+  for (const [section, shown, what] of TABLE) {
+    if (!what) continue;
+    if (list?.dataset.section !== section) {
+      list = make("div", {}, make("h3", {}, section));
+      list.dataset.section = section;
+      $("#keys-list").append(list);
+    }
+    list.append(make("div", {}, make("dt", {}, ...shown.split("  ").map((key) => make("kbd", {}, key))), make("dd", {}, what)));
+  }
+  $("#keys-close").onclick = () => $("#keys").close();
+  $("#help").onclick = showKeys;
+  addEventListener("keydown", onKeyDown);
+  addEventListener("keyup", (event) => {
+    if (event.key === " ") pointers.pan(false);
+    if (event.key.toLowerCase() === "x") hold(false);
+    if (event.key === "Shift" && tools.tools.line) redraw((tools.tools.line = false));
+  });
+  addEventListener("keydown", (event) => {
+    if (event.key === "Shift" && !event.repeat) redraw((tools.tools.line = true));
+  });
+  addEventListener("blur", () => {
+    pointers.pan(false);
+    hold(false);
+  });
+  for (const element of $$("[title]")) if (mac) element.title = element.title.replace("Ctrl", "⌘");
+}

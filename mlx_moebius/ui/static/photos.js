@@ -1,0 +1,71 @@
+// The open photos: taken over from the server's answers, shown, brought up to date, closed.
+
+import { get, photoUrl, post, remove } from "./api.js";
+import { byId, emit, isFill, state } from "./state.js";
+import { flush } from "./strokes.js";
+
+/** What the server says of a photo, taken over; strokes only when the photo is new here, since the page knows better. */
+export function adopt(data) {
+  const known = byId(data.id);
+  const photo = known ?? { id: data.id, redo: [], runs: new Map(), requests: {}, revision: 0, versions: [], strokes: null };
+  const { strokes, runs, ...rest } = data;
+  Object.assign(photo, rest);
+  if (photo.restored) photo.versions = photo.versions.map((each) => ({ ...each, ...photo.restored[each.id] }));
+  photo.strokes ??= strokes ? { done: strokes.done ?? [], undone: strokes.undone ?? [] } : null;
+  if (!known) state.photos.push(photo);
+  for (const run of runs ?? []) emit("run-data", run);
+  return photo;
+}
+
+/** Whether its versions are known; photos of a series are not asked about before they are needed. */
+export const loaded = (photo) => photo.versions.length > 0;
+
+/** Ask the server how a photo is now. */
+export async function refresh(photo) {
+  adopt(await get(photoUrl(photo)));
+  if (photo === state.photo) emit("photo", photo);
+  emit("photos");
+  return photo;
+}
+
+/** Put a photo on the stage. */
+export async function show(photo) {
+  state.wanted = photo;
+  if (!loaded(photo)) await refresh(photo);
+  if (state.wanted !== photo) return; // another was asked for meanwhile
+  if (state.photo && state.photo !== photo) flush(state.photo).catch(() => {});
+  state.photo = photo;
+  emit("photo", photo);
+  emit("strokes", photo);
+  emit("photos");
+}
+
+/** Make a version the one that is shown and filled next. */
+export async function setCurrent(photo, version) {
+  adopt(await post(`${photoUrl(photo)}/current`, { version }));
+  emit("photo", photo);
+}
+
+/** Forget a photo, here and on the server; its neighbour is shown. */
+export async function close(photo) {
+  const at = state.photos.indexOf(photo);
+  await remove(photoUrl(photo)).catch((error) => {
+    if (error.status !== 404) throw error;
+  });
+  state.photos.splice(at, 1);
+  emit("closed", photo);
+  const neighbour = state.photos[at] ?? state.photos[at - 1] ?? null;
+  if (neighbour) return show(neighbour);
+  state.photo = state.wanted = null;
+  if (state.photos.length === 0) state.series = null;
+  emit("photo", null);
+  return emit("photos");
+}
+
+/** Whether something would be lost that no download has. */
+export const unsaved = () =>
+  state.photos.some(
+    (photo) =>
+      !(photo.inSeries && state.series?.out) &&
+      (photo.strokes?.done.length || photo.versions.some((each) => isFill(each) && !each.candidate && !each.saved)),
+  );

@@ -1,0 +1,123 @@
+// Runs: a run takes the strokes with it, so that painting goes on; one that brings nothing gives them back.
+
+import { ApiError, photoUrl, post, remove, versionUrl } from "./api.js";
+import { attempt, complain, say } from "./dom.js";
+import { refresh } from "./photos.js";
+import * as settings from "./settings.js";
+import { preview } from "./stage.js";
+import { byId, emit, isFill, listen, state, version } from "./state.js";
+import { painted, replace } from "./strokes.js";
+
+const STARTING = "starting"; // stands for a run until the server has named it
+
+/** All that wait or run, the running one first. */
+export const active = () =>
+  state.photos
+    .flatMap((photo) => [...photo.runs.values()].filter((run) => run.active))
+    .sort((a, b) => (b.state === "running") - (a.state === "running") || a.before - b.before);
+
+/** What speaks against a run now, in one sentence; empty when nothing does. */
+export function obstacle() {
+  if (!state.photo) return "Open a photo first.";
+  if (!painted() && !settings.extension()) return "Paint over what should go first.";
+  return "";
+}
+
+/** Fill what is painted. */
+export async function start(extra = {}) {
+  const { photo } = state;
+  const why = obstacle();
+  if (why) return complain(why);
+  const strokes = [...photo.strokes.done];
+  const body = { ...settings.values(), count: 1, ...extra };
+  return send(photo, body, strokes, true, () => start({ ...extra, yes: true }));
+}
+
+/** The fill that is shown once more, or four times, with the next seeds. */
+export async function again(count) {
+  const { photo } = state;
+  if (painted()) return start({ count });
+  const shown = version();
+  if (!isFill(shown)) return complain(obstacle());
+  const siblings = photo.versions.filter((each) => each.made_from === shown.made_from);
+  const seed = Math.max(...siblings.map((each) => each.seed ?? 0)) + 1;
+  const body = { ...settings.values(), ...(photo.requests[shown.id] ?? {}), seed, count, on: shown.made_from, yes: true };
+  return send(photo, body, shown.strokes ?? [], false);
+}
+
+async function send(photo, body, strokes, taken, anyway) {
+  complain();
+  photo.runs.set(STARTING, { id: STARTING, active: true, state: "waiting", before: 0, done: 0, total: 0, strokes, taken, body, photo: photo.id });
+  if (taken) replace(photo, photo.strokes.done.slice(strokes.length));
+  emit("run");
+  try {
+    const data = await post(`${photoUrl(photo)}/runs`, { ...body, strokes });
+    note(data);
+    if (body.extend && taken) settings.set("extend", "");
+  } catch (error) {
+    if (taken) giveBack(photo, strokes);
+    if (!(error instanceof ApiError)) throw error;
+    complain(error.message, error.ask && anyway ? { label: "Fill it anyway", act: anyway } : null);
+  } finally {
+    photo.runs.delete(STARTING);
+    emit("run");
+  }
+}
+
+const giveBack = (photo, strokes) => replace(photo, [...strokes, ...photo.strokes.done], []);
+
+/** What the server says of a run, by answer or by event. */
+export function note(data) {
+  const photo = byId(data.photo);
+  if (!photo) return;
+  const known = photo.runs.get(data.id);
+  if (known && !known.active) return;
+  const starting = known ? null : photo.runs.get(STARTING);
+  const run = Object.assign(known ?? { taken: starting?.taken ?? !data.on, body: starting?.body ?? {} }, data);
+  run.strokes = data.strokes ?? known?.strokes ?? starting?.strokes ?? [];
+  run.active = data.state === "waiting" || data.state === "running";
+  photo.runs.set(run.id, run);
+  if (!run.active) attempt(() => end(photo, run));
+  else if (run.state === "running" && run.done === 0) say("Filling.");
+  emit("run", run);
+}
+
+async function end(photo, run) {
+  if (run.state === "done") {
+    for (const id of run.versions) photo.requests[id] = run.body;
+    if (photo.strokes) await refresh(photo);
+    preview(run.id);
+    photo.redo = [];
+    const seconds = run.seconds ? ` in ${run.seconds.toFixed(1)} s` : "";
+    say([`Done${seconds}.`, ...(run.warnings ?? [])].join(" "));
+    photo.outcome = { text: `Done${seconds}`, warnings: run.warnings ?? [] };
+    emit("filled", { photo, run });
+  } else {
+    preview(run.id);
+    if (run.taken && photo.strokes) giveBack(photo, run.strokes);
+    const where = photo === state.photo ? "" : `${photo.name}: `;
+    if (run.state === "failed") complain(where + (run.error ?? "This did not work."));
+    else say("Cancelled.");
+    photo.outcome = run.state === "failed" ? null : { text: "Cancelled", warnings: [] };
+  }
+  emit("run", run);
+}
+
+/** Stop a run; it is over at once. */
+export async function cancel(run) {
+  if (!run || run.id === STARTING) return;
+  await attempt(async () => note(await remove(`/api/runs/${run.id}`)));
+}
+
+/** The run that Cancel and Escape end: of the photo shown, else any. */
+export const toCancel = () => active().find((run) => run.photo === state.photo?.id) ?? active()[0];
+
+/** Make one of several fills the current one. */
+export async function choose(photo, run, id) {
+  await post(`/api/runs/${run.id}/choose`, { version: id });
+  await refresh(photo);
+}
+
+export const candidateUrl = (photo, id) => `${versionUrl(photo, id)}/tiles`;
+
+listen("run-data", note);

@@ -1,0 +1,215 @@
+// Many photos: thumbnails with their states, filters, and one key that queues a photo and shows the next.
+
+import { get, post, versionUrl } from "./api.js";
+import { $, attempt, complain, make, say } from "./dom.js";
+import { loaded, refresh, show } from "./photos.js";
+import * as settings from "./settings.js";
+import { view } from "./stage.js";
+import { byId, emit, listen, state, version } from "./state.js";
+import { flush, painted, replace } from "./strokes.js";
+import * as tiles from "./tiles.js";
+
+const NAMES = { todo: "to do", painted: "painted", queued: "queued", running: "running", done: "done", failed: "failed", skipped: "skipped" };
+const WAITING = "queued here"; // stands for a photo's run until it is done
+let lastQueued = null;
+let filter = "";
+
+const inSeries = () => state.photos.filter((photo) => photo.inSeries);
+const seen = () => state.photos.filter((photo) => !filter || photo.state === filter || photo === state.photo);
+
+function adoptItem(item) {
+  let photo = byId(item.id);
+  if (!photo) {
+    photo = { redo: [], runs: new Map(), requests: {}, revision: 0, versions: [], strokes: null };
+    state.photos.push(photo);
+  }
+  return Object.assign(photo, item, { inSeries: true });
+}
+
+/** The series that the server has (a folder, or photos that were uploaded). */
+export async function loadSeries() {
+  const { name, out, items } = await get("/api/series");
+  state.series = { name, out };
+  items.map(adoptItem);
+  emit("photos");
+}
+
+/** Make a series of photos that were just opened; a series that runs already takes them in. */
+export async function startSeries(photos) {
+  await post("/api/series", { photos: [...new Set([...inSeries(), ...photos])].map((photo) => photo.id) });
+  await loadSeries();
+  emit("photo", state.photo);
+}
+
+/** The photo `far` places on among those that the filter shows. */
+export async function go(far) {
+  const all = seen();
+  const next = all[all.indexOf(state.photo) + far];
+  if (next) await show(next);
+}
+
+/** The next photo that has still to be done, after the one shown or from the start. */
+function nextToDo() {
+  const at = state.photos.indexOf(state.photo);
+  const order = [...state.photos.slice(at + 1), ...state.photos.slice(0, at)];
+  return order.find((photo) => photo.inSeries && ["todo", "painted"].includes(photo.state)) ?? null;
+}
+
+/** Save the mask, queue the photo, show the next one. */
+export async function queueAndNext() {
+  const { photo } = state;
+  if (!painted() && !settings.extension()) return complain("Paint over what should go first, or skip this photo.");
+  complain();
+  const next = nextToDo();
+  const sent = queue(photo);
+  if (next) await show(next);
+  else say("That was the last photo.");
+  return sent;
+}
+
+async function queue(photo, extra = {}) {
+  const strokes = [...photo.strokes.done];
+  const before = photo.state;
+  photo.state = "queued";
+  emit("photos");
+  try {
+    await flush(photo);
+    await post(`/api/series/${photo.id}/queue`, { settings: settings.values(), ...extra });
+    lastQueued = photo;
+    photo.runs.set(WAITING, { id: WAITING, strokes, taken: false });
+  } catch (error) {
+    photo.state = before;
+    emit("photos");
+    if (!error.expected) throw error;
+    const force = { label: "Fill it anyway", act: () => attempt(() => queue(photo, { ...extra, yes: true })) };
+    complain(`${photo.name}: ${error.message}`, error.ask ? force : null);
+  }
+}
+
+/** The mask of the photo queued last, for this one too: a camera on a tripod. */
+export async function sameMask() {
+  const { photo } = state;
+  const source = lastQueued ?? inSeries().findLast((each) => each !== photo && each.strokes?.done.length);
+  if (!source || source === photo || !photo.inSeries) return;
+  const strokes = source.runs.get(WAITING)?.strokes ?? source.strokes.done;
+  if (strokes.some((stroke) => stroke.tool === "mask")) {
+    await queue(photo, { same_mask_as: source.id });
+    const next = nextToDo();
+    if (next) await show(next);
+    return;
+  }
+  replace(photo, structuredClone(strokes));
+}
+
+export async function skip() {
+  const { photo } = state;
+  if (!photo?.inSeries) return;
+  const next = nextToDo();
+  await post(`/api/series/${photo.id}/skip`);
+  photo.state = "skipped";
+  emit("photos");
+  if (next && next !== photo) await show(next);
+}
+
+/** The server tells of a photo's state. */
+async function note({ id, state: now, error = null }) {
+  const photo = byId(id);
+  if (!photo) return;
+  const was = photo.state;
+  Object.assign(photo, { state: now, error });
+  emit("photos");
+  if (now === was) return;
+  const waiting = photo.runs.get(WAITING);
+  if (["done", "failed", "todo"].includes(now)) photo.runs.delete(WAITING);
+  if (now === "failed") complain(`${photo.name}: ${error ?? "this did not work."}`);
+  if (now !== "done" || !photo.strokes) return;
+  if (waiting && photo.strokes.done.length === waiting.strokes.length) replace(photo, []);
+  await refresh(photo);
+}
+
+/** Ask for the next photo before it is needed, with what the stage will show of it. */
+async function lookAhead() {
+  const next = nextToDo();
+  if (!state.series || !next || next === state.photo) return;
+  if (!loaded(next)) await refresh(next);
+  const shown = version(next);
+  const { left, right, top, bottom } = view.inset;
+  const [width, height] = [view.stage.width - left - right, view.stage.height - top - bottom];
+  const zoom = Math.min(width / shown.width, height / shown.height) * view.stage.ratio;
+  await tiles.ahead(tiles.source(`${versionUrl(next, shown.id)}/tiles`, shown.width, shown.height), zoom);
+}
+
+function update() {
+  const album = $("#album");
+  const hidden = !state.series && state.photos.length < 2;
+  if (album.hidden !== hidden) {
+    album.hidden = hidden;
+    emit("bars");
+  }
+  if (hidden) return;
+  $("#series-tools").hidden = !state.photo?.inSeries;
+  $("#same-mask").disabled = !lastQueued || lastQueued === state.photo;
+  const count = (name) => inSeries().filter((photo) => photo.state === name).length;
+  const present = Object.keys(NAMES).filter((name) => count(name) || name === filter);
+  const options = [new Option(`All ${state.photos.length} photos`, ""), ...present.map((name) => new Option(`${count(name)} ${NAMES[name]}`, name))];
+  const text = options.map((option) => option.text).join();
+  if ($("#filter").dataset.text !== text) $("#filter").replaceChildren(...options);
+  $("#filter").dataset.text = text;
+  $("#filter").value = filter;
+  const list = $("#photos");
+  const items = seen().map(itemOf);
+  items.forEach((item, index) => list.children[index] !== item && list.insertBefore(item, list.children[index] ?? null));
+  while (list.children.length > items.length) list.lastChild.remove();
+}
+
+const items = new Map(); // photo -> its element
+
+function itemOf(photo) {
+  let item = items.get(photo);
+  if (!item) {
+    const image = make("img", { alt: "", loading: "lazy" });
+    const button = make("button", { type: "button", onclick: () => attempt(() => show(photo)) }, image, make("span", { class: "state" }));
+    item = make("li", {}, button);
+    items.set(photo, item);
+  }
+  const button = item.firstChild;
+  const [image, label] = button.children;
+  const url = photo.versions.length ? `${versionUrl(photo, photo.current)}/thumbnail` : photo.thumbnail;
+  if (image.getAttribute("src") !== url) image.src = url;
+  const name = NAMES[photo.state] ?? "";
+  if (label.textContent !== name) label.textContent = name;
+  item.dataset.state = photo.state ?? "";
+  button.title = [photo.name, photo.error].filter(Boolean).join(": ");
+  button.setAttribute("aria-label", [photo.name, name].filter(Boolean).join(", "));
+  const current = photo === state.photo;
+  if (current !== button.hasAttribute("aria-current")) {
+    button.toggleAttribute("aria-current", current);
+    if (current) {
+      button.setAttribute("aria-current", "true");
+      item.scrollIntoView({ block: "nearest", inline: "center" });
+    }
+  }
+  return item;
+}
+
+export function prepare() {
+  $("#filter").addEventListener("change", () => {
+    filter = $("#filter").value;
+    update();
+  });
+  $("#same-mask").onclick = () => attempt(sameMask);
+  $("#skip").onclick = () => attempt(skip);
+  for (const name of ["photo", "photos"]) listen(name, update);
+  listen("closed", (photo) => items.delete(photo));
+  listen("series-data", (data) => attempt(() => note(data)));
+  listen("photo", () => lookAhead().catch(() => {})); // it will be asked for again when it is shown
+  listen("strokes", (photo) => {
+    if (!photo?.inSeries || !["todo", "painted"].includes(photo.state)) return;
+    const now = painted(photo) ? "painted" : "todo";
+    if (now !== photo.state) {
+      photo.state = now;
+      update();
+    }
+  });
+}
+

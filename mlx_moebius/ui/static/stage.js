@@ -1,0 +1,195 @@
+// The stage: the version that is shown, what grows in it, paint over it, and marks (the brush's ring, previews).
+
+import { versionUrl } from "./api.js";
+import { $ } from "./dom.js";
+import { drawPaint, paintColour, repaint } from "./paint.js";
+import { listenOnStage } from "./pointers.js";
+import { isFill, listen, state, version } from "./state.js";
+import * as tiles from "./tiles.js";
+import { shaped, suggestSize, tools } from "./tools.js";
+import { View } from "./view.js";
+
+const stage = $("#stage");
+const [picture, paint, marks] = ["#picture", "#paint", "#marks"].map((name) => $(name).getContext("2d"));
+
+export const view = new View();
+
+/** What is compared: the photo before instead of the fill (`hold`), or left of the divider (`share` of the photo's width). */
+export const compare = { hold: false, divider: false, share: 0 };
+
+const previews = new Map(); // run -> { photo, bitmap, box }
+let shown = null; // { photo, picture } on the stage
+let before = null; // the source drawn until now
+let frame = 0;
+
+const sourceOf = (photo, { id, width, height }) => tiles.source(`${versionUrl(photo, id)}/tiles`, width, height);
+
+/** Draw soon: once a frame. */
+export function redraw() {
+  frame ||= requestAnimationFrame(() => {
+    frame = 0;
+    draw();
+  });
+}
+
+/** Show the version that is current, with the view as it was; another photo gets its own view. */
+function update() {
+  const { photo } = state;
+  const current = version();
+  stage.classList.toggle("empty", !current);
+  if (!current) shown = null;
+  else if (shown?.photo !== photo || shown.picture.id !== current.id) {
+    const another = shown?.photo !== photo;
+    if (another && shown) shown.photo.view = view.state;
+    before = another ? null : sourceOf(photo, shown.picture);
+    const resized = another || shown.picture.width !== current.width || shown.picture.height !== current.height;
+    shown = { photo, picture: current };
+    view.photo = { width: current.width, height: current.height };
+    if (another) {
+      view.restore(photo.view);
+      tools.last = tools.place = null;
+      if (!photo.sized) suggestSize(current);
+      photo.sized = true;
+    } else if (resized) view.fit();
+  }
+  redraw();
+}
+
+function draw() {
+  const { width, height, ratio } = view.stage;
+  const size = { width: Math.round(width * ratio), height: Math.round(height * ratio) };
+  for (const { canvas } of [picture, paint, marks]) {
+    if (canvas.width !== size.width || canvas.height !== size.height) Object.assign(canvas, size);
+  }
+  for (const context of [picture, paint, marks]) context.clearRect(0, 0, size.width, size.height);
+  tiles.begin("picture");
+  if (shown) {
+    drawPicture(size);
+    const { photo, picture: current } = shown;
+    const runs = [...photo.runs.values()].filter((run) => run.active && run.strokes.length);
+    const live = tools.live && !shaped(tools.live) ? tools.live : null;
+    if (!compare.hold) drawPaint(paint, view, photo, current, live, runs);
+    drawMarks();
+  }
+  tiles.fetchWanted();
+  stage.dataset.complete = String(Boolean(shown) && tiles.complete());
+  $("#zoom-value").textContent = shown ? `${Math.round(view.zoom * 100)} %` : "";
+}
+
+function drawPicture(size) {
+  const { photo, picture: current } = shown;
+  const [x, y] = view.origin;
+  const place = { zoom: view.zoom, x, y, ...size };
+  tiles.draw(picture, sourceOf(photo, current), place, before);
+  for (const { photo: where, bitmap, box } of previews.values()) {
+    if (where !== photo) continue;
+    const [left, top, right, bottom] = box.map((value) => value * view.zoom);
+    picture.drawImage(bitmap, x + left, y + top, right - left, bottom - top);
+  }
+  const old = isFill(current) ? version(photo, current.made_from) : null;
+  placeDivider(old);
+  if (!old || !(compare.hold || (compare.divider && compare.share > 0))) return;
+  const [right, bottom] = [current.width * view.zoom, current.height * view.zoom];
+  const [dx, dy] = (current.offset ?? [0, 0]).map((value) => value * view.zoom);
+  picture.save();
+  picture.beginPath();
+  picture.rect(x, y, compare.hold ? right : Math.round(right * compare.share), bottom);
+  picture.clip();
+  picture.fillStyle = getComputedStyle(stage).backgroundColor;
+  picture.fillRect(x, y, right, bottom);
+  tiles.draw(picture, sourceOf(photo, old), { ...place, x: Math.round(x + dx), y: Math.round(y + dy) });
+  picture.restore();
+}
+
+function placeDivider(old) {
+  const divider = $("#divider");
+  divider.hidden = !compare.divider || !old || compare.hold;
+  const at = view.toStage([view.photo.width * compare.share, 0])[0];
+  divider.style.left = `${Math.min(view.stage.width - 1, Math.max(0, at))}px`;
+  divider.setAttribute("aria-valuenow", String(Math.round(compare.share * 100)));
+}
+
+function drawMarks() {
+  const { ratio } = view.stage;
+  const toScreen = (place) => view.toStage(place).map((value) => value * ratio);
+  const { live, place } = tools;
+  const preview = live && shaped(live) ? live : null;
+  marks.save();
+  if (preview?.tool.endsWith("rect")) {
+    const [[left, top], [right, bottom]] = preview.points.map(toScreen);
+    marks.fillStyle = paintColour;
+    marks.globalAlpha = preview.tool === "rect" ? 0.45 : 0;
+    marks.fillRect(left, top, right - left, bottom - top);
+    marks.globalAlpha = 1;
+    outline(() => marks.rect(left, top, right - left, bottom - top), ratio);
+  }
+  const line = preview && !preview.tool.endsWith("rect") ? preview.points : null;
+  const offered = tools.line && tools.last && place && tools.name !== "rect" ? [tools.last, place] : null;
+  if (line ?? offered) {
+    const [from, to] = (line ?? offered).map(toScreen);
+    marks.globalAlpha = line ? 0.5 : 0.3;
+    marks.strokeStyle = paintColour;
+    marks.lineCap = "round";
+    marks.lineWidth = Math.max(ratio, tools.size * view.zoom);
+    marks.beginPath();
+    marks.moveTo(...from);
+    marks.lineTo(...to);
+    marks.stroke();
+    marks.globalAlpha = 1;
+  }
+  if (place && !compare.hold && !stage.classList.contains("panning")) {
+    const [x, y] = toScreen(place);
+    if (tools.name === "rect") {
+      const arm = 9 * ratio;
+      outline(() => {
+        for (const [dx, dy] of [[arm, 0], [0, arm]]) {
+          marks.moveTo(x - dx, y - dy);
+          marks.lineTo(x + dx, y + dy);
+        }
+      }, ratio);
+    } else outline(() => marks.arc(x, y, Math.max(1.5 * ratio, (tools.size * view.zoom) / 2), 0, 2 * Math.PI), ratio);
+  }
+  marks.restore();
+}
+
+/** A thin line that shows on any photo: white on black. */
+function outline(path, ratio) {
+  for (const [colour, width] of [["rgb(0 0 0 / 65%)", 3], ["white", 1.25]]) {
+    marks.beginPath();
+    path();
+    marks.strokeStyle = colour;
+    marks.lineWidth = width * ratio;
+    marks.stroke();
+  }
+}
+
+/** The fill so far, in its place; null when the run has ended. */
+export async function preview(run, photo, url, box) {
+  if (!url) {
+    previews.delete(run);
+  } else {
+    const response = await fetch(url).catch(() => null);
+    if (!response?.ok || !photo?.runs.get(run)?.active) return;
+    const bitmap = await createImageBitmap(await response.blob());
+    if (photo.runs.get(run)?.active) previews.set(run, { photo, bitmap, box });
+  }
+  redraw();
+}
+
+/** The window's size or the bars changed: `inset` is what bars cover. */
+export function measure(inset) {
+  const { width, height } = stage.getBoundingClientRect();
+  view.stage = { width, height, ratio: devicePixelRatio };
+  view.inset = inset;
+  if (shown && view.fitted) view.fit();
+  redraw();
+}
+
+export const pointers = listenOnStage(stage, view, redraw);
+
+tiles.whenLoaded((address) => {
+  if (!address || address.includes("/masks/")) repaint();
+  redraw();
+});
+for (const name of ["photo", "run"]) listen(name, update);
+for (const name of ["strokes", "live", "tools", "compare"]) listen(name, redraw);

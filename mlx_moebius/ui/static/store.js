@@ -1,0 +1,188 @@
+// What the browser keeps, so that a reload and a restarted server bring back photos, strokes and versions (IndexedDB).
+// Every tab has its own photos; those of a tab that was closed go to the next that opens.
+
+import { get, photoUrl, post, put, request, versionUrl } from "./api.js";
+import { upload } from "./opening.js";
+import { adopt } from "./photos.js";
+import { emit, isFill, listen, state } from "./state.js";
+
+const DELAY = 200; // ms from the last change until it is written
+let database = null;
+let tab = "";
+
+const done = (wish) =>
+  new Promise((resolve, reject) => {
+    wish.onsuccess = () => resolve(wish.result);
+    wish.onerror = () => reject(wish.error);
+  });
+
+async function open() {
+  const wish = indexedDB.open("moebius", 1);
+  wish.onupgradeneeded = () => {
+    wish.result.createObjectStore("photos", { keyPath: "key" });
+    wish.result.createObjectStore("files");
+  };
+  database = await done(wish);
+}
+
+const at = (name, mode = "readonly") => database.transaction(name, mode).objectStore(name);
+const fileOf = (photo, what) => done(at("files").get(`${photo.key}/${what}`));
+const newKey = () => `${Date.now()}-${Math.random().toString(36).slice(2)}`;
+
+/** The photo's own file, from now on kept with everything that happens to it. */
+export async function keepPhoto(photo, file) {
+  if (!database) throw new Error("the browser does not let the page keep anything.");
+  photo.key ??= newKey();
+  await keepFile(photo, "original", file);
+  await write(photo);
+}
+
+export async function keepFile(photo, what, file) {
+  if (database && photo.key) await done(at("files", "readwrite").put(file, `${photo.key}/${what}`));
+}
+
+/** Strokes that runs have taken: they come back if the server forgets the runs. */
+const taken = (photo) => [...photo.runs.values()].filter((run) => run.active && run.taken).flatMap((run) => run.strokes);
+
+async function write(photo) {
+  if (!database || !photo.key) return;
+  const { key, id, name, versions, current, strokes, redo, requests, view, inSeries } = photo;
+  const record = { key, tab, id, name, versions, current, strokes, redo, requests, view, inSeries, taken: taken(photo) };
+  record.shown = photo === state.photo;
+  record.order = state.photos.indexOf(photo);
+  await done(at("photos", "readwrite").put(JSON.parse(JSON.stringify(record))));
+}
+
+const timers = new Map();
+
+function writeSoon(photo) {
+  if (!photo?.key) return;
+  clearTimeout(timers.get(photo));
+  timers.set(photo, setTimeout(() => (timers.delete(photo), write(photo).catch(() => {})), DELAY));
+}
+
+/** Write what is still to be written, before the page goes. */
+export const writeAll = () => Promise.all([...timers.keys()].map((photo) => (clearTimeout(timers.get(photo)), write(photo))));
+
+/** Keep the file of every version that is not kept yet. */
+async function keepVersions(photo) {
+  if (!photo.key) return;
+  photo.kept ??= new Set();
+  for (const { id } of photo.versions.filter(isFill)) {
+    if (photo.kept.has(id)) continue;
+    photo.kept.add(id);
+    await keepFile(photo, id, await (await request("GET", `${versionUrl(photo, id)}/file?keep=1`)).blob());
+  }
+  await write(photo);
+}
+
+async function forget(photo) {
+  if (!database || !photo.key) return;
+  clearTimeout(timers.get(photo));
+  timers.delete(photo);
+  await done(at("files", "readwrite").delete(IDBKeyRange.bound(`${photo.key}/`, `${photo.key}/\uffff`)));
+  await done(at("photos", "readwrite").delete(photo.key));
+}
+
+/** Which tab this is: the same after a reload, another for a copy of it, a closed one's for a new one. */
+async function nameTab(records) {
+  const locks = navigator.locks;
+  const held = new Set(locks ? (await locks.query()).held.map((lock) => lock.name) : []);
+  const lockOf = (name) => `moebius ${name}`;
+  const mine = sessionStorage.getItem("moebius.tab");
+  tab = mine && !held.has(lockOf(mine)) ? mine : newKey();
+  if (!mine && locks) tab = records.findLast((record) => !held.has(lockOf(record.tab)))?.tab ?? tab;
+  sessionStorage.setItem("moebius.tab", tab);
+  locks?.request(lockOf(tab), () => new Promise(() => {}));
+  if (!locks) return;
+  for (const record of records) {
+    if (record.tab !== tab && !held.has(lockOf(record.tab))) await forget(record);
+  }
+}
+
+/** The photos that this tab had, as they were; they still have to be revived. The one that was on the stage too. */
+export async function restore() {
+  await open();
+  const records = await done(at("photos").getAll());
+  await nameTab(records);
+  const mine = records.filter((record) => record.tab === tab).sort((a, b) => a.order - b.order);
+  return mine.map(({ shown, order, tab: _, ...record }) => {
+    const photo = { ...record, runs: new Map(), revision: 0, shown, sized: false, kept: new Set(record.versions.map(({ id }) => id)) };
+    state.photos.push(photo);
+    return photo;
+  });
+}
+
+/** Make sure that the server knows a photo: ask, or bring it everything again. */
+export async function revive(photo) {
+  try {
+    const data = await get(photoUrl(photo));
+    adopt(data);
+    if (photo.key) await put(`${photoUrl(photo)}/strokes`, photo.strokes);
+  } catch (error) {
+    if (error.status !== 404 || !photo.key) throw error;
+    await bringAgain(photo);
+  }
+  emit("photos");
+}
+
+async function bringAgain(photo) {
+  const { versions, current } = photo;
+  const lost = [...(photo.taken ?? []), ...taken(photo)];
+  let data = await upload(await fileOf(photo, "original"), photo.name);
+  const ids = { [versions[0].id]: data.versions[0].id };
+  photo.runs.clear();
+  photo.id = data.id;
+  photo.restored = {};
+  for (const old of versions.slice(1)) {
+    const file = await fileOf(photo, old.id);
+    if (!file) continue;
+    const query = new URLSearchParams({ made_from: ids[old.made_from] ?? data.versions[0].id });
+    if (old.seed !== null) query.set("seed", old.seed);
+    data = await (await request("POST", `${photoUrl(photo)}/versions?${query}`, file)).json();
+    const id = data.versions.at(-1).id;
+    ids[old.id] = id;
+    photo.kept.add(id);
+    await keepFile(photo, id, file);
+    const { strokes, offset, box, seed, saved } = old;
+    photo.restored[id] = { strokes: await masksAgain(photo, strokes ?? []), offset, box, seed, saved };
+  }
+  photo.requests = Object.fromEntries(Object.entries(photo.requests).map(([id, body]) => [ids[id], { ...body, on: undefined }]));
+  photo.redo = photo.redo.map((step) => ({ ...step, from: ids[step.from], to: ids[step.to] }));
+  photo.strokes = {
+    done: await masksAgain(photo, [...lost, ...photo.strokes.done]),
+    undone: await masksAgain(photo, photo.strokes.undone),
+  };
+  photo.taken = [];
+  adopt(data);
+  if (ids[current] && data.current !== ids[current]) adopt(await post(`${photoUrl(photo)}/current`, { version: ids[current] }));
+  await put(`${photoUrl(photo)}/strokes`, photo.strokes);
+  await write(photo);
+}
+
+/** Strokes whose loaded masks the server has again, under their new names. */
+async function masksAgain(photo, strokes) {
+  photo.masks ??= {};
+  const result = [];
+  for (const stroke of strokes) {
+    if (stroke.tool === "mask") {
+      const file = await fileOf(photo, `mask/${stroke.mask}`);
+      if (!file) continue;
+      const key = `${photo.id} ${stroke.mask}`;
+      if (!photo.masks[key]) {
+        const answer = await (await request("POST", `${photoUrl(photo)}/mask?name=mask.png`, file)).json();
+        photo.masks[key] = answer.stroke;
+        await keepFile(photo, `mask/${answer.stroke.mask}`, file);
+      }
+      result.push(photo.masks[key]);
+    } else result.push(stroke);
+  }
+  return result;
+}
+
+export function prepare() {
+  for (const name of ["strokes", "photo"]) listen(name, writeSoon);
+  listen("run", (run) => run && writeSoon(state.photos.find((photo) => photo.id === run.photo)));
+  listen("filled", ({ photo }) => keepVersions(photo).catch(() => {})); // a reload is then without this version
+  listen("closed", (photo) => forget(photo).catch(() => {}));
+}

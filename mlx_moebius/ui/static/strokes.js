@@ -1,0 +1,48 @@
+// The strokes of a photo: vectors in photo pixels, a list of what was done and one of what was undone.
+
+import { photoUrl, put } from "./api.js";
+import { emit, state } from "./state.js";
+
+const DELAY = 250; // ms from the last change until the server is told
+const timers = new Map(); // photo -> timer
+
+/** Painted now, without what a run has taken. */
+export const painted = (photo = state.photo) => Boolean(photo) && leavesSomething(photo.strokes.done);
+
+/** False when the last thing that was done was to clear everything, or nothing was. */
+export function leavesSomething(strokes) {
+  const sinceClear = strokes.slice(strokes.findLastIndex((stroke) => stroke.tool === "clear") + 1);
+  return sinceClear.some((stroke) => !stroke.tool.startsWith("erase"));
+}
+
+/** A new stroke; what was undone before can no longer be redone. */
+export function commit(stroke, photo = state.photo) {
+  photo.strokes.done.push(stroke);
+  photo.strokes.undone = [];
+  photo.redo = [];
+  strokesChanged(photo);
+}
+
+/** Replace the lists. */
+export function replace(photo, done, undone = []) {
+  photo.strokes = { done: [...done], undone: [...undone] };
+  strokesChanged(photo);
+}
+
+export function strokesChanged(photo) {
+  photo.revision = (photo.revision ?? 0) + 1;
+  clearTimeout(timers.get(photo));
+  timers.set(photo, setTimeout(() => flush(photo).catch(() => {}), DELAY)); // kept in the browser when this fails
+  emit("strokes", photo);
+}
+
+/** Tell the server at once, if there is something to tell. */
+export async function flush(photo, options = {}) {
+  if (!timers.has(photo)) return;
+  clearTimeout(timers.get(photo));
+  timers.delete(photo);
+  const { done, undone } = photo.strokes;
+  await put(`${photoUrl(photo)}/strokes`, { done, undone }, options);
+}
+
+export const flushAll = () => Promise.all([...timers.keys()].map((photo) => flush(photo, { keepalive: true })));

@@ -1,0 +1,105 @@
+// Brush, eraser, straight lines and rectangles: from places in the photo to strokes. Knows nothing of pointers.
+
+import { emit, state, version } from "./state.js";
+import { commit } from "./strokes.js";
+
+export const tools = {
+  name: "brush", // or "eraser", "rect"
+  size: 40, // of brush and eraser, in photo pixels
+  place: null, // where the brush is, in the photo; null when it is elsewhere
+  last: null, // where the last stroke ended: lines start there
+  live: null, // the stroke that is being painted
+  line: false, // Shift is down: a line is previewed from `last`
+};
+
+export const SIZES = { least: 1, most: 2000 };
+
+export function choose(name) {
+  tools.name = name;
+  emit("tools");
+}
+
+export function resize(size) {
+  tools.size = Math.round(Math.min(SIZES.most, Math.max(SIZES.least, size)));
+  emit("tools");
+}
+
+/** A step up (1) or down (-1): a fifth, but at least a pixel. */
+export const step = (sign) => resize(tools.size + sign * Math.max(1, Math.round(tools.size / 5)));
+
+/** A size for a photo that was just opened. */
+export function suggestSize({ width, height }) {
+  resize(Math.max(width, height) / 30);
+}
+
+const kind = (erase) => {
+  const erases = erase || tools.name === "eraser";
+  if (tools.name === "rect") return erases ? "erase_rect" : "rect";
+  return erases ? "erase" : "brush";
+};
+
+/** Start at a place: a curve, a rectangle, or, with `line`, a straight line from the last point. */
+export function start(place, { erase = false, line = false } = {}) {
+  const tool = kind(erase);
+  const straight = line && tools.last && !tool.endsWith("rect");
+  const points = straight ? [tools.last, place] : tool.endsWith("rect") ? [place, place] : [place];
+  tools.live = { tool, size: tool.endsWith("rect") ? 1 : tools.size, points };
+  tools.straight = straight;
+  emit("live");
+}
+
+/** Go on to these places; `apart` photo pixels at least lie between two points of a curve. */
+export function move(places, apart = 0) {
+  const { live } = tools;
+  if (!live) return;
+  if (shaped(live)) live.points[1] = places.at(-1);
+  else {
+    for (const place of places) {
+      const [x, y] = live.points.at(-1);
+      if (Math.hypot(place[0] - x, place[1] - y) >= apart) live.points.push(place);
+    }
+  }
+  emit("live");
+}
+
+/** Lines and rectangles change as a whole until they are finished; curves only grow. */
+export const shaped = (stroke) => stroke === tools.live && (tools.straight || stroke.tool.endsWith("rect"));
+
+export function finish() {
+  const { live } = tools;
+  if (!live) return;
+  tools.live = null;
+  if (live.tool.endsWith("rect") && live.points[0] === live.points[1]) return void emit("live"); // a click is no rectangle
+  if (!live.tool.endsWith("rect")) tools.last = live.points.at(-1);
+  commit(live);
+}
+
+/** It was not meant: a second finger came, or Escape. Returns whether there was something. */
+export function abandon() {
+  if (!tools.live) return false;
+  tools.live = null;
+  state.photo.revision = (state.photo.revision ?? 0) + 1;
+  emit("strokes", state.photo);
+  return true;
+}
+
+/** With the keyboard: move the brush by [x, y] thirds of its size, painting a line with `paint`. */
+export function walk([x, y], paint) {
+  const picture = version();
+  const from = tools.place ?? [picture.width / 2, picture.height / 2];
+  const far = Math.max(1, tools.size / 3);
+  const within = (value, most) => Math.min(most - 0.5, Math.max(0.5, value));
+  tools.place = [within(from[0] + x * far, picture.width), within(from[1] + y * far, picture.height)];
+  if (paint) {
+    commit({ tool: tools.name === "eraser" ? "erase" : "brush", size: tools.size, points: [from, tools.place] });
+    tools.last = tools.place;
+  }
+  emit("tools");
+}
+
+/** With the keyboard: paint where the brush is. */
+export function dab() {
+  if (!tools.place) walk([0, 0], false);
+  commit({ tool: tools.name === "eraser" ? "erase" : "brush", size: tools.size, points: [tools.place] });
+  tools.last = tools.place;
+}

@@ -1,0 +1,97 @@
+// The versions of the photo: a strip, the photo before while a key is held, a divider on wish.
+
+import { download, versionUrl } from "./api.js";
+import { $, attempt, make, save } from "./dom.js";
+import { compare, view } from "./stage.js";
+import { emit, isFill, listen, state, version } from "./state.js";
+import { choose } from "./undo.js";
+
+const label = (each, index) => (index === 0 ? "Original" : each.seed === null ? `Version ${index}` : `Seed ${each.seed}`);
+
+function update() {
+  const { photo } = state;
+  const list = $("#versions");
+  const all = (photo?.versions ?? []).filter((each) => !each.candidate);
+  list.hidden = all.length === 0;
+  const buttons = all.map((each, index) => {
+    const image = make("img", { src: `${versionUrl(photo, each.id)}/thumbnail`, alt: "" });
+    const button = make("button", { type: "button", title: each.saved || index === 0 ? "" : "Not downloaded yet" }, image, label(each, index));
+    if (each.id === photo.current) button.setAttribute("aria-current", "true");
+    button.onclick = () => attempt(() => choose(photo, each.id));
+    return make("li", {}, button);
+  });
+  if (buttons.map((each) => each.outerHTML).join() !== [...list.children].map((each) => each.outerHTML).join()) {
+    list.replaceChildren(...buttons);
+    $("[aria-current]", list)?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }
+  const comparable = isFill(version());
+  $("#before").disabled = $("#compare").disabled = !comparable;
+  $("#download").disabled = !comparable;
+  if (!comparable) compare.hold = false;
+}
+
+/** Show the photo before, or the fill again. */
+export function hold(on) {
+  if (on && !isFill(version())) return;
+  compare.hold = on;
+  $("#before").setAttribute("aria-pressed", String(on));
+  emit("compare");
+}
+
+/** The divider on or off; it starts fully on "after". */
+export function toggleDivider(on = !compare.divider) {
+  if (on && !isFill(version())) return;
+  Object.assign(compare, { divider: on, share: 0 });
+  $("#compare").setAttribute("aria-pressed", String(on));
+  emit("compare");
+  if (on) requestAnimationFrame(() => $("#divider").focus());
+}
+
+function share(value) {
+  compare.share = Math.min(1, Math.max(0, value));
+  emit("compare");
+}
+
+/** The version shown, as a file in the photo's own format. */
+export async function saveFile() {
+  const { photo } = state;
+  const shown = version();
+  if (!isFill(shown)) return;
+  const { blob, name } = await download(`${versionUrl(photo, shown.id)}/file`);
+  save(blob, name);
+  shown.saved = true;
+  emit("photo", photo);
+}
+
+export function prepare() {
+  for (const name of ["photo", "run"]) listen(name, update);
+  const before = $("#before");
+  before.addEventListener("pointerdown", (event) => {
+    before.setPointerCapture(event.pointerId);
+    hold(true);
+  });
+  for (const name of ["pointerup", "pointercancel", "blur", "keyup"]) before.addEventListener(name, () => hold(false));
+  before.addEventListener("keydown", (event) => [" ", "Enter"].includes(event.key) && hold(true));
+  before.addEventListener("contextmenu", (event) => event.preventDefault());
+  $("#compare").onclick = () => toggleDivider();
+  $("#download").onclick = () => attempt(saveFile);
+
+  const divider = $("#divider");
+  divider.addEventListener("pointerdown", (event) => {
+    divider.setPointerCapture(event.pointerId);
+    event.stopPropagation();
+  });
+  divider.addEventListener("pointermove", (event) => {
+    if (!divider.hasPointerCapture(event.pointerId)) return;
+    const x = event.clientX - $("#stage").getBoundingClientRect().left;
+    share(view.toPhoto([x, 0])[0] / view.photo.width);
+  });
+  divider.addEventListener("keydown", (event) => {
+    const to = { ArrowLeft: compare.share - 0.05, ArrowRight: compare.share + 0.05, Home: 0, End: 1 }[event.key];
+    if (to === undefined) return;
+    share(to);
+    event.preventDefault();
+    event.stopPropagation();
+  });
+  update();
+}

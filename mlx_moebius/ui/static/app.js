@@ -21,6 +21,7 @@ import * as versions from "./versions.js";
 
 /** What the bars cover of the stage: a photo that is fitted lies between them. */
 function measureBars() {
+  standOnDock();
   const box = (selector) => {
     const element = $(selector);
     const found = element.getBoundingClientRect();
@@ -43,6 +44,11 @@ function measureBars() {
     if (place) inset.bottom = Math.max(inset.bottom, innerHeight - place.top + gap);
   }
   measure(inset);
+}
+
+/** Bars that stand on the dock move with its height; the photo does not. */
+function standOnDock() {
+  document.documentElement.style.setProperty("--dock", `${innerHeight - $("#dock").getBoundingClientRect().top}px`);
 }
 
 /** The slider is logarithmic: every part of it is as useful as the next. */
@@ -148,7 +154,8 @@ async function begin() {
   listen("photo", measureBars);
   listen("bars", measureBars);
   listen("filled", focusResult);
-  addEventListener("resize", measureBars);
+  new ResizeObserver(standOnDock).observe($("#dock"));
+  addEventListener("resize", () => (standOnDock(), measureBars()));
   addEventListener("pagehide", () => (flushAll().catch(() => {}), store.writeAll().catch(() => {})));
   addEventListener("beforeunload", (event) => unsaved() && event.preventDefault());
   updateTools();

@@ -1,7 +1,7 @@
 // Several fills to choose from: crops round the mask at 1:1, number keys choose.
 
 import { $, attempt, icon, make } from "./dom.js";
-import { candidateUrl, choose } from "./runs.js";
+import { candidateUrl, choose, giveBack } from "./runs.js";
 import { listen, state, version } from "./state.js";
 import * as tiles from "./tiles.js";
 
@@ -40,8 +40,10 @@ async function offer(photo, run) {
   const panel = $("#choice");
   const ratio = devicePixelRatio;
   const narrow = innerWidth < 700;
-  const width = narrow ? (innerWidth - 56) / 2 : Math.min(300, (innerWidth - 120) / run.versions.length);
-  const height = Math.min(width * 0.75, innerHeight / (narrow ? 5 : 3));
+  const space = $("#dock").clientWidth;
+  const columns = narrow ? 2 : Math.min(4, run.versions.length);
+  const width = Math.floor(Math.min(288, (space - 64) / columns - 24));
+  const height = Math.floor(Math.min(width * 0.75, innerHeight / (narrow ? 5 : 3)));
   const found = run.versions.map((id) => version(photo, id)).filter(Boolean);
   const buttons = found.map((each, index) => {
     const canvas = make("canvas", { width: Math.round(width * ratio), height: Math.round(height * ratio), "aria-hidden": "true" });
@@ -79,9 +81,11 @@ export function pick(number) {
   return true;
 }
 
-/** Close the panel; what was chosen stays. Returns whether it was open. */
+/** Close the panel; what was chosen stays, without a choice the mask comes back. Returns whether it was open. */
 export function dismiss() {
   if (!open) return false;
+  const { photo, run } = open;
+  if (run.taken && !run.versions.includes(photo.current)) giveBack(photo, run.strokes);
   open = null;
   $("#choice").hidden = true;
   $("#stage").focus({ preventScroll: true });

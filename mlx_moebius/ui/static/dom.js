@@ -33,7 +33,8 @@ export function say(text) {
 /** The one sentence under Run; `action` {label, act} adds a button. Without a text it goes. */
 export function complain(text = "", action = null) {
   const place = $("#error");
-  place.replaceChildren(text);
+  const sentence = text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) || !text ? "" : ".");
+  place.replaceChildren(sentence);
   if (action) {
     const button = make("button", { type: "button", class: "link", onclick: () => (complain(), action.act()) }, action.label);
     place.append(" ", button);

@@ -125,6 +125,10 @@ export function prepare() {
   addEventListener("keydown", (event) => {
     if (event.key === "Shift" && !event.repeat) redraw((tools.tools.line = true));
   });
+  // The stage's frame is shown to who came by Tab, not to who paints.
+  let tabbed = false;
+  addEventListener("keydown", (event) => (tabbed = event.key === "Tab"), true);
+  $("#stage").addEventListener("focus", () => $("#stage").classList.toggle("by-keyboard", tabbed));
   addEventListener("blur", () => {
     pointers.pan(false);
     hold(false);

@@ -64,7 +64,8 @@ async function send(photo, body, strokes, taken, anyway) {
   }
 }
 
-const giveBack = (photo, strokes) => replace(photo, [...strokes, ...photo.strokes.done], []);
+/** What a run has taken is painted again, under what was painted since. */
+export const giveBack = (photo, strokes) => replace(photo, [...strokes, ...photo.strokes.done], []);
 
 /** What the server says of a run, by answer or by event. */
 export function note(data) {

@@ -147,6 +147,7 @@ function update() {
     emit("bars");
   }
   if (hidden) return;
+  $("#album > .row").hidden = !state.series;
   $("#series-tools").hidden = !state.photo?.inSeries;
   $("#same-mask").disabled = !lastQueued || lastQueued === state.photo;
   const count = (name) => inSeries().filter((photo) => photo.state === name).length;

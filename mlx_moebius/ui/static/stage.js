@@ -104,8 +104,11 @@ function drawPicture(size) {
 function placeDivider(old) {
   const divider = $("#divider");
   divider.hidden = !compare.divider || !old || compare.hold;
-  const at = view.toStage([view.photo.width * compare.share, 0])[0];
+  const [at, top] = view.toStage([view.photo.width * compare.share, 0]);
+  const bottom = view.toStage([0, view.photo.height])[1];
   divider.style.left = `${Math.min(view.stage.width - 1, Math.max(0, at))}px`;
+  divider.style.top = `${Math.max(0, top)}px`;
+  divider.style.height = `${Math.min(view.stage.height, bottom) - Math.max(0, top)}px`;
   divider.setAttribute("aria-valuenow", String(Math.round(compare.share * 100)));
 }
 

@@ -27,7 +27,8 @@ function update() {
   const comparable = isFill(version());
   $("#before").disabled = $("#compare").disabled = !comparable;
   $("#download").disabled = !comparable;
-  if (!comparable) compare.hold = false;
+  if (!comparable) compare.hold = compare.divider = false;
+  $("#compare").setAttribute("aria-pressed", String(compare.divider));
 }
 
 /** Show the photo before, or the fill again. */

@@ -33,7 +33,8 @@ export function say(text) {
 /** The one sentence under Run; `action` {label, act} adds a button. Without a text it goes. */
 export function complain(text = "", action = null) {
   const place = $("#error");
-  const sentence = text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) || !text ? "" : ".");
+  const start = /^[a-z]+[ ,:]/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text; // names stay as they are
+  const sentence = /[.!?]$/.test(start) || !start ? start : `${start}.`;
   place.replaceChildren(sentence);
   if (action) {
     const button = make("button", { type: "button", class: "link", onclick: () => (complain(), action.act()) }, action.label);

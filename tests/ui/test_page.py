@@ -1,0 +1,208 @@
+"""One photo on the page: open, paint, run, compare, undo, choose, download."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from mlx_moebius.photos.masks import dilate
+from mlx_moebius.photos.photo import read_photo
+from tests.ui.stage import PHOTO, STRANGER, Stage
+
+
+def command_line(photo: Path, mask: Path | None, output: Path, *more: str) -> bytes:
+    command: list[str | Path] = [sys.executable, "-m", "mlx_moebius.generate", photo, "-o", output]
+    command += ["-m", mask] if mask else []
+    subprocess.run([*command, "--model", "nano", *more], check=True, timeout=300)
+    return output.read_bytes()
+
+
+def test_the_fill_replaces_the_photo_in_place_and_undo_takes_it_back(stage: Stage, tmp_path: Path) -> None:
+    page = stage.page
+    expect(page.locator("#run")).to_be_hidden()
+    stage.open(PHOTO)
+    expect(page.locator("#stage")).to_be_focused()
+    expect(page.locator("#run")).to_be_disabled()
+    for button in ("#cancel", "#before", "#compare", "#download", "#undo", "#redo", "#clear", "#another", "#four"):
+        expect(page.locator(button)).to_be_disabled()
+    page.keyboard.press("+")
+    view = stage.view()
+    stage.stroke(*STRANGER)
+    wanted = stage.painted()
+    stage.run()
+    assert stage.view() == view
+    assert stage.versions() == ["Original", "Seed 0"]
+    expect(page.locator("#stage")).to_be_focused()
+    expect(page.locator("#live")).to_contain_text("Done")
+    assert stage.strokes() == 0
+
+    out = stage.downloaded("#download", tmp_path)
+    assert out.name == "landscape_filled.png"
+    before, after = (np.asarray(Image.open(path)).astype(int) for path in (PHOTO, out))
+    changed = (before != after).any(-1)
+    assert changed[wanted].mean() > 0.9
+    assert not changed[~dilate(wanted, 25)].any()
+    mask = tmp_path / "mask.png"
+    Image.fromarray(np.where(wanted, 255, 0).astype(np.uint8)).save(mask)
+    assert out.read_bytes() == command_line(PHOTO, mask, tmp_path / "cli.png")
+
+    at = stage.on_screen((158, 225))[0]
+    filled = pixel(page, at)
+    page.keyboard.down("x")
+    assert pixel(page, at) != filled
+    page.keyboard.up("x")
+    assert pixel(page, at) == filled
+    page.click("#compare")  # starts fully on "after"
+    expect(page.locator("#divider")).to_be_focused()
+    assert pixel(page, at) == filled
+    page.keyboard.press("End")
+    assert pixel(page, at) != filled
+    page.click("#compare")
+
+    page.keyboard.press("Control+z")
+    expect(page.locator("[aria-current]")).to_have_text("Original")
+    assert np.array_equal(stage.painted(), wanted)
+    page.keyboard.press("Control+z")
+    assert not stage.painted().any()
+    page.keyboard.press("Control+y")
+    assert np.array_equal(stage.painted(), wanted)
+    page.keyboard.press("Control+Shift+z")
+    expect(page.locator("[aria-current]")).to_have_text("Seed 0")
+    assert stage.strokes() == 0
+    page.locator("#versions button").first.click()
+    expect(page.locator("[aria-current]")).to_have_text("Original")
+
+
+def pixel(page: Page, place: tuple[float, float]) -> list[int]:
+    """A pixel of the photo as the stage shows it, after the next frame."""
+    return list(
+        page.evaluate(
+            """async ([x, y]) => {
+        await new Promise((next) => requestAnimationFrame(() => requestAnimationFrame(next)));
+        const context = document.querySelector('#picture').getContext('2d');
+        return [...context.getImageData(Math.round(x), Math.round(y), 1, 1).data];
+    }""",
+            list(place),
+        )
+    )
+
+
+def test_painting_goes_on_while_it_runs_and_cancel_is_at_once(stage: Stage) -> None:
+    page = stage.page
+    stage.open(PHOTO)
+    stage.set("steps", "200")
+    page.click("#fold")
+    expect(page.locator("#settings")).to_be_hidden()
+    stage.stroke(*STRANGER)
+    wanted = stage.painted()
+    page.click("#run")
+    expect(page.locator("#status")).to_contain_text(re.compile(r"Step \d+ of \d+"))
+    assert stage.strokes() == 0
+
+    stage.stroke((40, 40), (80, 60))  # the next run queues, with a Cancel of its own
+    later = stage.painted()
+    page.keyboard.press("Control+Enter")
+    row = page.locator("#waiting li")
+    expect(row).to_contain_text("Waiting: 1 before you")
+    row.get_by_role("button").click()
+    expect(row).to_have_count(0)
+    assert np.array_equal(stage.painted(), later)
+    expect(page.locator("#status")).to_contain_text("Step")
+
+    for _ in range(3):  # run directly after Cancel starts, again and again
+        page.click("#cancel")
+        expect(page.locator("#status")).to_contain_text("Cancelled")
+        expect(page.locator("#cancel")).to_be_disabled()
+        assert np.array_equal(stage.painted(), wanted | later)
+        page.click("#run")
+        expect(page.locator("#status")).to_contain_text(re.compile(r"Step \d+ of \d+"))
+    page.keyboard.press("Escape")
+    expect(page.locator("#status")).to_contain_text("Cancelled")
+    assert stage.versions() == ["Original"]  # no half picture
+    stage.set("steps", "")
+    page.keyboard.press("Control+Enter")  # in a text field too
+    stage.finish()
+    assert stage.versions() == ["Original", "Seed 0"]
+
+
+def test_four_seeds_another_one_and_a_frame_that_is_extended(stage: Stage, tmp_path: Path) -> None:
+    page = stage.page
+    stage.open(PHOTO)
+    stage.stroke(*STRANGER)
+    page.keyboard.press("f")
+    crops = page.locator("#crops button")
+    expect(crops).to_have_count(4, timeout=60_000)
+    expect(crops.first).to_be_focused()
+    page.keyboard.press("3")
+    expect(crops.nth(2)).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("2")
+    expect(crops.nth(1)).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("Escape")
+    expect(page.locator("#choice")).to_be_hidden()
+    assert stage.versions() == ["Original", "Seed 1"]
+    page.click("#another")
+    expect(page.locator("#versions button")).to_have_count(3, timeout=60_000)
+    assert stage.versions()[-1] == "Seed 4"  # none of the four again
+    assert stage.ask("photo.versions.at(-1).made_from === photo.versions[0].id")
+
+    photo = np.asarray(Image.open(stage.downloaded("#download", tmp_path)))
+    stage.set("extend", "left")
+    page.click("#run")
+    expect(page.locator("#error")).to_contain_text('"left" is not like')
+    expect(page.locator("#error")).not_to_contain_text("--")
+    stage.set("extend", "10%")  # means all sides
+    page.click("#run")
+    expect(page.locator("#name")).to_contain_text("460 × 308", timeout=60_000)
+    expect(page.locator("#error")).to_be_hidden()
+    expect(page.locator("#setting-extend")).to_have_value("")
+    wider = np.asarray(Image.open(stage.downloaded("#download", tmp_path / "wider")))
+    assert np.array_equal(wider[26:-26, 38:-38], photo)
+
+
+def test_masks_and_errors(stage: Stage, tmp_path: Path) -> None:
+    """A turned JPEG keeps what it carries; what cannot be done is one sentence under Run."""
+    page = stage.page
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "On the beach"
+    photo, mask, text = tmp_path / "beach.jpg", tmp_path / "thin.png", tmp_path / "text.png"
+    Image.open(PHOTO).convert("RGB").resize((1500, 1000)).save(photo, exif=exif, quality=90)
+    upright = np.zeros((1500, 1000), np.uint8)
+    upright[701:760, 301:303] = 255  # thinner than a pixel of the screen
+    Image.fromarray(upright).save(mask)
+    text.write_text("not a picture")
+    page.set_input_files("#files", text)
+    error = page.locator("#error")
+    expect(error).to_contain_text("text.png")
+    expect(error).not_to_contain_text(str(tmp_path))
+    stage.open(photo)
+    expect(error).to_be_hidden()
+    page.set_input_files("#mask-file", text)
+    expect(error).to_contain_text("text.png")
+    page.set_input_files("#mask-file", mask)
+    expect(page.locator("#run")).to_be_enabled()
+    assert np.array_equal(stage.mask(tmp_path / "saved"), upright > 0)
+    stage.run()
+    out = stage.downloaded("#download", tmp_path / "out")
+    assert out.read_bytes() == command_line(photo, mask, tmp_path / "cli.jpg")
+    assert b"On the beach" in read_photo(out).metadata.exif
+    page.keyboard.press("Control+z")
+    assert np.array_equal(stage.mask(tmp_path / "back"), upright > 0)
+    page.click("#clear")
+    expect(page.locator("#run")).to_be_disabled()
+
+    stage.page.click("[data-tool=rect]")
+    stage.stroke((5, 5), (995, 1400))
+    page.click("#run")
+    expect(error).to_contain_text("%")
+    assert stage.strokes() == 3
+    error.get_by_role("button", name="Fill it anyway").click()
+    expect(page.locator("#cancel")).to_be_enabled()
+    page.click("#cancel")
+    expect(page.locator("#status")).to_contain_text("Cancelled")
+

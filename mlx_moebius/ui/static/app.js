@@ -88,7 +88,7 @@ function foldSettings(open = $("#settings").hidden) {
   $("#settings").hidden = !open;
   document.body.classList.toggle("settings-open", open);
   $("#fold").setAttribute("aria-expanded", String(open));
-  if (open) $("#settings input:checked").focus();
+  if (open) $("#settings input:enabled").focus();
   measureBars();
 }
 

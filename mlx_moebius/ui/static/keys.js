@@ -108,9 +108,9 @@ export function prepare() {
   for (const [section, shown, what] of TABLE) {
     if (!what) continue;
     if (list?.dataset.section !== section) {
-      list = make("div", {}, make("h3", {}, section));
+      list = make("dl");
       list.dataset.section = section;
-      $("#keys-list").append(list);
+      $("#keys-list").append(make("section", {}, make("h3", {}, section), list));
     }
     list.append(make("div", {}, make("dt", {}, ...shown.split("  ").map((key) => make("kbd", {}, key))), make("dd", {}, what)));
   }

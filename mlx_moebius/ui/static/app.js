@@ -156,7 +156,7 @@ async function begin() {
   listen("filled", focusResult);
   new ResizeObserver(standOnDock).observe($("#dock"));
   addEventListener("resize", () => (standOnDock(), measureBars()));
-  addEventListener("pagehide", () => (flushAll().catch(() => {}), store.writeAll().catch(() => {})));
+  addEventListener("pagehide", () => (flushAll().catch(() => {}), store.setAside()));
   addEventListener("beforeunload", (event) => unsaved() && event.preventDefault());
   updateTools();
   measureBars();

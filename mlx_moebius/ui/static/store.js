@@ -4,9 +4,10 @@
 import { get, photoUrl, post, put, request, versionUrl } from "./api.js";
 import { upload } from "./opening.js";
 import { adopt } from "./photos.js";
+import { view } from "./stage.js";
 import { emit, isFill, listen, state } from "./state.js";
 
-const DELAY = 200; // ms from the last change until it is written
+const LAST = "moebius.last"; // in sessionStorage: records that were still to be written when the page went
 let database = null;
 let tab = "";
 
@@ -44,25 +45,41 @@ export async function keepFile(photo, what, file) {
 /** Strokes that runs have taken: they come back if the server forgets the runs. */
 const taken = (photo) => [...photo.runs.values()].filter((run) => run.active && run.taken).flatMap((run) => run.strokes);
 
-async function write(photo) {
-  if (!database || !photo.key) return;
-  const { key, id, name, versions, current, strokes, redo, requests, view, inSeries } = photo;
-  const record = { key, tab, id, name, versions, current, strokes, redo, requests, view, inSeries, taken: taken(photo) };
+function recordOf(photo) {
+  const { key, id, name, versions, current, strokes, redo, requests, inSeries } = photo;
+  const record = { key, tab, id, name, versions, current, strokes, redo, requests, inSeries, view: photo.view, taken: taken(photo) };
   record.shown = photo === state.photo;
+  if (record.shown) record.view = view.state;
   record.order = state.photos.indexOf(photo);
-  await done(at("photos", "readwrite").put(JSON.parse(JSON.stringify(record))));
+  return JSON.parse(JSON.stringify(record));
 }
 
-const timers = new Map();
+const write = async (photo) => database && photo.key && done(at("photos", "readwrite").put(recordOf(photo)));
 
-function writeSoon(photo) {
+const unwritten = new Set(); // photos that changed
+let underWay = null; // the one that is being written
+
+async function writeSoon(photo) {
   if (!photo?.key) return;
-  clearTimeout(timers.get(photo));
-  timers.set(photo, setTimeout(() => (timers.delete(photo), write(photo).catch(() => {})), DELAY));
+  unwritten.add(photo);
+  while (unwritten.size && !underWay) {
+    [underWay] = unwritten;
+    unwritten.delete(underWay);
+    await write(underWay).catch(() => {}); // it is tried again with the next change
+    underWay = null;
+  }
 }
 
-/** Write what is still to be written, before the page goes. */
-export const writeAll = () => Promise.all([...timers.keys()].map((photo) => (clearTimeout(timers.get(photo)), write(photo))));
+/** The page goes, and the database may not get to it any more: what is still to be written is set aside at once. */
+export function setAside() {
+  const changed = new Set([...unwritten, underWay, state.photo].filter((photo) => photo?.key)); // where it is looked at too
+  const records = [...changed].map(recordOf);
+  try {
+    sessionStorage.setItem(LAST, JSON.stringify(records));
+  } catch {
+    sessionStorage.removeItem(LAST); // too much to be set aside
+  }
+}
 
 /** Keep the file of every version that is not kept yet. */
 async function keepVersions(photo) {
@@ -78,8 +95,7 @@ async function keepVersions(photo) {
 
 async function forget(photo) {
   if (!database || !photo.key) return;
-  clearTimeout(timers.get(photo));
-  timers.delete(photo);
+  unwritten.delete(photo);
   await done(at("files", "readwrite").delete(IDBKeyRange.bound(`${photo.key}/`, `${photo.key}/\uffff`)));
   await done(at("photos", "readwrite").delete(photo.key));
 }
@@ -103,6 +119,9 @@ async function nameTab(records) {
 /** The photos that this tab had, as they were; they still have to be revived. The one that was on the stage too. */
 export async function restore() {
   await open();
+  const aside = JSON.parse(sessionStorage.getItem(LAST) ?? "[]");
+  sessionStorage.removeItem(LAST);
+  for (const record of aside) await done(at("photos", "readwrite").put(record));
   const records = await done(at("photos").getAll());
   await nameTab(records);
   const mine = records.filter((record) => record.tab === tab).sort((a, b) => a.order - b.order);

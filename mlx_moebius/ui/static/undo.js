@@ -12,7 +12,15 @@ export function canRedo(photo = state.photo) {
   return photo.strokes.undone.length > 0 || photo.redo.at(-1)?.from === photo.current;
 }
 
-export async function undo() {
+let last = Promise.resolve(); // one after the other: a fill's undo asks the server
+
+const inTurn = (act) => () => {
+  const turn = last.then(act);
+  last = turn.catch(() => {});
+  return turn;
+};
+
+export const undo = inTurn(async () => {
   const { photo } = state;
   if (abandon() || !canUndo()) return;
   const { done, undone } = photo.strokes;
@@ -25,9 +33,9 @@ export async function undo() {
   await setCurrent(photo, fill.made_from);
   photo.redo.push({ from: fill.made_from, to: fill.id, undone });
   replace(photo, fill.strokes ?? []);
-}
+});
 
-export async function redo() {
+export const redo = inTurn(async () => {
   const { photo } = state;
   if (!canRedo()) return;
   const { done, undone } = photo.strokes;
@@ -40,7 +48,7 @@ export async function redo() {
   await setCurrent(photo, step.to);
   photo.redo.pop();
   replace(photo, [], step.undone);
-}
+});
 
 /** Empty the mask; this too can be undone. */
 export function clear() {

@@ -90,4 +90,3 @@ def telephone(server: Server, browser: Browser) -> Iterator[Page]:
 @pytest.fixture
 def stage(page: Page) -> Stage:
     return Stage(page)
-

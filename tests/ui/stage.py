@@ -28,7 +28,7 @@ PAINTED = """async () => {
     const raster = new Raster(0, 0, width, height);
     for (const stroke of state.photo.strokes.done) raster.draw(stroke);
     let runs = [], last = -1;  // where the value changes
-    for (let i = 0; i < raster.bits.length; i++) if (raster.bits[i] !== (last < 0 ? 0 : raster.bits[last])) runs.push(last = i);
+    for (const [i, bit] of raster.bits.entries()) if (bit !== (last < 0 ? 0 : raster.bits[last])) runs.push(last = i);
     return { width, height, runs };
 }"""
 
@@ -116,6 +116,6 @@ class Stage:
         """A setting, under "More" where it is there."""
         if self.page.locator("#settings").is_hidden():
             self.page.click("#fold")
-        if not self.page.locator("#settings details").get_attribute("open") == "":
+        if self.page.locator("#settings details").get_attribute("open") is None:
             self.page.click("#settings summary")
         self.page.fill(f"#setting-{name}", value)

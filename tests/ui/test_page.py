@@ -205,4 +205,3 @@ def test_masks_and_errors(stage: Stage, tmp_path: Path) -> None:
     expect(page.locator("#cancel")).to_be_enabled()
     page.click("#cancel")
     expect(page.locator("#status")).to_contain_text("Cancelled")
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -13,6 +14,7 @@ from mlx_moebius.ui.server import Server
 from tests.ui.conftest import watched
 from tests.ui.stage import PHOTO, STRANGER, Stage
 
+COLOURS: tuple[Any, ...] = ("light", "dark")
 AXE = Axe().axe_script  # axe-core itself, a script
 
 
@@ -32,8 +34,8 @@ def test_axe_finds_nothing(server: Server, browser: Browser, width: int, height:
         stage.stroke(*STRANGER)
         page.keyboard.press("f")
         expect(page.locator("#crops button")).to_have_count(4, timeout=60_000)
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        for scheme in COLOURS:
+            page.emulate_media(color_scheme=scheme)
             blameless(page)
         page.keyboard.press("1")
         expect(page.locator("#download")).to_be_enabled()
@@ -42,8 +44,8 @@ def test_axe_finds_nothing(server: Server, browser: Browser, width: int, height:
         stage.set("extend", "nonsense")
         page.click("#run")
         expect(page.locator("#error")).to_be_visible()
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        for scheme in COLOURS:
+            page.emulate_media(color_scheme=scheme)
             blameless(page)
         page.click("#fold")
         page.click("#help")

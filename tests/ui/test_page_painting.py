@@ -199,6 +199,7 @@ def marks(page: Page) -> list[int]:
         page.evaluate("""async () => {
         await new Promise((next) => requestAnimationFrame(() => requestAnimationFrame(next)));
         const canvas = document.querySelector('#marks');
-        return [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data].filter((_, i) => i % 401 === 3);
+        const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        return [...data].filter((_, i) => i % 401 === 3);
     }""")
     )

@@ -128,16 +128,16 @@ function focusResult({ photo, run }) {
 
 async function openAgain() {
   const kept = await store.restore().catch(() => []); // a browser that keeps nothing: the page works without
-  for (const photo of kept.sort((a, b) => b.shown - a.shown)) {
+  for (const photo of kept.sort((a, b) => b.seen - a.seen)) {
     await attempt(async () => {
       await store.revive(photo);
-      if (photo.shown) await show(photo);
+      if (!state.photo) await show(photo);
     });
   }
   state.photos = state.photos.filter((photo) => photo.versions.length);
   const several = kept.filter((photo) => photo.inSeries);
   if (state.server.series) await series.loadSeries();
-  else if (several.length > 1) await series.startSeries(several);
+  else if (several.length > 1) series.startSeries(several);
   if (!state.photo) {
     const first = state.photos.find((photo) => ["todo", "painted"].includes(photo.state)) ?? state.photos[0];
     if (first) await show(first);

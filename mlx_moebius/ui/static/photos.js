@@ -35,6 +35,7 @@ export async function show(photo) {
   if (state.wanted !== photo) return; // another was asked for meanwhile
   if (state.photo && state.photo !== photo) flush(state.photo).catch(() => {});
   state.photo = photo;
+  photo.seen = Date.now();
   emit("photo", photo);
   emit("strokes", photo);
   emit("photos");

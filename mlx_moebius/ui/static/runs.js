@@ -45,7 +45,8 @@ export async function again(count) {
   return send(photo, body, shown.strokes ?? [], false);
 }
 
-async function send(photo, body, strokes, taken, anyway) {
+/** Send a run; `taken` strokes are given back when it brings nothing. */
+export async function send(photo, body, strokes, taken, anyway) {
   complain();
   photo.runs.set(STARTING, { id: STARTING, active: true, state: "waiting", before: 0, done: 0, total: 0, strokes, taken, body, photo: photo.id });
   if (taken) replace(photo, photo.strokes.done.slice(strokes.length));
@@ -57,7 +58,7 @@ async function send(photo, body, strokes, taken, anyway) {
   } catch (error) {
     if (taken) giveBack(photo, strokes);
     if (!(error instanceof ApiError)) throw error;
-    complain(error.message, error.ask && anyway ? { label: "Fill it anyway", act: anyway } : null);
+    complain(photo === state.photo ? error.message : `${photo.name}: ${error.message}`, error.ask && anyway ? { label: "Fill it anyway", act: anyway } : null);
   } finally {
     photo.runs.delete(STARTING);
     emit("run");

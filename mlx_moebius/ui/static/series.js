@@ -3,13 +3,17 @@
 import { get, post, versionUrl } from "./api.js";
 import { $, attempt, complain, make, say } from "./dom.js";
 import { loaded, refresh, show } from "./photos.js";
+import * as runs from "./runs.js";
 import * as settings from "./settings.js";
 import { view } from "./stage.js";
-import { byId, emit, listen, state, version } from "./state.js";
+import { byId, emit, isFill, listen, state, version } from "./state.js";
 import { flush, painted, replace } from "./strokes.js";
 import * as tiles from "./tiles.js";
+import { saveVersion } from "./versions.js";
 
 const NAMES = { todo: "to do", painted: "painted", queued: "queued", running: "running", done: "done", failed: "failed", skipped: "skipped" };
+const AT_ONCE = 12; // runs that the server is given at a time
+const toSend = []; // { photo, body } that wait for that
 const WAITING = "queued here"; // stands for a photo's run until it is done
 let lastQueued = null;
 let filter = "";
@@ -26,7 +30,7 @@ function adoptItem(item) {
   return Object.assign(photo, item, { inSeries: true });
 }
 
-/** The series that the server has (a folder, or photos that were uploaded). */
+/** The series that the server has: a folder. */
 export async function loadSeries() {
   const { name, out, items } = await get("/api/series");
   state.series = { name, out };
@@ -34,11 +38,24 @@ export async function loadSeries() {
   emit("photos");
 }
 
-/** Make a series of photos that were just opened; a series that runs already takes them in. */
-export async function startSeries(photos) {
-  await post("/api/series", { photos: [...new Set([...inSeries(), ...photos])].map((photo) => photo.id) });
-  await loadSeries();
+/** Make a series of photos that were opened here; a series that runs already takes them in. */
+export function startSeries(photos) {
+  if (state.series?.out) return; // beside a folder they are photos of their own
+  state.series ??= { name: "", out: null };
+  for (const photo of photos) {
+    photo.inSeries = true;
+    if (photo.state !== "skipped") photo.state = stateOf(photo);
+  }
+  emit("photos");
   emit("photo", state.photo);
+}
+
+/** The state of a photo that was opened here. */
+function stateOf(photo) {
+  const run = [...photo.runs.values()].find((each) => each.active);
+  if (run || toSend.some((each) => each.photo === photo)) return run?.state === "running" ? "running" : "queued";
+  if (painted(photo)) return "painted";
+  return isFill(version(photo)) ? "done" : "todo";
 }
 
 /** The photo `far` places on among those that the filter shows. */
@@ -61,13 +78,33 @@ export async function queueAndNext() {
   if (!painted() && !settings.extension()) return complain("Paint over what should go first, or skip this photo.");
   complain();
   const next = nextToDo();
+  lastQueued = { photo, strokes: structuredClone(photo.strokes.done) };
   const sent = queue(photo);
   if (next) await show(next);
   else say("That was the last photo.");
   return sent;
 }
 
-async function queue(photo, extra = {}) {
+function queue(photo) {
+  if (state.series.out) return queueInFolder(photo);
+  toSend.push({ photo, body: { ...settings.values(), count: 1 } });
+  photo.state = "queued";
+  emit("photos");
+  return sendNext();
+}
+
+/** Give the server as many of the queued photos as it is to hold at a time. */
+async function sendNext() {
+  while (toSend.length && runs.active().length < AT_ONCE) {
+    const { photo, body } = toSend.shift();
+    if (!byId(photo.id)) continue;
+    await runs.send(photo, body, [...photo.strokes.done], true);
+    photo.state = stateOf(photo);
+    emit("photos");
+  }
+}
+
+async function queueInFolder(photo, extra = {}) {
   const strokes = [...photo.strokes.done];
   const before = photo.state;
   photo.state = "queued";
@@ -75,13 +112,12 @@ async function queue(photo, extra = {}) {
   try {
     await flush(photo);
     await post(`/api/series/${photo.id}/queue`, { settings: settings.values(), ...extra });
-    lastQueued = photo;
     photo.runs.set(WAITING, { id: WAITING, strokes, taken: false });
   } catch (error) {
     photo.state = before;
     emit("photos");
     if (!error.expected) throw error;
-    const force = { label: "Fill it anyway", act: () => attempt(() => queue(photo, { ...extra, yes: true })) };
+    const force = { label: "Fill it anyway", act: () => attempt(() => queueInFolder(photo, { ...extra, yes: true })) };
     complain(`${photo.name}: ${error.message}`, error.ask ? force : null);
   }
 }
@@ -89,24 +125,20 @@ async function queue(photo, extra = {}) {
 /** The mask of the photo queued last, for this one too: a camera on a tripod. */
 export async function sameMask() {
   const { photo } = state;
-  const source = lastQueued ?? inSeries().findLast((each) => each !== photo && each.strokes?.done.length);
-  if (!source || source === photo || !photo.inSeries) return;
-  const strokes = source.runs.get(WAITING)?.strokes ?? source.strokes.done;
-  if (strokes.some((stroke) => stroke.tool === "mask")) {
-    await queue(photo, { same_mask_as: source.id });
-    const next = nextToDo();
-    if (next) await show(next);
-    return;
+  if (!lastQueued || !photo?.inSeries || lastQueued.photo === photo) return;
+  if (lastQueued.strokes.some((stroke) => stroke.tool === "mask")) {
+    return void complain("A mask that was loaded belongs to its photo: load it here too.");
   }
-  replace(photo, structuredClone(strokes));
+  replace(photo, structuredClone(lastQueued.strokes));
 }
 
 export async function skip() {
   const { photo } = state;
   if (!photo?.inSeries) return;
   const next = nextToDo();
-  await post(`/api/series/${photo.id}/skip`);
+  if (state.series.out) await post(`/api/series/${photo.id}/skip`);
   photo.state = "skipped";
+  emit("keep", photo);
   emit("photos");
   if (next && next !== photo) await show(next);
 }
@@ -149,7 +181,9 @@ function update() {
   if (hidden) return;
   $("#album > .row").hidden = !state.series;
   $("#series-tools").hidden = !state.photo?.inSeries;
-  $("#same-mask").disabled = !lastQueued || lastQueued === state.photo;
+  $("#download-all").hidden = Boolean(state.series?.out);
+  $("#download-all").disabled = ready().length === 0;
+  $("#same-mask").disabled = !lastQueued || lastQueued.photo === state.photo;
   const count = (name) => inSeries().filter((photo) => photo.state === name).length;
   const present = Object.keys(NAMES).filter((name) => count(name) || name === filter);
   const options = [new Option(`All ${state.photos.length} photos`, ""), ...present.map((name) => new Option(`${count(name)} ${NAMES[name]}`, name))];
@@ -161,6 +195,14 @@ function update() {
   const items = seen().map(itemOf);
   items.forEach((item, index) => list.children[index] !== item && list.insertBefore(item, list.children[index] ?? null));
   while (list.children.length > items.length) list.lastChild.remove();
+}
+
+/** Finished photos that no download has. */
+const ready = () => inSeries().filter((photo) => isFill(version(photo)) && !version(photo).saved);
+
+async function downloadAll() {
+  for (const photo of ready()) await saveVersion(photo);
+  emit("photos");
 }
 
 const items = new Map(); // photo -> its element
@@ -199,11 +241,20 @@ export function prepare() {
     update();
   });
   $("#same-mask").onclick = () => attempt(sameMask);
+  $("#download-all").onclick = () => attempt(downloadAll);
   $("#skip").onclick = () => attempt(skip);
   for (const name of ["photo", "photos"]) listen(name, update);
   listen("closed", (photo) => items.delete(photo));
   listen("series-data", (data) => attempt(() => note(data)));
   listen("photo", () => lookAhead().catch(() => {})); // it will be asked for again when it is shown
+  listen("run", (run) => {
+    sendNext();
+    const photo = run && byId(run.photo);
+    if (!photo?.inSeries || state.series?.out) return;
+    photo.state = run.state === "failed" ? "failed" : stateOf(photo);
+    photo.error = run.error ?? null;
+    emit("photos");
+  });
   listen("strokes", (photo) => {
     if (!photo?.inSeries || !["todo", "painted"].includes(photo.state)) return;
     const now = painted(photo) ? "painted" : "todo";

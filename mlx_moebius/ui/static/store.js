@@ -47,9 +47,9 @@ const taken = (photo) => [...photo.runs.values()].filter((run) => run.active && 
 
 function recordOf(photo) {
   const { key, id, name, versions, current, strokes, redo, requests, inSeries } = photo;
-  const record = { key, tab, id, name, versions, current, strokes, redo, requests, inSeries, view: photo.view, taken: taken(photo) };
-  record.shown = photo === state.photo;
-  if (record.shown) record.view = view.state;
+  const record = { key, tab, id, name, versions, current, strokes, redo, requests, inSeries, state: photo.state, view: photo.view, taken: taken(photo) };
+  record.seen = photo.seen ?? 0;
+  if (photo === state.photo) record.view = view.state;
   record.order = state.photos.indexOf(photo);
   return JSON.parse(JSON.stringify(record));
 }
@@ -116,7 +116,7 @@ async function nameTab(records) {
   }
 }
 
-/** The photos that this tab had, as they were; they still have to be revived. The one that was on the stage too. */
+/** The photos that this tab had, as they were; they still have to be revived. `seen` tells which was on the stage. */
 export async function restore() {
   await open();
   const aside = JSON.parse(sessionStorage.getItem(LAST) ?? "[]");
@@ -125,8 +125,8 @@ export async function restore() {
   const records = await done(at("photos").getAll());
   await nameTab(records);
   const mine = records.filter((record) => record.tab === tab).sort((a, b) => a.order - b.order);
-  return mine.map(({ shown, order, tab: _, ...record }) => {
-    const photo = { ...record, runs: new Map(), revision: 0, shown, sized: false, kept: new Set(record.versions.map(({ id }) => id)) };
+  return mine.map(({ order, tab: _, ...record }) => {
+    const photo = { ...record, runs: new Map(), revision: 0, sized: false, kept: new Set(record.versions.map(({ id }) => id)) };
     state.photos.push(photo);
     return photo;
   });
@@ -200,7 +200,7 @@ async function masksAgain(photo, strokes) {
 }
 
 export function prepare() {
-  for (const name of ["strokes", "photo"]) listen(name, writeSoon);
+  for (const name of ["strokes", "photo", "keep"]) listen(name, writeSoon);
   listen("run", (run) => run && writeSoon(state.photos.find((photo) => photo.id === run.photo)));
   listen("filled", ({ photo }) => keepVersions(photo).catch(() => {})); // a reload is then without this version
   listen("closed", (photo) => forget(photo).catch(() => {}));

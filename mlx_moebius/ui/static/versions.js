@@ -54,14 +54,16 @@ function share(value) {
 }
 
 /** The version shown, as a file in the photo's own format. */
-export async function saveFile() {
-  const { photo } = state;
-  const shown = version();
+export const saveFile = () => state.photo && saveVersion(state.photo);
+
+/** The version of a photo that is current, likewise. */
+export async function saveVersion(photo) {
+  const shown = version(photo);
   if (!isFill(shown)) return;
   const { blob, name } = await download(`${versionUrl(photo, shown.id)}/file`);
   save(blob, name);
   shown.saved = true;
-  emit("photo", photo);
+  if (photo === state.photo) emit("photo", photo);
 }
 
 export function prepare() {

@@ -1,0 +1,79 @@
+"""Many photos on the page: a strip with states, one key for queueing and going on, filters, the same mask again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import expect
+
+from tests.ui.stage import PHOTO, Stage
+
+
+def crops(folder: Path, count: int) -> list[Path]:
+    """Small photos of one size, all different."""
+    photo = Image.open(PHOTO).convert("RGB")
+    paths = [folder / f"{number}.png" for number in range(1, count + 1)]
+    for number, path in enumerate(paths):
+        photo.crop((number * 20, 60, number * 20 + 180, 240)).save(path)
+    return paths
+
+
+def test_a_photo_costs_its_strokes_and_one_key(stage: Stage, tmp_path: Path) -> None:
+    page = stage.page
+    photos = crops(tmp_path, 4)
+    text = tmp_path / "notes.txt"
+    text.write_text("no photo")
+    page.set_input_files("#files", [*photos, text])
+    items = page.locator("#photos button")
+    expect(items).to_have_count(4)
+    expect(page.locator("#error")).to_contain_text("notes.txt")
+    expect(page.locator("#run")).to_have_text("Queue and next")
+    expect(items.first).to_have_attribute("aria-label", "1.png, to do")
+
+    stage.sharp()
+    stage.stroke((60, 60), (90, 90))
+    first = stage.painted()
+    expect(items.first).to_have_attribute("aria-label", "1.png, painted")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#name")).to_contain_text("2.png")
+    expect(page.locator("#error")).to_be_hidden()
+    expect(page.locator("#run")).to_be_disabled()
+    page.keyboard.press("m")  # the same mask as the last one
+    assert np.array_equal(stage.painted(), first)
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#name")).to_contain_text("3.png")
+    stage.stroke((20, 20), (60, 20))
+    page.keyboard.press("PageDown")
+    expect(page.locator("#name")).to_contain_text("4.png")
+    page.click("#skip")
+    expect(items.nth(3)).to_have_attribute("aria-label", "4.png, skipped")
+    expect(page.locator("#name")).to_contain_text("3.png")  # whose strokes were kept
+    assert stage.strokes() == 1
+    for item, name in ((items.nth(0), "1.png, done"), (items.nth(1), "2.png, done")):
+        expect(item).to_have_attribute("aria-label", name, timeout=60_000)
+
+    page.select_option("#filter", "done")
+    expect(items).to_have_count(3)  # and the one that is shown
+    page.keyboard.press("PageUp")
+    expect(page.locator("#name")).to_contain_text("2.png")
+    expect(page.locator("#versions [aria-current]", has_text="Seed 0")).to_be_visible()
+    page.select_option("#filter", "")
+    with page.expect_download() as download:
+        page.click("#download-all")
+    assert download.value.suggested_filename in ("1_filled.png", "2_filled.png")
+    page.keyboard.press("Control+z")
+    expect(page.locator("#versions [aria-current]")).to_have_text("Original")
+    assert np.array_equal(stage.painted(), first)
+
+    page.reload()
+    page.locator("body[data-ready]").wait_for()
+    expect(items).to_have_count(4)
+    expect(page.locator("#name")).to_contain_text("2.png")
+    assert [item.get_attribute("aria-label") for item in items.all()] == [
+        "1.png, done",
+        "2.png, painted",
+        "3.png, painted",
+        "4.png, skipped",
+    ]

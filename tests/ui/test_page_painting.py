@@ -141,6 +141,8 @@ def test_tools_and_keys(stage: Stage) -> None:
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_be_hidden()
     assert stage.strokes() == strokes + 3
+    stage.stroke((-30, 100), (-20, 120))  # beside the photo
+    assert stage.strokes() == strokes + 3
     page.click("#clear")
     assert not stage.painted().any()
     page.click("#undo")

@@ -14,7 +14,8 @@ export class ApiError extends Error {
 /** A request; `body` is a Blob (sent as it is) or a plain value (JSON). Returns the Response. */
 export async function request(method, path, body, options = {}) {
   const headers = { "X-Moebius-Token": token };
-  if (body !== undefined) headers["Content-Type"] = body instanceof Blob ? "application/octet-stream" : "application/json";
+  if (body !== undefined)
+    headers["Content-Type"] = body instanceof Blob ? "application/octet-stream" : "application/json";
   const content = body === undefined || body instanceof Blob ? body : JSON.stringify(body);
   let response;
   try {

@@ -34,8 +34,10 @@ function measureBars() {
   for (const name of ["#tools", "#versions", "#settings"]) {
     const place = box(name);
     if (!place) continue;
-    if (place.width > place.height && place.width > innerWidth / 2) inset.bottom = Math.max(inset.bottom, innerHeight - place.top + gap);
-    else if (name === "#settings" && place.width > innerWidth / 2) continue; // a sheet over the stage
+    if (place.width > place.height && place.width > innerWidth / 2)
+      inset.bottom = Math.max(inset.bottom, innerHeight - place.top + gap);
+    else if (name === "#settings" && place.width > innerWidth / 2)
+      continue; // a sheet over the stage
     else if (place.left < innerWidth / 2) inset.left = Math.max(inset.left, place.right + gap);
     else inset.right = Math.max(inset.right, innerWidth - place.left + gap);
   }
@@ -56,7 +58,8 @@ const toSize = (position) => SIZES.least * (SIZES.most / SIZES.least) ** (positi
 const toPosition = (size) => (100 * Math.log(size / SIZES.least)) / Math.log(SIZES.most / SIZES.least);
 
 function updateTools() {
-  for (const button of $$("[data-tool]")) button.setAttribute("aria-pressed", String(button.dataset.tool === tools.name));
+  for (const button of $$("[data-tool]"))
+    button.setAttribute("aria-pressed", String(button.dataset.tool === tools.name));
   const slider = $("#size");
   slider.value = toPosition(tools.size);
   slider.disabled = tools.name === "rect";
@@ -114,7 +117,13 @@ function connectButtons() {
   // After a click the keys belong to the stage again: Space moves the photo instead of pressing the button once more.
   addEventListener("click", (event) => {
     const button = event.target.closest?.("button");
-    if (event.detail > 0 && button && state.photo && !button.closest("dialog, #settings, #choice") && button.id !== "fold") {
+    if (
+      event.detail > 0 &&
+      button &&
+      state.photo &&
+      !button.closest("dialog, #settings, #choice") &&
+      button.id !== "fold"
+    ) {
       if (!$("dialog[open]")) $("#stage").focus({ preventScroll: true });
     }
   });
@@ -122,7 +131,8 @@ function connectButtons() {
 
 /** After a run the focus is on the result, unless it is being used for something else. */
 function focusResult({ photo, run }) {
-  if (photo !== state.photo || run.versions.length > 1 || document.activeElement.closest?.("#settings, dialog, #album")) return;
+  if (photo !== state.photo || run.versions.length > 1 || document.activeElement.closest?.("#settings, dialog, #album"))
+    return;
   $("#stage").focus({ preventScroll: true });
 }
 

@@ -46,7 +46,11 @@ async function offer(photo, run) {
   const height = Math.floor(Math.min(width * 0.75, innerHeight / (narrow ? 5 : 3)));
   const found = run.versions.map((id) => version(photo, id)).filter(Boolean);
   const buttons = found.map((each, index) => {
-    const canvas = make("canvas", { width: Math.round(width * ratio), height: Math.round(height * ratio), "aria-hidden": "true" });
+    const canvas = make("canvas", {
+      width: Math.round(width * ratio),
+      height: Math.round(height * ratio),
+      "aria-hidden": "true",
+    });
     canvas.style.width = `${width}px`;
     canvas.style.height = `${height}px`;
     attempt(() => drawCrop(canvas, candidateUrl(photo, each.id), each, middle(run.boxes)));

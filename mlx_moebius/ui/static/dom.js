@@ -37,7 +37,11 @@ export function complain(text = "", action = null) {
   const sentence = /[.!?]$/.test(start) || !start ? start : `${start}.`;
   place.replaceChildren(sentence);
   if (action) {
-    const button = make("button", { type: "button", class: "link", onclick: () => (complain(), action.act()) }, action.label);
+    const button = make(
+      "button",
+      { type: "button", class: "link", onclick: () => (complain(), action.act()) },
+      action.label,
+    );
     place.append(" ", button);
   }
   place.hidden = !text;
@@ -57,7 +61,10 @@ export async function attempt(act) {
 /** Whether keys belong to where the focus is. */
 export function inTextField(target = document.activeElement) {
   if (!(target instanceof HTMLElement)) return false;
-  return target.isContentEditable || target.matches("textarea, select, input:not([type=checkbox], [type=radio], [type=range])");
+  return (
+    target.isContentEditable ||
+    target.matches("textarea, select, input:not([type=checkbox], [type=radio], [type=range])")
+  );
 }
 
 /** Hand a file to the browser's downloads. */

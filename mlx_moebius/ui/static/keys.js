@@ -53,7 +53,13 @@ const TABLE = [
   ["Paint", "Enter", "Dab", ["Enter"], () => inStage() && state.photo && (tools.dab(), true)],
   ["Look", "0", "All of the photo", ["0"], zoom(() => view.fit())],
   ["Look", "1", "100 %", ["1"], zoom(() => view.zoomTo(1))],
-  ["Look", "+  -", "Larger, smaller; also the wheel", ["+", "=", "Shift++", "Shift+="], zoom(() => view.zoomTo(view.zoom * 1.25))],
+  [
+    "Look",
+    "+  -",
+    "Larger, smaller; also the wheel",
+    ["+", "=", "Shift++", "Shift+="],
+    zoom(() => view.zoomTo(view.zoom * 1.25)),
+  ],
   ["Look", "", "", ["-"], zoom(() => view.zoomTo(view.zoom / 1.25))],
   ["Look", "Space", "Hold and drag to move the photo", [], null],
   ["Look", "X", "Hold to see the photo before", ["x"], (event) => event.repeat || hold(true)],
@@ -112,7 +118,9 @@ export function prepare() {
       list.dataset.section = section;
       $("#keys-list").append(make("section", {}, make("h3", {}, section), list));
     }
-    list.append(make("div", {}, make("dt", {}, ...shown.split("  ").map((key) => make("kbd", {}, key))), make("dd", {}, what)));
+    list.append(
+      make("div", {}, make("dt", {}, ...shown.split("  ").map((key) => make("kbd", {}, key))), make("dd", {}, what)),
+    );
   }
   $("#keys-close").onclick = () => $("#keys").close();
   $("#help").onclick = showKeys;

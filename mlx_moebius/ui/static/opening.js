@@ -42,7 +42,8 @@ export async function openFiles(files) {
   }
   document.body.classList.remove("opening");
   if (wanted.length > 1 && opened.length > 0) startSeries(opened);
-  if (errors.length) complain(errors.length > 3 ? `${errors.slice(0, 3).join(" ")} And ${errors.length - 3} more.` : errors.join(" "));
+  if (errors.length)
+    complain(errors.length > 3 ? `${errors.slice(0, 3).join(" ")} And ${errors.length - 3} more.` : errors.join(" "));
 }
 
 async function showFirst(photo) {

@@ -20,8 +20,20 @@ class Layer {
   /** Bring it up to date; `live` is the stroke that is being painted, of which only new points are drawn. */
   update(view, photo, picture, strokes, live, revision) {
     const { left, top, width, height } = view.visible;
-    const key = [photo.id, picture.width, picture.height, revision, view.zoom, ...view.origin, left, top, width, height,
-      view.stage.width, view.stage.height].join();
+    const key = [
+      photo.id,
+      picture.width,
+      picture.height,
+      revision,
+      view.zoom,
+      ...view.origin,
+      left,
+      top,
+      width,
+      height,
+      view.stage.width,
+      view.stage.height,
+    ].join();
     if (key !== this.key || (this.live && this.live !== live)) {
       Object.assign(this, { key, live: null, drawn: 0, exact: view.zoom >= 1 });
       tiles.begin(this.name);
@@ -39,7 +51,8 @@ class Layer {
     const { left, top, width, height } = view.visible;
     this.size(Math.max(1, width), Math.max(1, height));
     this.raster = new Raster(left, top, this.context.canvas.width, this.context.canvas.height);
-    for (const stroke of strokes) this.raster.draw(stroke, 0, (mask, raster) => this.readMask(photo, picture, mask, raster));
+    for (const stroke of strokes)
+      this.raster.draw(stroke, 0, (mask, raster) => this.readMask(photo, picture, mask, raster));
     this.show();
   }
 
@@ -91,7 +104,12 @@ class Layer {
     context.fillStyle = context.strokeStyle = CSS;
     if (tool.endsWith("rect")) {
       const [[left, top], [right, bottom]] = points.map(place);
-      context.fillRect(Math.min(left, right), Math.min(top, bottom), Math.max(1, Math.abs(right - left)), Math.max(1, Math.abs(bottom - top)));
+      context.fillRect(
+        Math.min(left, right),
+        Math.min(top, bottom),
+        Math.max(1, Math.abs(right - left)),
+        Math.max(1, Math.abs(bottom - top)),
+      );
     } else {
       context.lineCap = context.lineJoin = "round";
       context.lineWidth = Math.max(1, size * view.zoom);
@@ -112,6 +130,10 @@ class Layer {
 
   /** Copy it to the stage. */
   copyTo(context, view, alpha) {
+    context.save();
+    context.beginPath();
+    context.rect(...view.origin, Math.round(view.photo.width * view.zoom), Math.round(view.photo.height * view.zoom));
+    context.clip();
     context.globalAlpha = alpha;
     const { canvas } = this.context;
     if (this.exact) {
@@ -122,7 +144,7 @@ class Layer {
       const to = [Math.round(x + (left + width) * view.zoom), Math.round(y + (top + height) * view.zoom)];
       context.drawImage(canvas, ...from, to[0] - from[0], to[1] - from[1]);
     } else context.drawImage(canvas, 0, 0);
-    context.globalAlpha = 1;
+    context.restore();
   }
 }
 

@@ -7,7 +7,15 @@ import { flush } from "./strokes.js";
 /** What the server says of a photo, taken over; strokes only when the photo is new here, since the page knows better. */
 export function adopt(data) {
   const known = byId(data.id);
-  const photo = known ?? { id: data.id, redo: [], runs: new Map(), requests: {}, revision: 0, versions: [], strokes: null };
+  const photo = known ?? {
+    id: data.id,
+    redo: [],
+    runs: new Map(),
+    requests: {},
+    revision: 0,
+    versions: [],
+    strokes: null,
+  };
   const { strokes, runs, ...rest } = data;
   Object.assign(photo, rest);
   if (photo.restored) photo.versions = photo.versions.map((each) => ({ ...each, ...photo.restored[each.id] }));

@@ -7,7 +7,10 @@ function sweep([ax, ay], [bx, by], radius, y) {
     low = Math.min(low, x);
     high = Math.max(high, x);
   };
-  for (const [x, centre] of [[ax, ay], [bx, by]]) {
+  for (const [x, centre] of [
+    [ax, ay],
+    [bx, by],
+  ]) {
     const rest = radius * radius - (y - centre) * (y - centre);
     if (rest < 0) continue;
     take(x - Math.sqrt(rest));
@@ -16,7 +19,12 @@ function sweep([ax, ay], [bx, by], radius, y) {
   const length = Math.hypot(bx - ax, by - ay);
   if (length > 0) {
     const [nx, ny] = [(-(by - ay) / length) * radius, ((bx - ax) / length) * radius];
-    const corners = [[ax + nx, ay + ny], [bx + nx, by + ny], [bx - nx, by - ny], [ax - nx, ay - ny]];
+    const corners = [
+      [ax + nx, ay + ny],
+      [bx + nx, by + ny],
+      [bx - nx, by - ny],
+      [ax - nx, ay - ny],
+    ];
     for (let i = 0; i < 4; i++) {
       const [[px, py], [qx, qy]] = [corners[i], corners[(i + 1) % 4]];
       if (py !== qy && Math.min(py, qy) <= y && y <= Math.max(py, qy)) take(px + ((y - py) / (qy - py)) * (qx - px));
@@ -47,7 +55,8 @@ export class Raster {
   span(y, from, to, value) {
     const row = y - this.top;
     const [start, end] = [Math.max(0, from - this.left), Math.min(this.width - 1, to - this.left)];
-    if (row >= 0 && row < this.height && start <= end) this.bits.fill(value, row * this.width + start, row * this.width + end + 1);
+    if (row >= 0 && row < this.height && start <= end)
+      this.bits.fill(value, row * this.width + start, row * this.width + end + 1);
   }
 
   segment(a, b, size, value) {

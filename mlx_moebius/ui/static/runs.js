@@ -41,14 +41,32 @@ export async function again(count) {
   if (!isFill(shown)) return complain(obstacle());
   const siblings = photo.versions.filter((each) => each.made_from === shown.made_from);
   const seed = Math.max(...siblings.map((each) => each.seed ?? 0)) + 1;
-  const body = { ...settings.values(), ...(photo.requests[shown.id] ?? {}), seed, count, on: shown.made_from, yes: true };
+  const body = {
+    ...settings.values(),
+    ...(photo.requests[shown.id] ?? {}),
+    seed,
+    count,
+    on: shown.made_from,
+    yes: true,
+  };
   return send(photo, body, shown.strokes ?? [], false);
 }
 
 /** Send a run; `taken` strokes are given back when it brings nothing. */
 export async function send(photo, body, strokes, taken, anyway) {
   complain();
-  photo.runs.set(STARTING, { id: STARTING, active: true, state: "waiting", before: 0, done: 0, total: 0, strokes, taken, body, photo: photo.id });
+  photo.runs.set(STARTING, {
+    id: STARTING,
+    active: true,
+    state: "waiting",
+    before: 0,
+    done: 0,
+    total: 0,
+    strokes,
+    taken,
+    body,
+    photo: photo.id,
+  });
   if (taken) replace(photo, photo.strokes.done.slice(strokes.length));
   emit("run");
   try {
@@ -58,7 +76,10 @@ export async function send(photo, body, strokes, taken, anyway) {
   } catch (error) {
     if (taken) giveBack(photo, strokes);
     if (!(error instanceof ApiError)) throw error;
-    complain(photo === state.photo ? error.message : `${photo.name}: ${error.message}`, error.ask && anyway ? { label: "Fill it anyway", act: anyway } : null);
+    complain(
+      photo === state.photo ? error.message : `${photo.name}: ${error.message}`,
+      error.ask && anyway ? { label: "Fill it anyway", act: anyway } : null,
+    );
   } finally {
     photo.runs.delete(STARTING);
     emit("run");

@@ -11,7 +11,15 @@ import { flush, painted, replace } from "./strokes.js";
 import * as tiles from "./tiles.js";
 import { saveVersion } from "./versions.js";
 
-const NAMES = { todo: "to do", painted: "painted", queued: "queued", running: "running", done: "done", failed: "failed", skipped: "skipped" };
+const NAMES = {
+  todo: "to do",
+  painted: "painted",
+  queued: "queued",
+  running: "running",
+  done: "done",
+  failed: "failed",
+  skipped: "skipped",
+};
 const AT_ONCE = 12; // runs that the server is given at a time
 const toSend = []; // { photo, body } that wait for that
 const WAITING = "queued here"; // stands for a photo's run until it is done
@@ -186,14 +194,19 @@ function update() {
   $("#same-mask").disabled = !lastQueued || lastQueued.photo === state.photo;
   const count = (name) => inSeries().filter((photo) => photo.state === name).length;
   const present = Object.keys(NAMES).filter((name) => count(name) || name === filter);
-  const options = [new Option(`All ${state.photos.length} photos`, ""), ...present.map((name) => new Option(`${count(name)} ${NAMES[name]}`, name))];
+  const options = [
+    new Option(`All ${state.photos.length} photos`, ""),
+    ...present.map((name) => new Option(`${count(name)} ${NAMES[name]}`, name)),
+  ];
   const text = options.map((option) => option.text).join();
   if ($("#filter").dataset.text !== text) $("#filter").replaceChildren(...options);
   $("#filter").dataset.text = text;
   $("#filter").value = filter;
   const list = $("#photos");
   const items = seen().map(itemOf);
-  items.forEach((item, index) => list.children[index] !== item && list.insertBefore(item, list.children[index] ?? null));
+  items.forEach(
+    (item, index) => list.children[index] !== item && list.insertBefore(item, list.children[index] ?? null),
+  );
   while (list.children.length > items.length) list.lastChild.remove();
 }
 
@@ -211,7 +224,12 @@ function itemOf(photo) {
   let item = items.get(photo);
   if (!item) {
     const image = make("img", { alt: "", loading: "lazy" });
-    const button = make("button", { type: "button", onclick: () => attempt(() => show(photo)) }, image, make("span", { class: "state" }));
+    const button = make(
+      "button",
+      { type: "button", onclick: () => attempt(() => show(photo)) },
+      image,
+      make("span", { class: "state" }),
+    );
     item = make("li", {}, button);
     items.set(photo, item);
   }
@@ -264,4 +282,3 @@ export function prepare() {
     }
   });
 }
-

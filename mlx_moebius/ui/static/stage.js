@@ -145,7 +145,10 @@ function drawMarks() {
     if (tools.name === "rect") {
       const arm = 9 * ratio;
       outline(() => {
-        for (const [dx, dy] of [[arm, 0], [0, arm]]) {
+        for (const [dx, dy] of [
+          [arm, 0],
+          [0, arm],
+        ]) {
           marks.moveTo(x - dx, y - dy);
           marks.lineTo(x + dx, y + dy);
         }
@@ -157,7 +160,10 @@ function drawMarks() {
 
 /** A thin line that shows on any photo: white on black. */
 function outline(path, ratio) {
-  for (const [colour, width] of [["rgb(0 0 0 / 65%)", 3], ["white", 1.25]]) {
+  for (const [colour, width] of [
+    ["rgb(0 0 0 / 65%)", 3],
+    ["white", 1.25],
+  ]) {
     marks.beginPath();
     path();
     marks.strokeStyle = colour;

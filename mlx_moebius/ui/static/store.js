@@ -43,11 +43,26 @@ export async function keepFile(photo, what, file) {
 }
 
 /** Strokes that runs have taken: they come back if the server forgets the runs. */
-const taken = (photo) => [...photo.runs.values()].filter((run) => run.active && run.taken).flatMap((run) => run.strokes);
+const taken = (photo) =>
+  [...photo.runs.values()].filter((run) => run.active && run.taken).flatMap((run) => run.strokes);
 
 function recordOf(photo) {
   const { key, id, name, versions, current, strokes, redo, requests, inSeries } = photo;
-  const record = { key, tab, id, name, versions, current, strokes, redo, requests, inSeries, state: photo.state, view: photo.view, taken: taken(photo) };
+  const record = {
+    key,
+    tab,
+    id,
+    name,
+    versions,
+    current,
+    strokes,
+    redo,
+    requests,
+    inSeries,
+    state: photo.state,
+    view: photo.view,
+    taken: taken(photo),
+  };
   record.seen = photo.seen ?? 0;
   if (photo === state.photo) record.view = view.state;
   record.order = state.photos.indexOf(photo);
@@ -126,7 +141,13 @@ export async function restore() {
   await nameTab(records);
   const mine = records.filter((record) => record.tab === tab).sort((a, b) => a.order - b.order);
   return mine.map(({ order, tab: _, ...record }) => {
-    const photo = { ...record, runs: new Map(), revision: 0, sized: false, kept: new Set(record.versions.map(({ id }) => id)) };
+    const photo = {
+      ...record,
+      runs: new Map(),
+      revision: 0,
+      sized: false,
+      kept: new Set(record.versions.map(({ id }) => id)),
+    };
     state.photos.push(photo);
     return photo;
   });
@@ -166,7 +187,9 @@ async function bringAgain(photo) {
     const { strokes, offset, box, seed, saved } = old;
     photo.restored[id] = { strokes: await masksAgain(photo, strokes ?? []), offset, box, seed, saved };
   }
-  photo.requests = Object.fromEntries(Object.entries(photo.requests).map(([id, body]) => [ids[id], { ...body, on: undefined }]));
+  photo.requests = Object.fromEntries(
+    Object.entries(photo.requests).map(([id, body]) => [ids[id], { ...body, on: undefined }]),
+  );
   photo.redo = photo.redo.map((step) => ({ ...step, from: ids[step.from], to: ids[step.to] }));
   photo.strokes = {
     done: await masksAgain(photo, [...lost, ...photo.strokes.done]),
@@ -174,7 +197,8 @@ async function bringAgain(photo) {
   };
   photo.taken = [];
   adopt(data);
-  if (ids[current] && data.current !== ids[current]) adopt(await post(`${photoUrl(photo)}/current`, { version: ids[current] }));
+  if (ids[current] && data.current !== ids[current])
+    adopt(await post(`${photoUrl(photo)}/current`, { version: ids[current] }));
   await put(`${photoUrl(photo)}/strokes`, photo.strokes);
   await write(photo);
 }

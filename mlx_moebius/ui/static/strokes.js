@@ -32,7 +32,10 @@ export function replace(photo, done, undone = []) {
 export function strokesChanged(photo) {
   photo.revision = (photo.revision ?? 0) + 1;
   clearTimeout(timers.get(photo));
-  timers.set(photo, setTimeout(() => flush(photo).catch(() => {}), DELAY)); // kept in the browser when this fails
+  timers.set(
+    photo,
+    setTimeout(() => flush(photo).catch(() => {}), DELAY),
+  ); // kept in the browser when this fails
   emit("strokes", photo);
 }
 

@@ -87,7 +87,8 @@ export async function ahead(picture, zoom) {
   const level = Math.min(levels(picture), Math.max(0, Math.floor(Math.log2(1 / zoom) + 1e-6)));
   const count = (size) => Math.ceil(Math.ceil(size / 2 ** level) / SIDE);
   for (let row = 0; row < count(picture.height); row++) {
-    for (let column = 0; column < count(picture.width); column++) await one(`${picture.root}/${level}/${column}/${row}`);
+    for (let column = 0; column < count(picture.width); column++)
+      await one(`${picture.root}/${level}/${column}/${row}`);
   }
 }
 
@@ -100,7 +101,10 @@ export function draw(context, picture, { zoom, x, y, width, height }, before = n
   context.imageSmoothingQuality = "high";
   const step = SIDE * 2 ** level; // photo pixels a tile
   const last = (size) => Math.ceil(Math.ceil(size / 2 ** level) / SIDE) - 1;
-  const range = (from, to, size) => [Math.max(0, Math.floor(from / zoom / step)), Math.min(last(size), Math.floor(to / zoom / step))];
+  const range = (from, to, size) => [
+    Math.max(0, Math.floor(from / zoom / step)),
+    Math.min(last(size), Math.floor(to / zoom / step)),
+  ];
   const [left, right] = range(-x, width - 1 - x, picture.width);
   const [upper, lower] = range(-y, height - 1 - y, picture.height);
   for (let row = upper; row <= lower; row++) {

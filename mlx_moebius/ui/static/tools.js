@@ -71,15 +71,28 @@ export function finish() {
   tools.live = null;
   if (live.tool.endsWith("rect") && live.points[0] === live.points[1]) return void emit("live"); // a click is no rectangle
   if (!live.tool.endsWith("rect")) tools.last = live.points.at(-1);
-  commit(live);
+  if (touches(live, version())) commit(live);
+  else redrawn();
+}
+
+/** Whether a stroke reaches the photo; one beside it is none. */
+function touches({ points, size }, { width, height }) {
+  const reaches = (i, end) =>
+    Math.min(...points.map((at) => at[i])) < end + size / 2 && Math.max(...points.map((at) => at[i])) > -size / 2;
+  return reaches(0, width) && reaches(1, height);
+}
+
+/** What was drawn of a stroke goes. */
+function redrawn() {
+  state.photo.revision = (state.photo.revision ?? 0) + 1;
+  emit("strokes", state.photo);
 }
 
 /** It was not meant: a second finger came, or Escape. Returns whether there was something. */
 export function abandon() {
   if (!tools.live) return false;
   tools.live = null;
-  state.photo.revision = (state.photo.revision ?? 0) + 1;
-  emit("strokes", state.photo);
+  redrawn();
   return true;
 }
 

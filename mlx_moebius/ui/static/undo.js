@@ -5,7 +5,8 @@ import { emit, isFill, state, version } from "./state.js";
 import { commit, replace, strokesChanged } from "./strokes.js";
 import { abandon } from "./tools.js";
 
-export const canUndo = (photo = state.photo) => Boolean(photo?.strokes && (photo.strokes.done.length || isFill(version(photo))));
+export const canUndo = (photo = state.photo) =>
+  Boolean(photo?.strokes && (photo.strokes.done.length || isFill(version(photo))));
 
 export function canRedo(photo = state.photo) {
   if (!photo?.strokes) return false;

@@ -6,7 +6,8 @@ import { compare, view } from "./stage.js";
 import { emit, isFill, listen, state, version } from "./state.js";
 import { choose } from "./undo.js";
 
-const label = (each, index) => (index === 0 ? "Original" : each.seed === null ? `Version ${index}` : `Seed ${each.seed}`);
+const label = (each, index) =>
+  index === 0 ? "Original" : each.seed === null ? `Version ${index}` : `Seed ${each.seed}`;
 
 function update() {
   const { photo } = state;
@@ -15,7 +16,12 @@ function update() {
   list.hidden = all.length === 0;
   const buttons = all.map((each, index) => {
     const image = make("img", { src: `${versionUrl(photo, each.id)}/thumbnail`, alt: "" });
-    const button = make("button", { type: "button", title: each.saved || index === 0 ? "" : "Not downloaded yet" }, image, label(each, index));
+    const button = make(
+      "button",
+      { type: "button", title: each.saved || index === 0 ? "" : "Not downloaded yet" },
+      image,
+      label(each, index),
+    );
     if (each.id === photo.current) button.setAttribute("aria-current", "true");
     button.onclick = () => attempt(() => choose(photo, each.id));
     return make("li", {}, button);

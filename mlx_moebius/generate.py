@@ -23,6 +23,7 @@ from mlx_moebius.inpainting.compose import Settings
 from mlx_moebius.inpainting.contact_sheet import contact_sheet
 from mlx_moebius.inpainting.extend import Extension, parse_aspect, parse_sides
 from mlx_moebius.inpainting.pipeline import MoebiusPipeline
+from mlx_moebius.inpainting.presets import preset_settings
 from mlx_moebius.models import DEFAULT_MODEL, find_model, locate
 from mlx_moebius.networks.config import ModelConfig
 from mlx_moebius.networks.memory import parse_size, windows_within
@@ -68,6 +69,7 @@ def generate(
     from_metadata: options.FromMetadata = None,
     keep_time: options.KeepTime = False,
     no_metadata: options.NoMetadata = False,
+    preset: options.Preset = None,
     solver: options.Solver = None,
     guidance_until: options.GuidanceUntil = None,
     reuse_features: options.ReuseFeatures = None,
@@ -106,7 +108,8 @@ def generate(
         reference=reference or None,
     )
     Settings(**settings_asked)  # refuses what is out of bounds
-    choice = ModelChoice(model, dtype, device, memory_limit, settings_asked, recorded(from_metadata))
+    word = preset.value if preset else None
+    choice = ModelChoice(model, dtype, device, memory_limit, settings_asked, recorded(from_metadata), word)
     if image.is_dir():
         if seeds or pick or extend or aspect or save_mask:
             raise MoebiusError("--seeds, --pick, --extend, --aspect and --save-mask are for one photo, not a folder")
@@ -239,7 +242,10 @@ class Writing:
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
-    """Model, settings, and how to compute. What was not asked for is as in `earlier`, the record of another fill."""
+    """Model, settings, and how to compute.
+
+    What was not asked for is as the preset says, then as in `earlier`, the record of another fill.
+    """
 
     model: str | None
     dtype: options.DtypeName | None
@@ -247,6 +253,7 @@ class ModelChoice:
     memory_limit: str | None
     settings: dict[str, Any]
     earlier: dict[str, Any]
+    preset: str | None = None
 
     def load(self) -> tuple[MoebiusPipeline, Settings]:
         """A pipeline for as many windows at once as memory allows; see first whether it allows any."""
@@ -261,7 +268,8 @@ class ModelChoice:
         windows = windows_within(ModelConfig.load(find_model(model)), limit)
         pipeline = MoebiusPipeline.from_pretrained(model, self.dtype.value if self.dtype else None)
         pipeline.max_windows = windows
-        return pipeline, pipeline.settings(**self.earlier.get("settings", {}) | self.settings)
+        preset = preset_settings(self.preset, pipeline.sampling) if self.preset else {}
+        return pipeline, pipeline.settings(**self.earlier.get("settings", {}) | preset | self.settings)
 
 
 def given(**asked: Any) -> dict[str, Any]:

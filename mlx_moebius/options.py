@@ -45,6 +45,14 @@ class SolverName(str, Enum):
     dpm = "dpm++"
 
 
+class PresetName(str, Enum):
+    """Speed and accuracy in one word, see `inpainting/presets.py`."""
+
+    fast = "fast"
+    standard = "standard"
+    best = "best"
+
+
 class DeviceName(str, Enum):
     """Where MLX computes."""
 
@@ -117,7 +125,9 @@ Dilate = Annotated[
 ]
 Extend = Annotated[
     str | None,
-    option("--extend", metavar="SIDES", help="Widen the frame: left=256,top=10% (pixels or per cent)."),
+    option(
+        "--extend", metavar="SIDES", help="Widen the frame: left=256,top=10% (pixels or per cent), or 10% on all sides."
+    ),
 ]
 Aspect = Annotated[str | None, option("--aspect", metavar="W:H", help="Widen the frame to an aspect such as 16:9.")]
 Gravity = Annotated[
@@ -260,6 +270,15 @@ NoMetadata = Annotated[bool, flag("--no-metadata", help="Do not record model and
 
 option, flag = panel("Speed")
 
+Preset = Annotated[
+    PresetName | None,
+    option(
+        "--preset",
+        help="fast: half the steps with dpm++, low resolutions every second step; standard: the model's own settings; "
+        "best: dpm++ with as many steps. All the same for a model of a step or a few, such as nano.",
+        show_default="standard",
+    ),
+]
 Solver = Annotated[
     SolverName | None,
     option(

@@ -28,11 +28,13 @@ class Extension(NamedTuple):
 
 
 def parse_sides(text: str, photo: Photo) -> Extension:
-    """Sides such as "left=256,top=10%"; per cent are of the photo's width or height.
+    """Sides such as "left=256,top=10%", or "10%" for all; per cent are of the photo's width or height.
 
     Raises MoebiusError for anything else.
     """
     sides = {}
+    if text.strip().removesuffix("%").isdecimal():
+        text = ",".join(f"{side}={text.strip()}" for side in Extension._fields)
     for part in text.split(","):
         side, _, amount = part.strip().partition("=")
         length = photo.width if side in ("left", "right") else photo.height

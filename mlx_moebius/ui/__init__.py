@@ -9,9 +9,11 @@ what is below them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.folder.run import default_folder
 from mlx_moebius.models import DEFAULT_MODEL, locate
 
 if TYPE_CHECKING:
@@ -30,12 +32,14 @@ def launch(
     inline: bool = False,
     height: int = 1000,
     allowed: Sequence[str] = (),
+    folder: str | Path | None = None,
+    output: str | Path | None = None,
 ) -> Server:
     """Serve the page; it goes on in the background until `close` of what is returned.
 
     `model` None is the command line's where it has been downloaded, otherwise nano. `port` 0 takes any that is free;
     `browser` opens the page; `inline` shows it in a notebook, `height` pixels high. `allowed` are more names that this
-    computer is called by.
+    computer is called by. The photos of `folder` are a series, whose results go to `output` (FOLDER_filled by default).
     Raises MoebiusError when the extra is not installed, there is no such model, or the address cannot be had.
     """
     try:
@@ -44,7 +48,10 @@ def launch(
         if (error.name or "").partition(".")[0] not in NEEDED:
             raise
         raise MoebiusError('the page needs optional packages: pip install "mlx-moebius[ui]"') from None
-    server = Server(model or default_model(), host, port, allowed, frames=inline)
+    folders = None
+    if folder is not None:
+        folders = Path(folder), default_folder(Path(folder)) if output is None else Path(output)
+    server = Server(model or default_model(), host, port, allowed, inline, folders)
     if inline:
         from IPython.display import IFrame, display  # whoever shows the page in a notebook has it
 

@@ -21,6 +21,7 @@ from mlx_moebius.ui.guard import Door
 from mlx_moebius.ui.pictures import Picture
 from mlx_moebius.ui.refusals import Refused, sentence
 from mlx_moebius.ui.runs import MAX_SEEDS, MAX_STEPS, Request, Runs
+from mlx_moebius.ui.series import Series
 from mlx_moebius.ui.tiles import black_and_white, mask_tile, png
 from mlx_moebius.ui.uploads import MAX_BYTES, built, check_size, file_name, max_pixels, read_json, receive
 
@@ -31,10 +32,11 @@ FOREVER = {"cache-control": "private, max-age=86400, immutable"}  # a version's 
 class Api:
     """The page's requests. A photo's or run's name cannot be guessed: who has it was told by the session it is of."""
 
-    def __init__(self, desk: Desk, runs: Runs, door: Door) -> None:
+    def __init__(self, desk: Desk, runs: Runs, door: Door, series: Series | None = None) -> None:
         self.desk = desk
         self.runs = runs
         self.door = door
+        self.series = series
 
     def routes(self) -> list[Route]:
         """Addresses and what answers there."""
@@ -119,7 +121,7 @@ class Api:
             },
             "extensions": list(EXTENSIONS),
             "photos": [{"id": picture.id, "name": picture.name} for picture in session.pictures.values()],
-            "series": None,
+            "series": None if self.series is None else self.series.about(),
         }
 
     async def events(self, request: Asked) -> Response:

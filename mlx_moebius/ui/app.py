@@ -20,8 +20,11 @@ from mlx_moebius.errors import MoebiusError
 from mlx_moebius.ui.api import Api
 from mlx_moebius.ui.desk import Desk
 from mlx_moebius.ui.guard import Door, Guard
+from mlx_moebius.ui.programs import Programs
 from mlx_moebius.ui.refusals import Refused, sentence
 from mlx_moebius.ui.runs import Runs
+from mlx_moebius.ui.series import Series
+from mlx_moebius.ui.series_api import SeriesApi
 
 STATIC = Path(__file__).parent / "static"
 TOKEN = "{{token}}"
@@ -40,10 +43,16 @@ class Files(StaticFiles):
         return answer
 
 
-def build(desk: Desk, door: Door, started: Callable[[], None] = lambda: None) -> Starlette:
-    """The application; `started` is called once it answers."""
+def build(
+    desk: Desk, door: Door, started: Callable[[], None] = lambda: None, folders: tuple[Path, Path] | None = None
+) -> Starlette:
+    """The application; `started` is called once it answers. `folders` are of a series: its photos, its results.
+
+    Raises MoebiusError when they cannot be used.
+    """
     runs = Runs(desk)
-    api = Api(desk, runs, door)
+    series = None if folders is None else Series(desk, runs, *folders)
+    api = Api(desk, runs, door, series)
 
     def page(request: Request) -> Response:
         """The page, with the token of its session; with the door's token, the browser remembers that too."""
@@ -61,7 +70,13 @@ def build(desk: Desk, door: Door, started: Callable[[], None] = lambda: None) ->
         yield
 
     return Starlette(
-        routes=[Route("/", page), *api.routes(), Mount("/static", Files(directory=STATIC))],
+        routes=[
+            Route("/", page),
+            *api.routes(),
+            *Programs(desk, runs).routes(),
+            *([] if series is None else SeriesApi(api, series).routes()),
+            Mount("/static", Files(directory=STATIC)),
+        ],
         middleware=[Middleware(Guard, door=door)],
         exception_handlers={MoebiusError: refused, HTTPException: unknown, Exception: broken},
         lifespan=lifespan,

@@ -78,6 +78,7 @@ class Desk:
         self.lock = threading.RLock()
         self.shared = Session(folder)  # for the photos of a folder, which everybody sees
         self.leaving: list[Callable[[Picture], None]] = []
+        self.closing: list[Callable[[], None]] = []
 
     # Models.
 
@@ -166,5 +167,7 @@ class Desk:
 
     def close(self) -> None:
         """End all sessions."""
+        for close in self.closing:
+            close()
         for session in list(self.sessions.values()):
             self.end(session)

@@ -22,7 +22,7 @@ from mlx_moebius.ui.refusals import Refused
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 EVERYWHERE = ("0.0.0.0", "::")
-PROGRAMS = ("/fill", "/v1/images/edits", "/openapi.json", "/docs")
+OPEN_FROM_ANYWHERE = ("/", "/docs")  # pages that a link may lead to
 NOTEBOOKS = "http://localhost:* http://127.0.0.1:* https://localhost:* vscode-webview:"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -87,7 +87,7 @@ class Guard:
         site = request.headers.get("sec-fetch-site")
         origin = request.headers.get("origin")
         own = origin is None or urlsplit(origin).netloc == request.headers.get("host")
-        navigation = request.method in ("GET", "HEAD") and request.url.path == "/"
+        navigation = request.method in ("GET", "HEAD") and request.url.path in OPEN_FROM_ANYWHERE
         if not navigation and (not own or site not in (None, "none", "same-origin")):
             raise Refused(403, "only the page itself may ask for this, not another one")
         if self.door.token is not None and not any(

@@ -158,12 +158,16 @@ class Picture:
     def load_mask(self, file: Path) -> tuple[str, list[str]]:
         """Take a mask from a file: its name for strokes, and warnings. Raises MoebiusError."""
         mask, warnings = load_mask(self.photo(), [file])
+        return self.keep_mask(mask), [sentence(line, file.parent) for line in warnings]
+
+    def keep_mask(self, mask: Mask) -> str:
+        """A mask of the photo's size for strokes; its name."""
         with self.lock:
             if len(self.masks) >= MAX_MASKS:
                 raise Refused(429, f"{MAX_MASKS} masks were loaded for this photo, which is the limit")
             name = secrets.token_urlsafe(9)
             self.masks[name] = mask
-        return name, [sentence(line, file.parent) for line in warnings]
+        return name
 
     def mask(self, painted: Painted | None = None, number: int | None = None) -> Mask:
         """Strokes (by default, all that is painted) in the pixels of a version, bool [H, W]."""

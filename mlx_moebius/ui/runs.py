@@ -6,8 +6,10 @@ import io
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from PIL import Image
@@ -22,7 +24,7 @@ from mlx_moebius.photos.masks import Mask, components
 from mlx_moebius.photos.photo import Box, Photo
 from mlx_moebius.schema import Bounds
 from mlx_moebius.ui.desk import Desk, Session
-from mlx_moebius.ui.jobs import Cancelled, Filled, Job, Progress
+from mlx_moebius.ui.jobs import Cancelled, Filled, Job, Progress, Worker
 from mlx_moebius.ui.pictures import Painted, Picture
 from mlx_moebius.ui.refusals import Refused, sentence
 
@@ -85,13 +87,17 @@ class Request:
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """One run and how it goes; `before` runs come first. `preview` is the file of its last picture."""
+    """One run and how it goes; `before` runs come first. `preview` is the file of its last picture.
+
+    `task` is done instead of what `request` says where it is given, after all runs that somebody waits for.
+    """
 
     session: Session
     picture: Picture
     request: Request
     painted: Painted
     boxes: list[Box]
+    changes: Mapping[str, Any]
     id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     stopped: threading.Event = field(default_factory=threading.Event)
     base: int = 0
@@ -104,6 +110,8 @@ class Run:
     asked: float = field(default_factory=time.monotonic)
     ended: float | None = None
     preview: bytes = b""
+    finished: Future[None] = field(default_factory=Future)
+    task: Callable[[Worker, Callable[[Progress | Filled], None]], None] | None = None
 
     def shown(self, before: int) -> dict[str, Any]:
         """As the page gets it."""
@@ -130,7 +138,6 @@ class Runs:
         self.desk = desk
         self._runs: dict[str, Run] = {}
         self._lock = threading.RLock()
-        self.ended: list[Callable[[Run], None]] = []
         desk.leaving.append(self.leave)
 
     def shown(self, run: Run) -> dict[str, Any]:
@@ -154,8 +161,10 @@ class Runs:
         with self._lock:
             return [run for run in self._runs.values() if run.picture is picture and run.ended is None]
 
-    def start(self, session: Session, picture: Picture, request: Request) -> Run:
-        """Queue a run of what is painted; or, without paint, of an extension.
+    def start(
+        self, session: Session, picture: Picture, request: Request, more: Mapping[str, Any] = MappingProxyType({})
+    ) -> Run:
+        """Queue a run of what is painted; or, without paint, of an extension. `more` are fields of `Settings`.
 
         Raises MoebiusError for what cannot be done, Refused with `ask` for what should be asked again.
         """
@@ -163,25 +172,26 @@ class Runs:
         extension = request.extension(picture.photo(request.on))
         if extension and request.count > 1:
             raise Refused(400, "the frame is extended with one seed at a time: set the number of fills to 1")
-        request.changes(self.desk)
+        changes = {**request.changes(self.desk), **more}
         mask = picture.mask(painted, request.on)
         if not extension or mask.any():
             check(mask, inverted=False, warnings=[])
             if mask.mean() > MUCH and not request.yes:
                 raise Refused(409, f"{mask.mean():.0%} of the photo would be filled: is that meant?", ask=True)
         boxes = united([part.box for part in components(mask)])
-        return self.queue(Run(session, picture, request, painted, boxes))
+        return self.queue(Run(session, picture, request, painted, boxes, changes))
 
     def queue(self, run: Run) -> Run:
         """Add a run. Raises Refused when too many are waiting."""
         with self._lock:
-            if sum(each.ended is None for each in self._runs.values()) >= MAX_WAITING:
+            waiting = [each for each in self._runs.values() if each.ended is None and each.task is None]
+            if run.task is None and len(waiting) >= MAX_WAITING:
                 raise Refused(429, f"{MAX_WAITING} runs are waiting, which is the limit: wait for one to end")
             self._runs[run.id] = run
             for old in [each for each in self._runs.values() if each.ended is not None][:-KEPT_RUNS]:
                 del self._runs[old.id]
         self._tell(run)
-        self.desk.worker.submit(lambda: self._work(run))
+        self.desk.worker.submit(lambda: self._work(run), background=run.task is not None)
         return run
 
     def cancel(self, run: Run) -> None:
@@ -207,8 +217,7 @@ class Runs:
             run.versions = []
         for each in (run, *others):  # the others move up
             self._tell(each)
-        for ended in self.ended:
-            ended(run)
+        run.finished.set_result(None)
 
     def _tell(self, run: Run) -> None:
         self.desk.tell(run.session, "run", self._brief(run))
@@ -220,7 +229,8 @@ class Runs:
             run.state = "running"
         self._tell(run)
         try:
-            self._job(run).work(self.desk.worker, lambda event: self._progress(run, event))
+            work = run.task or self._job(run).work
+            work(self.desk.worker, lambda event: self._progress(run, event))
         except Cancelled:
             self._end(run, "cancelled")
         except (MoebiusError, MemoryError) as error:
@@ -241,7 +251,7 @@ class Runs:
         extension = request.extension(photo)
         if extension and mask is not None and not mask.any():
             mask = None
-        changes = request.changes(self.desk) | {"extend": extension}
+        changes = {**run.changes, "extend": extension}
         return Job(photo, mask, self.desk.source(request.model), changes, request.seeds(), run.stopped)
 
     def _progress(self, run: Run, event: Progress | Filled) -> None:

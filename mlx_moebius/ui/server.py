@@ -9,6 +9,7 @@ import socket
 import threading
 import webbrowser
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 
 import uvicorn
@@ -27,7 +28,13 @@ class Server:
     """A page that is being served, until `close`. `url` holds the token where one is needed."""
 
     def __init__(
-        self, model: str, host: str = "127.0.0.1", port: int = 0, allowed: Sequence[str] = (), frames: bool = False
+        self,
+        model: str,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        allowed: Sequence[str] = (),
+        frames: bool = False,
+        folders: tuple[Path, Path] | None = None,
     ) -> None:
         self._socket = listen(host, port)
         port = self._socket.getsockname()[1]
@@ -37,13 +44,14 @@ class Server:
         self._folder = TemporaryFolder()
         try:
             self.desk = Desk(self._folder.path, model)
+            answering = threading.Event()
+            application = build(self.desk, self._door, answering.set, folders)
         except BaseException:
             self._socket.close()
             self._folder.close()
             raise
-        answering = threading.Event()
         config = uvicorn.Config(
-            build(self.desk, self._door, answering.set),
+            application,
             http="h11",
             ws="none",
             log_config=None,

@@ -33,7 +33,6 @@ export function connect() {
     const photo = state.photos.find((each) => each.runs.has(run));
     if (photo) preview(run, photo, url, box);
   });
-  on("series", (item) => emit("series-data", item));
   on("ping", () => {});
   events.onopen = heard;
   events.onerror = lost;
@@ -74,7 +73,6 @@ async function back(server) {
     const series = Boolean(state.server.series);
     for (const photo of state.photos.filter((each) => each.key)) await revive(photo);
     if (series) await loadSeries();
-    else if (state.series) await emit("series-lost");
   } else if (state.photo && byId(state.photo.id)) await refresh(state.photo);
   gone = false;
   show(false);

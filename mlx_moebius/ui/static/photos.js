@@ -75,6 +75,6 @@ export async function close(photo) {
 export const unsaved = () =>
   state.photos.some(
     (photo) =>
-      !(photo.inSeries && state.series?.out) &&
+      !photo.inFolder &&
       (photo.strokes?.done.length || photo.versions.some((each) => isFill(each) && !each.candidate && !each.saved)),
   );

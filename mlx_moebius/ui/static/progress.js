@@ -25,6 +25,7 @@ function update() {
   $("#cancel").disabled = !runs.toCancel();
   $("#another").disabled = $("#four").disabled = !photo || !(painted() || isFill(version()));
   $("#another").disabled ||= painted();
+  $("#four").disabled ||= Boolean(photo?.inFolder); // its result is one file
 
   const status = $("#status");
   const idle = photo?.outcome ? [photo.outcome.text, ...photo.outcome.warnings].join(". ") : hint(photo);

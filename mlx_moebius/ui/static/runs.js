@@ -70,7 +70,8 @@ export async function send(photo, body, strokes, taken, anyway) {
   if (taken) replace(photo, photo.strokes.done.slice(strokes.length));
   emit("run");
   try {
-    const data = await post(`${photoUrl(photo)}/runs`, { ...body, strokes });
+    const where = photo.inFolder ? `/api/series/${photo.id}/queue` : `${photoUrl(photo)}/runs`;
+    const data = await post(where, { ...body, strokes });
     note(data);
     if (body.extend && taken) settings.set("extend", "");
   } catch (error) {

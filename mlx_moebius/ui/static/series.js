@@ -7,7 +7,7 @@ import * as runs from "./runs.js";
 import * as settings from "./settings.js";
 import { view } from "./stage.js";
 import { byId, emit, isFill, listen, state, version } from "./state.js";
-import { flush, painted, replace } from "./strokes.js";
+import { painted, replace } from "./strokes.js";
 import * as tiles from "./tiles.js";
 import { saveVersion } from "./versions.js";
 
@@ -22,27 +22,33 @@ const NAMES = {
 };
 const AT_ONCE = 12; // runs that the server is given at a time
 const toSend = []; // { photo, body } that wait for that
-const WAITING = "queued here"; // stands for a photo's run until it is done
 let lastQueued = null;
 let filter = "";
 
 const inSeries = () => state.photos.filter((photo) => photo.inSeries);
 const seen = () => state.photos.filter((photo) => !filter || photo.state === filter || photo === state.photo);
 
+/** A photo of the folder; one that was known before the server was started again keeps its strokes. */
 function adoptItem(item) {
-  let photo = byId(item.id);
+  let photo = state.photos.find((each) => each.inFolder && each.name === item.name);
   if (!photo) {
     photo = { redo: [], runs: new Map(), requests: {}, revision: 0, versions: [], strokes: null };
     state.photos.push(photo);
+  } else if (photo.id !== item.id) {
+    const taken = [...photo.runs.values()].filter((run) => run.active && run.taken).flatMap((run) => run.strokes);
+    photo.runs.clear();
+    Object.assign(photo, { id: item.id, versions: [], redo: [], requests: {} });
+    if (photo.strokes) replace(photo, [...taken, ...photo.strokes.done]);
   }
-  return Object.assign(photo, item, { inSeries: true });
+  Object.assign(photo, item, { inSeries: true, inFolder: true });
 }
 
 /** The series that the server has: a folder. */
 export async function loadSeries() {
   const { name, out, items } = await get("/api/series");
   state.series = { name, out };
-  items.map(adoptItem);
+  items.forEach(adoptItem);
+  if (state.photo && !loaded(state.photo)) await refresh(state.photo);
   emit("photos");
 }
 
@@ -58,10 +64,11 @@ export function startSeries(photos) {
   emit("photo", state.photo);
 }
 
-/** The state of a photo that was opened here. */
+/** The state of a photo, from what the page knows of it. */
 function stateOf(photo) {
   const run = [...photo.runs.values()].find((each) => each.active);
   if (run || toSend.some((each) => each.photo === photo)) return run?.state === "running" ? "running" : "queued";
+  if (!loaded(photo)) return photo.state;
   if (painted(photo)) return "painted";
   return isFill(version(photo)) ? "done" : "todo";
 }
@@ -94,7 +101,6 @@ export async function queueAndNext() {
 }
 
 function queue(photo) {
-  if (state.series.out) return queueInFolder(photo);
   toSend.push({ photo, body: { ...settings.values(), count: 1 } });
   photo.state = "queued";
   emit("photos");
@@ -103,30 +109,12 @@ function queue(photo) {
 
 /** Give the server as many of the queued photos as it is to hold at a time. */
 async function sendNext() {
-  while (toSend.length && runs.active().length < AT_ONCE) {
+  while (toSend.length && (state.series?.out || runs.active().length < AT_ONCE)) {
     const { photo, body } = toSend.shift();
     if (!byId(photo.id)) continue;
     await runs.send(photo, body, [...photo.strokes.done], true);
     photo.state = stateOf(photo);
     emit("photos");
-  }
-}
-
-async function queueInFolder(photo, extra = {}) {
-  const strokes = [...photo.strokes.done];
-  const before = photo.state;
-  photo.state = "queued";
-  emit("photos");
-  try {
-    await flush(photo);
-    await post(`/api/series/${photo.id}/queue`, { settings: settings.values(), ...extra });
-    photo.runs.set(WAITING, { id: WAITING, strokes, taken: false });
-  } catch (error) {
-    photo.state = before;
-    emit("photos");
-    if (!error.expected) throw error;
-    const force = { label: "Fill it anyway", act: () => attempt(() => queueInFolder(photo, { ...extra, yes: true })) };
-    complain(`${photo.name}: ${error.message}`, error.ask ? force : null);
   }
 }
 
@@ -149,22 +137,6 @@ export async function skip() {
   emit("keep", photo);
   emit("photos");
   if (next && next !== photo) await show(next);
-}
-
-/** The server tells of a photo's state. */
-async function note({ id, state: now, error = null }) {
-  const photo = byId(id);
-  if (!photo) return;
-  const was = photo.state;
-  Object.assign(photo, { state: now, error });
-  emit("photos");
-  if (now === was) return;
-  const waiting = photo.runs.get(WAITING);
-  if (["done", "failed", "todo"].includes(now)) photo.runs.delete(WAITING);
-  if (now === "failed") complain(`${photo.name}: ${error ?? "this did not work."}`);
-  if (now !== "done" || !photo.strokes) return;
-  if (waiting && photo.strokes.done.length === waiting.strokes.length) replace(photo, []);
-  await refresh(photo);
 }
 
 /** Ask for the next photo before it is needed, with what the stage will show of it. */
@@ -235,7 +207,7 @@ function itemOf(photo) {
   }
   const button = item.firstChild;
   const [image, label] = button.children;
-  const url = photo.versions.length ? `${versionUrl(photo, photo.current)}/thumbnail` : photo.thumbnail;
+  const url = photo.inFolder ? photo.thumbnail : `${versionUrl(photo, photo.current)}/thumbnail`;
   if (image.getAttribute("src") !== url) image.src = url;
   const name = NAMES[photo.state] ?? "";
   if (label.textContent !== name) label.textContent = name;
@@ -263,13 +235,14 @@ export function prepare() {
   $("#skip").onclick = () => attempt(skip);
   for (const name of ["photo", "photos"]) listen(name, update);
   listen("closed", (photo) => items.delete(photo));
-  listen("series-data", (data) => attempt(() => note(data)));
   listen("photo", () => lookAhead().catch(() => {})); // it will be asked for again when it is shown
   listen("run", (run) => {
     sendNext();
     const photo = run && byId(run.photo);
-    if (!photo?.inSeries || state.series?.out) return;
-    photo.state = run.state === "failed" ? "failed" : stateOf(photo);
+    if (!photo?.inSeries) return;
+    const known = { done: "done", failed: "failed", cancelled: "painted" }[run.state] ?? "queued";
+    photo.state = run.state === "failed" || !loaded(photo) ? known : stateOf(photo);
+    if (run.versions?.length) photo.thumbnail = `/api/series/${photo.id}/thumbnail?${run.versions.at(-1)}`;
     photo.error = run.error ?? null;
     emit("photos");
   });

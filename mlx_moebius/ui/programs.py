@@ -1,0 +1,265 @@
+"""What other programs ask for: a photo and a mask in one request, the filled photo comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import shutil
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request as Asked
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.inpainting.compose import Settings
+from mlx_moebius.photos.mask_files import load_mask, transparent
+from mlx_moebius.photos.photo import photo_from_image, read_photo
+from mlx_moebius.photos.save import check_output, encode
+from mlx_moebius.ui.desk import Desk, Session
+from mlx_moebius.ui.events import event
+from mlx_moebius.ui.openapi import describe, html
+from mlx_moebius.ui.pictures import Picture
+from mlx_moebius.ui.refusals import Refused, sentence
+from mlx_moebius.ui.runs import MAX_SEEDS, Request, Run, Runs
+from mlx_moebius.ui.tiles import black_and_white
+from mlx_moebius.ui.uploads import MAX_BYTES, bounded, built, check_size, file_name
+
+OWN = ("model", "preset", "seed", "extend", "gravity")  # fields of a request of the page
+LIMITED = {"num_steps": "steps", "guidance_scale": "guidance", "dilate": "dilate"}  # and what bounds them for visitors
+KINDS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+
+
+@dataclass(slots=True)
+class Order:
+    """What a form asks for: how to fill, by the page's request and by further fields of `Settings`."""
+
+    request: Request
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Programs:
+    """`/fill`, `/v1/images/edits`, and what describes them."""
+
+    def __init__(self, desk: Desk, runs: Runs) -> None:
+        self.desk = desk
+        self.runs = runs
+
+    def routes(self) -> list[Route]:
+        """Addresses and what answers there."""
+        return [
+            Route("/fill", self.fill, methods=["POST"]),
+            Route("/v1/images/edits", self.edit, methods=["POST"]),
+            Route("/openapi.json", self.openapi),
+            Route("/docs", self.docs),
+        ]
+
+    def openapi(self, request: Asked) -> Response:
+        """The description that programs read."""
+        return JSONResponse(describe(self.desk.models()))
+
+    def docs(self, request: Asked) -> Response:
+        """The same for people."""
+        return HTMLResponse(html(describe(self.desk.models())))
+
+    async def fill(self, request: Asked) -> Response:
+        """A photo and a mask in, the filled photo out; with `Accept: text/event-stream`, how it goes."""
+        form = await read_form(request)
+        order = self._order(form)
+        session = self.desk.new_session()
+        try:
+            run = await run_in_threadpool(self._start, session, form, order)
+            if "text/event-stream" in request.headers.get("accept", ""):
+                return StreamingResponse(self._progress(session, run), media_type="text/event-stream")
+            await self._wait(request, run)
+            version = run.picture.version(run.versions[0])
+            leave = BackgroundTask(self.desk.end, session)
+            return FileResponse(version.file, filename=version.file.name, background=leave)
+        except BaseException:
+            self.desk.end(session)
+            raise
+        finally:
+            await form.close()
+
+    def _order(self, form: FormData) -> Order:
+        values = {name: value_of(text) for name, text in form.items() if isinstance(text, str)}
+        known = {each.name for each in fields(Settings)} | {*OWN}
+        if unknown := sorted(set(values) - known):
+            raise Refused(400, f"there is no setting {unknown[0][:60]!r}")
+        values["extend"] = str(values.get("extend") or "")
+        own = {name: value for name, value in values.items() if name in OWN and value is not None}
+        more = {name: value for name, value in values.items() if name not in OWN and value is not None}
+        limits = {LIMITED[name]: more[name] for name in LIMITED if name in more}
+        request = built(Request, {"model": self.desk.model, "yes": True} | own | limits)
+        Settings(**more)  # refuses what is out of bounds
+        return Order(request, more)
+
+    def _start(self, session: Session, form: FormData, order: Order) -> Run:
+        picture = self._photo(session, form, "photo")
+        strokes: list[Any] = []
+        if isinstance(mask := form.get("mask"), UploadFile):
+            file = keep(session, mask, "the mask")
+            try:
+                check_size(file)
+                strokes = [mask_stroke(picture.load_mask(file)[0])]
+            except MoebiusError as error:
+                raise Refused(getattr(error, "status", 400), sentence(error, file.parent)) from None
+        elif not order.request.extend:
+            raise Refused(400, "give a mask, or an extension")
+        picture.paint(strokes, [])
+        return self.runs.start(session, picture, order.request, order.more)
+
+    def _photo(self, session: Session, form: FormData, *names: str) -> Picture:
+        upload = next((each for name in names if isinstance(each := form.get(name), UploadFile)), None)
+        if upload is None:
+            raise Refused(400, f"give a file as {names[0]}")
+        file = keep(session, upload, names[0])
+        picture = Picture(file, file.parent)
+        try:
+            check_size(file)
+            check_output(picture.photo(), file)
+        except MoebiusError as error:
+            raise Refused(getattr(error, "status", 400), sentence(error, file.parent)) from None
+        session.add(picture)
+        return picture
+
+    async def _wait(self, request: Asked, run: Run) -> None:
+        """Until a run has ended; when whoever asked goes away, it ends too. Raises Refused when there is no fill."""
+        gone = asyncio.create_task(left(request))
+        try:
+            await asyncio.wait({gone, asyncio.wrap_future(run.finished)}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+            self.runs.cancel(run)  # nothing, where it has ended
+        if run.state != "done":
+            raise Refused(400, run.error or "the run was cancelled")
+
+    async def _progress(self, session: Session, run: Run) -> AsyncIterator[bytes]:
+        """Progress as events, at last where the file is."""
+        try:
+            async for line in session.events.stream():
+                if run.ended is not None:
+                    break
+                yield line
+        finally:
+            self.runs.cancel(run)  # nothing, where it has ended
+        if run.state == "done":
+            url = f"/api/photos/{run.picture.id}/versions/{run.versions[0]}/file"
+            yield event("done", {"url": url, "warnings": run.warnings})
+        else:
+            yield event("failed", {"error": run.error or "the run was cancelled"})
+
+    async def edit(self, request: Asked) -> Response:
+        """As clients of the well-known API for editing images ask and understand it."""
+        try:
+            form = await read_form(request)
+            session = self.desk.new_session()
+            try:
+                run = await run_in_threadpool(self._start_edit, session, form)
+                await self._wait(request, run)
+                kind = str(form.get("output_format") or "png")
+                images = await run_in_threadpool(
+                    lambda: [encoded(run.picture, number, kind) for number in run.versions]
+                )
+            finally:
+                self.desk.end(session)
+                await form.close()
+        except MoebiusError as error:
+            body = {"message": sentence(error), "type": "invalid_request_error", "param": None, "code": None}
+            return JSONResponse({"error": body}, getattr(error, "status", 400))
+        data = [{"b64_json": base64.b64encode(image).decode()} for image in images]
+        return JSONResponse({"created": int(time.time()), "data": data})
+
+    def _start_edit(self, session: Session, form: FormData) -> Run:
+        if str(form.get("output_format") or "png") not in KINDS:
+            raise Refused(400, f"output_format must be one of {', '.join(KINDS)}")
+        if form.get("response_format") == "url":
+            raise Refused(400, "response_format must be b64_json")
+        picture = self._photo(session, form, "image", "image[]")
+        photo = picture.photo()
+        upload = form.get("mask")
+        if isinstance(upload, UploadFile):
+            file = keep(session, upload, "the mask")
+            try:
+                check_size(file)
+                drawing = read_photo(file)
+                if (alpha := drawing.alpha()) is None or not (alpha < 128).any():
+                    raise Refused(400, "the mask must be transparent where to fill; nothing in it is")
+                holes = photo_from_image(black_and_white(alpha < 128))
+                mask, _ = load_mask(photo, [holes])
+            except MoebiusError as error:
+                raise Refused(getattr(error, "status", 400), sentence(error, file.parent)) from None
+        elif photo.alpha() is not None:
+            mask = transparent(photo)
+        else:
+            raise Refused(400, "give a mask that is transparent where to fill")
+        picture.paint([mask_stroke(picture.keep_mask(mask))], [])
+        count, model = value_of(str(form.get("n") or 1)), str(form.get("model") or "")
+        known = model if model in self.desk.models() else self.desk.model  # tools send names of their own
+        if not isinstance(count, int) or not 1 <= count <= MAX_SEEDS:
+            raise Refused(400, f"n must be a whole number from 1 to {MAX_SEEDS}")
+        wanted = built(Request, {"model": known, "count": count, "yes": True})
+        return self.runs.start(session, picture, wanted, {"opaque": True})
+
+
+async def read_form(request: Asked) -> FormData:
+    """A form with files, which are bounded as they arrive. Raises Refused."""
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise Refused(415, "send a form with files (multipart/form-data)")
+    parser = MultiPartParser(
+        request.headers,
+        bounded(request, 2 * MAX_BYTES),  # type: ignore[arg-type]
+        max_files=4,
+        max_fields=40,
+    )
+    try:
+        return await parser.parse()
+    except MultiPartException as error:
+        raise Refused(400, f"the form cannot be read: {error.message}") from None
+
+
+def keep(session: Session, upload: UploadFile, name: str) -> Path:
+    """A file of a form in a folder of its own. Raises Refused when it is too large or empty."""
+    if not 0 < (upload.size or 0) <= MAX_BYTES:
+        raise Refused(413 if upload.size else 400, "the file is empty, or too large")
+    file = session.new_folder() / file_name(upload.filename or name)
+    with file.open("xb") as target:
+        shutil.copyfileobj(upload.file, target)
+    return file
+
+
+def value_of(text: str) -> Any:
+    """A form's text as the JSON value that it is, otherwise as text."""
+    try:
+        return json.loads(text) if len(text) < 100 else text
+    except (ValueError, RecursionError):
+        return text
+
+
+def mask_stroke(name: str) -> dict[str, Any]:
+    """A mask that was loaded, as a stroke."""
+    return {"tool": "mask", "mask": name}
+
+
+def encoded(picture: Picture, number: int, kind: str) -> bytes:
+    """A version's file in a format of the caller's choice. Raises MoebiusError when that cannot hold it."""
+    version = picture.version(number)
+    if version.file.suffix.lower() == f".{kind}":
+        return version.file.read_bytes()
+    name = check_output(picture.photo(number), version.file.with_suffix(f".{kind}"))
+    return encode(picture.photo(number), name)[0]
+
+
+async def left(request: Asked) -> None:
+    """Until whoever asked has gone away."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,62 @@
+"""What the page asks for when it works on a folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request as Asked
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from mlx_moebius.ui.api import Api
+from mlx_moebius.ui.runs import Request
+from mlx_moebius.ui.series import FolderPicture, Series
+from mlx_moebius.ui.uploads import built, read_json
+
+
+class SeriesApi:
+    """The strip of a folder's photos, and queueing them; all else is as for any photo (`Api`)."""
+
+    def __init__(self, api: Api, series: Series) -> None:
+        self.api = api
+        self.series = series
+
+    def routes(self) -> list[Route]:
+        """Addresses and what answers there."""
+        return [
+            Route("/api/series", self.shown),
+            Route("/api/series/{id}/thumbnail", self.thumbnail),
+            Route("/api/series/{id}/queue", self.queue, methods=["POST"]),
+            Route("/api/series/{id}/skip", self.skip, methods=["POST"]),
+        ]
+
+    def picture(self, request: Asked) -> FolderPicture:
+        """The photo that a request names."""
+        return self.series.picture(request.path_params["id"])
+
+    def shown(self, request: Asked) -> Response:
+        """All photos and their states; only to the page, since it names them."""
+        self.api.session(request)
+        return JSONResponse(self.series.shown())
+
+    def thumbnail(self, request: Asked) -> Response:
+        """A photo or its result, small."""
+        content = self.series.thumbnail(self.picture(request))
+        return Response(content, media_type="image/webp", headers={"cache-control": "private, max-age=86400"})
+
+    async def queue(self, request: Asked) -> Response:
+        """Save the mask and queue the photo."""
+        self.api.session(request)
+        picture = self.picture(request)
+        values: Any = await read_json(request)
+        wanted = built(Request, {"model": self.api.desk.model} | values if isinstance(values, dict) else values)
+        run = await run_in_threadpool(self.series.queue, picture, wanted)
+        return JSONResponse(self.api.runs.shown(run), 202)
+
+    async def skip(self, request: Asked) -> Response:
+        """Leave a photo as it is."""
+        self.api.session(request)
+        picture = self.picture(request)
+        await run_in_threadpool(self.series.skip, picture)
+        return JSONResponse(self.series.item(picture))

@@ -1,0 +1,180 @@
+"""Closed to others: foreign names and pages, what is too large or broken, other models; nothing stays behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.ui import launch
+from mlx_moebius.ui.server import Server
+from tests.support.visitor import Held, Visitor, brush
+from tests.ui.stage import PHOTO
+
+
+@pytest.fixture
+def visitor(server: Server) -> Visitor:
+    return Visitor(server)
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example", "10.0.0.1", ""])
+def test_only_its_own_names_are_served(visitor: Visitor, host: str) -> None:
+    port = visitor.base_url.port
+    for path in ("/", "/api/state", "/openapi.json"):
+        assert visitor.get(path, headers={"host": host.format(port=port)}).status_code in (400, 421)
+    assert visitor.get("/", headers={"host": f"localhost:{port}"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://127.0.0.1:1"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+    ],
+)
+def test_other_pages_can_ask_for_nothing(visitor: Visitor, headers: dict[str, str]) -> None:
+    photo = PHOTO.read_bytes()
+    for method, path in (("POST", "/api/photos?name=a.png"), ("POST", "/fill"), ("GET", "/api/state")):
+        answer = visitor.request(method, path, headers=headers, content=photo if method == "POST" else None)
+        assert answer.status_code == 403
+        assert "access-control-allow-origin" not in answer.headers
+
+
+def test_what_changes_something_needs_the_pages_token(visitor: Visitor) -> None:
+    photo = visitor.open(PHOTO)
+    path = f"/api/photos/{photo['id']}/strokes"
+    for token in ("", "guess"):
+        with httpx.Client(base_url=visitor.base_url, trust_env=False, headers={"x-moebius-token": token}) as other:
+            assert other.put(path, json={"done": [], "undone": []}).status_code in (401, 404)
+            assert other.post("/api/photos?name=a.png", content=PHOTO.read_bytes()).status_code == 401
+    stranger = Visitor(visitor.server)
+    assert stranger.put(path, json={"done": [], "undone": []}).status_code == 404
+
+
+def test_browsers_are_told_to_be_strict(visitor: Visitor) -> None:
+    page = visitor.get("/")
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'self'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert page.headers["x-content-type-options"] == "nosniff"
+    assert "<script>" not in page.text
+    assert " style=" not in page.text
+    assert "onclick" not in page.text
+
+
+def test_uploads_that_break_off_or_are_no_pictures_leave_nothing(visitor: Visitor, tmp_path: Path) -> None:
+    folder = visitor.server.desk.session(visitor.state["token"])
+    assert folder is not None
+    assert visitor.post("/api/photos?name=a.png", content=b"no picture").status_code == 400
+    assert visitor.post("/api/photos?name=a.png", content=b"").status_code == 400
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(PHOTO.read_bytes()[:20_000])
+    assert visitor.post("/api/photos?name=cut.png", content=cut.read_bytes()).status_code == 400
+    huge = {
+        "content-length": str(10**12),
+        "x-moebius-token": visitor.state["token"],
+        "host": visitor.base_url.netloc.decode(),
+    }
+    with socket.create_connection(("127.0.0.1", visitor.base_url.port or 0), timeout=30) as raw:
+        head = "".join(f"{name}: {value}\r\n" for name, value in huge.items())
+        raw.sendall(f"POST /api/photos?name=a.png HTTP/1.1\r\n{head}\r\n".encode())
+        assert raw.recv(100).startswith(b"HTTP/1.1 413")
+    assert list(folder.folder.iterdir()) == []
+
+
+def test_a_bomb_is_refused_before_it_is_decoded(visitor: Visitor, tmp_path: Path) -> None:
+    bomb = tmp_path / "bomb.png"
+    Image.new("1", (60_000, 60_000)).save(bomb)
+    answer = visitor.post("/api/photos?name=bomb.png", content=bomb.read_bytes())
+    assert answer.status_code in (400, 413)
+    assert len(answer.json()["error"]) < 200
+
+
+def test_runs_are_bounded_and_cancelled_at_once(visitor: Visitor) -> None:
+    photo = visitor.open(PHOTO)
+    visitor.paint(photo, brush((100, 100), (140, 120)))
+    address = f"/api/photos/{photo['id']}/runs"
+    for wrong in ({"steps": 10_000}, {"count": 99}, {"model": "../x"}, {"seed": -1}, {"strokes": "all"}):
+        assert visitor.post(address, json=wrong).status_code == 400
+    with Held(visitor.server):
+        runs = [visitor.start(photo) for _ in range(24)]
+        assert visitor.post(address, json={}).status_code == 429
+        assert [run["before"] for run in runs[:3]] == [0, 1, 2]
+        for run in runs[1:]:
+            assert visitor.delete(f"/api/runs/{run['id']}").json()["state"] == "cancelled"
+        again = visitor.start(photo)
+        assert again["before"] == 1
+    assert visitor.ended(again)["state"] == "done"
+    assert len(visitor.photo(photo)["versions"]) == 3  # no half picture of those that were cancelled
+    changed = (visitor.pixels(photo, visitor.photo(photo)["current"]) != np.asarray(Image.open(PHOTO))).any(-1)
+    assert changed.any()
+
+
+def test_others_need_the_printed_address() -> None:
+    with launch("nano", host="0.0.0.0") as server:
+        address, _, token = server.url.partition("/?token=")
+        assert token
+        with httpx.Client(base_url=address, trust_env=False) as client:
+            assert client.get("/").status_code == 401
+            assert client.get("/?token=guess").status_code == 401
+            assert client.post("/fill").status_code == 401
+            assert client.get("/openapi.json", headers={"authorization": f"Bearer {token}"}).status_code == 200
+            assert client.get(f"/?token={token}").status_code == 200
+            assert client.get("/api/state").status_code == 200  # by the cookie
+            assert client.get(f"/?token={token}", headers={"host": "evil.example"}).status_code == 421
+
+
+def test_hosts_that_are_not_there_and_ports_that_are_taken() -> None:
+    with pytest.raises(MoebiusError, match="there is no host"):
+        launch("nano", host="no-such-host.invalid")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(MoebiusError, match="is taken"):
+            launch("nano", port=taken.getsockname()[1])
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "mlx_moebius.ui", "--model", "nano", "--no-browser", "--port", "0"]
+    environment = os.environ | {"TMPDIR": str(folder)}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    timer = threading.Timer(60, process.kill)
+    timer.start()
+    assert process.stdout
+    assert process.stdout.readline().startswith("http://127.0.0.1:")
+    timer.cancel()
+    return process
+
+
+def test_its_folder_goes_with_it_however_it_ends(tmp_path: Path) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        process = start(tmp_path)
+        assert len(list(tmp_path.glob("moebius-*"))) == 1
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+        assert not list(tmp_path.glob("moebius-*"))
+    killed = start(tmp_path)
+    killed.kill()
+    killed.communicate()
+    assert len(list(tmp_path.glob("moebius-*"))) == 1
+    process = start(tmp_path)
+    assert len(list(tmp_path.glob("moebius-*"))) == 1  # its own: what was left is gone
+    process.terminate()
+    process.communicate(timeout=60)
+    assert not list(tmp_path.glob("moebius-*"))

@@ -1,0 +1,114 @@
+"""Other programs: a photo and a mask in, the command line's bytes out; progress; the well-known image-editing API."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from mlx_moebius.photos.masks import dilate
+from mlx_moebius.ui.server import Server
+from tests.support.visitor import parsed
+from tests.ui.stage import EXAMPLES, MASK, PHOTO
+from tests.ui.test_page import command_line
+
+
+def ask(server: Server, address: str, files: dict[str, Any], **fields: Any) -> httpx.Response:
+    with httpx.Client(base_url=server.url, timeout=120, trust_env=False) as client:
+        return client.post(address, files=files, data=fields)
+
+
+def forms() -> dict[str, Any]:
+    return {"photo": (PHOTO.name, PHOTO.read_bytes()), "mask": (MASK.name, MASK.read_bytes())}
+
+
+@pytest.mark.parametrize("client", [[sys.executable, "api.py"], ["sh", "api.sh"]])
+def test_the_examples_get_the_command_lines_bytes(server: Server, tmp_path: Path, client: list[str]) -> None:
+    out = tmp_path / "out.png"
+    command: list[str | Path] = [client[0], EXAMPLES / client[1], server.url, PHOTO, MASK, out]
+    subprocess.run(command, check=True, timeout=120)
+    assert out.read_bytes() == command_line(PHOTO, MASK, tmp_path / "cli.png", "--seed", "2")
+
+
+def test_progress_comes_as_events_and_at_last_the_files_address(server: Server, tmp_path: Path) -> None:
+    with (
+        httpx.Client(base_url=server.url, timeout=120, trust_env=False) as client,
+        client.stream("POST", "/fill", files=forms(), headers={"accept": "text/event-stream"}) as answer,
+    ):
+        events = list(parsed(answer.iter_lines()))
+        assert {"run", "done"} <= {kind for kind, _ in events}
+        kind, last = events[-1]
+        assert kind == "done"
+        assert client.get(last["url"]).content == command_line(PHOTO, MASK, tmp_path / "cli.png")
+
+
+def test_a_frame_is_extended_without_a_mask(server: Server) -> None:
+    answer = ask(server, "/fill", {"photo": forms()["photo"]}, extend="left=16", model="nano")
+    assert answer.status_code == 200, answer.text
+    wider = np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGB"))
+    assert np.array_equal(wider[:, 16:], np.asarray(Image.open(PHOTO).convert("RGB")))
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"guidance_scale": "NaN"}, "guidance"),
+        ({"guidance_scale": "Infinity"}, "guidance"),
+        ({"num_steps": "1000000"}, "steps"),
+        ({"seeds": "3"}, "there is no setting"),
+        ({"model": "/etc/passwd"}, "is not on this computer"),
+        ({"preset": "fastest"}, "preset"),
+        ({"extend": "http://10.0.0.1/"}, "is not like"),
+    ],
+)
+def test_settings_that_cannot_be_are_named(server: Server, fields: dict[str, str], why: str) -> None:
+    answer = ask(server, "/fill", forms(), **fields)
+    assert answer.status_code == 400
+    assert why in answer.json()["error"]
+    assert "--" not in answer.json()["error"]
+
+
+def test_the_well_known_image_editing_api(server: Server) -> None:
+    hole = np.asarray(Image.open(MASK).convert("L")) > 127
+    drawing = Image.new("RGBA", hole.shape[::-1])
+    drawing.putalpha(Image.fromarray(np.where(hole, 0, 255).astype(np.uint8)))
+    mask = io.BytesIO()
+    drawing.save(mask, "PNG")
+    files = {"image": (PHOTO.name, PHOTO.read_bytes()), "mask": ("mask.png", mask.getvalue())}
+    answer = ask(
+        server, "/v1/images/edits", files, n=2, size="1024x1024", prompt="x", model="other", response_format="b64_json"
+    )
+    assert answer.status_code == 200, answer.text
+    pictures = [
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(each["b64_json"]))).convert("RGB"))
+        for each in answer.json()["data"]
+    ]
+    photo = np.asarray(Image.open(PHOTO).convert("RGB"))
+    assert len(pictures) == 2
+    assert not np.array_equal(pictures[0], pictures[1])
+    for picture in pictures:
+        changed = (picture != photo).any(-1)
+        assert changed[hole].mean() > 0.9
+        assert not changed[~dilate(hole, 25)].any()
+    failed = ask(server, "/v1/images/edits", {"image": files["image"]})
+    assert failed.status_code == 400
+    assert "transparent" in failed.json()["error"]["message"]
+
+
+def test_the_description_is_served_locally(server: Server) -> None:
+    with httpx.Client(base_url=server.url, trust_env=False) as client:
+        described = json.loads(client.get("/openapi.json").text)
+        page = client.get("/docs").text
+    assert {"/fill", "/v1/images/edits"} <= set(described["paths"])
+    assert "/fill" in page
+    assert "//cdn" not in page
+    assert "<script" not in page

@@ -69,7 +69,10 @@ def _stroke(value: Any) -> Stroke:
         return Stroke(kind, np.zeros((0, 2)))
     if not isinstance(given, list) or not 0 < len(given) <= MAX_POINTS:
         raise ValueError(f"the points of a stroke must be a list of 1 to {MAX_POINTS}")
-    points = np.asarray(given)  # of numbers alone: text, true and too large numbers have kinds of their own
+    try:
+        points = np.asarray(given)  # of numbers alone: text, true and too large numbers have kinds of their own
+    except ValueError:  # lists of several lengths
+        points = np.empty(0)
     if points.dtype.kind not in "iuf" or points.ndim != 2 or points.shape[1] != 2:
         raise ValueError("the points of a stroke must be pairs of numbers")
     if not (np.abs(points) <= FAR).all():  # nor not-a-number

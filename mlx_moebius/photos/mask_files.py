@@ -25,6 +25,8 @@ from mlx_moebius.photos.tones import marked, painted_over, tones
 
 ALPHA = "alpha"
 """The source that stands for the photo's own transparency."""
+LARGE = 0.5
+"""The share of a photo that is filled only when it is said, or asked again, that it is meant."""
 
 
 def load_mask(
@@ -167,7 +169,7 @@ def check(mask: Mask, inverted: bool, warnings: list[str]) -> None:
 
 def check_share(mask: Mask, meant: bool) -> None:
     """Refuse a mask of more than half of the photo unless that is `meant`. Raises MoebiusError."""
-    if not meant and (share := mask.mean()) > 0.5:
+    if not meant and (share := mask.mean()) > LARGE:
         raise MoebiusError(f"{share:.0%} of the photo would be filled: if that is meant, add --yes; else see --invert")
 
 

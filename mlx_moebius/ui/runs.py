@@ -19,7 +19,7 @@ from mlx_moebius.inpainting.compose import Seed
 from mlx_moebius.inpainting.extend import Extension, parse_aspect, parse_sides
 from mlx_moebius.inpainting.presets import Preset, preset_settings
 from mlx_moebius.networks.config import GuidanceScale
-from mlx_moebius.photos.mask_files import check
+from mlx_moebius.photos.mask_files import LARGE, check
 from mlx_moebius.photos.masks import Mask, components
 from mlx_moebius.photos.photo import Box, Photo
 from mlx_moebius.schema import Bounds
@@ -34,7 +34,6 @@ MAX_WAITING = 24  # runs of all visitors that have not ended
 MAX_DILATE = 2000
 KEPT_RUNS = 200  # ended ones that can still be asked for
 BOXES = 16  # parts of a mask that are told apart
-MUCH = 0.5  # share of a photo that is filled only after asking again
 
 Gravity = Literal["center", "left", "right", "top", "bottom"]
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
@@ -176,7 +175,7 @@ class Runs:
         mask = picture.mask(painted, request.on)
         if not extension or mask.any():
             check(mask, inverted=False, warnings=[])
-            if mask.mean() > MUCH and not request.yes:
+            if mask.mean() > LARGE and not request.yes:
                 raise Refused(409, f"{mask.mean():.0%} of the photo would be filled: is that meant?", ask=True)
         boxes = united([part.box for part in components(mask)])
         return self.queue(Run(session, picture, request, painted, boxes, changes))

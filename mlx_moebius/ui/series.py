@@ -19,7 +19,7 @@ from mlx_moebius.folder import batch, ledger, review
 from mlx_moebius.folder.pairing import Pair
 from mlx_moebius.folder.run import find_pairs
 from mlx_moebius.networks.diffusion import Step
-from mlx_moebius.photos.mask_files import check
+from mlx_moebius.photos.mask_files import LARGE, check
 from mlx_moebius.photos.masks import Mask, components
 from mlx_moebius.photos.photo import read_photo, to_image
 from mlx_moebius.photos.save import replacing
@@ -27,7 +27,7 @@ from mlx_moebius.ui.desk import Desk
 from mlx_moebius.ui.jobs import Cancelled, Filled, Progress, Worker
 from mlx_moebius.ui.pictures import Painted, Picture, Version
 from mlx_moebius.ui.refusals import Refused
-from mlx_moebius.ui.runs import MUCH, Request, Run, Runs, united, webp
+from mlx_moebius.ui.runs import Request, Run, Runs, united, webp
 from mlx_moebius.ui.tiles import black_and_white, png
 
 THUMBNAIL = 256
@@ -201,7 +201,7 @@ class Series:
         painted = Painted.read([*base.painted.values, *strokes])
         mask = picture.mask(painted, 0)
         check(mask, inverted=False, warnings=[])
-        if mask.mean() > MUCH and not request.yes:
+        if mask.mean() > LARGE and not request.yes:
             raise Refused(409, f"{mask.mean():.0%} of the photo would be filled: is that meant?", ask=True)
         changes = request.changes(self.desk)
         file = self._save_mask(picture, mask)
@@ -231,7 +231,7 @@ class Series:
         """As the command line does it, for one photo; on the worker's thread."""
         pipeline = worker.pipeline(self.desk.source(run.request.model))
         settings = pipeline.settings(**run.changes, seed=run.request.seed)
-        job = batch.Job(self.folder, self.output, settings)
+        job = batch.Job(self.folder, self.output, settings, large=True)  # `queue` has asked
 
         def watch(_: str, step: Step) -> None:
             if run.stopped.is_set():

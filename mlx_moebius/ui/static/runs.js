@@ -99,6 +99,7 @@ export function note(data) {
   const starting = known ? null : photo.runs.get(STARTING);
   const run = Object.assign(known ?? { taken: starting?.taken ?? !data.on, body: starting?.body ?? {} }, data);
   run.strokes = data.strokes ?? known?.strokes ?? starting?.strokes ?? [];
+  if (starting) photo.runs.delete(STARTING);
   run.active = data.state === "waiting" || data.state === "running";
   photo.runs.set(run.id, run);
   if (!run.active) attempt(() => end(photo, run));

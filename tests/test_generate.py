@@ -267,6 +267,39 @@ def test_approximate_options_change_the_fill_and_are_recorded(folder: Path, opti
     assert generate(*common, option, bad, "-o", folder / "no.png").returncode != 0
 
 
+def test_a_preset_sets_what_is_not_asked_for(folder: Path) -> None:
+    model = shutil.copytree(find_model("nano"), folder / "model")
+    config = json.loads((model / "config.json").read_text())
+    config["sampling"]["num_steps"] = 4
+    (model / "config.json").write_text(json.dumps(config))
+    arguments = (folder / "landscape.png", "--mask-from", "140,165,40,80", "--no-detail")
+    recorded = {}
+    for name, more in {
+        "plain": (),
+        "standard": ("--preset", "standard"),
+        "fast": ("--preset", "fast"),
+        "best": ("--preset", "best"),
+        "asked": ("--preset", "fast", "--steps", "3", "--reuse-features", "1"),
+        "nano": ("--preset", "fast", "--model", "nano"),
+    }.items():
+        chosen = more if "--model" in more else (*more, "--model", model)
+        run = generate(*arguments, "-o", folder / f"{name}.png", *chosen)
+        assert run.returncode == 0, run.stderr
+        settings = (read_provenance(folder / f"{name}.png") or {})["settings"]
+        recorded[name] = (settings["num_steps"], settings["solver"], settings["reuse_features"])
+    assert recorded == {
+        "plain": (4, "ddim", 1),
+        "standard": (4, "ddim", 1),
+        "fast": (2, "dpm++", 2),
+        "best": (4, "dpm++", 1),
+        "asked": (3, "dpm++", 1),
+        "nano": (1, "ddim", 1),  # made for one step
+    }
+    wrong = generate(*arguments, "--preset", "great")
+    assert (wrong.returncode, "Traceback" in wrong.stderr) == (2, False)
+    assert "great" in wrong.stderr
+
+
 def test_a_hole_in_the_photo_is_filled_and_becomes_opaque(folder: Path) -> None:
     with Image.open(folder / "landscape.png") as image:
         cut = image.convert("RGBA")

@@ -1,12 +1,12 @@
 """Speed and accuracy in one word, for people who do not want to think about solvers and steps.
 
-Measured by `python -m mlx_moebius.benchmark --approximations` on the bundled model's predecessor of 20 steps
-(docs/benchmarks): arithmetic relative to the model's own settings, and how far the latents end from those of 200 steps
-of the official solver. That is nearness to what the network means, not how good it looks.
+Measured by `python -m mlx_moebius.benchmark --approximations` with 20 steps of the bundled model (docs/benchmarks):
+arithmetic relative to the model's own settings, and how far the latents end from those of 200 steps of the official
+solver. That is nearness to what the network means, not how good it looks; a released model's has not been measured.
 
-    fast      half the steps with dpm++, low resolutions every second step   0.34 of the arithmetic    6 % away
-    standard  the model's own settings                                       1                        25 %
-    best      as many steps with dpm++                                       1.05                      2.5 %
+    fast      half the steps with dpm++, low resolutions every second step   0.34 of the arithmetic    8 % away
+    standard  the model's own settings                                       1                         3 %
+    best      as many steps with dpm++                                       1.05                      2 %
 """
 
 from __future__ import annotations

@@ -274,14 +274,15 @@ def test_a_preset_sets_what_is_not_asked_for(folder: Path) -> None:
     (model / "config.json").write_text(json.dumps(config))
     arguments = (folder / "landscape.png", "--mask-from", "140,165,40,80", "--no-detail")
     recorded = {}
-    for name, more in {
+    asked: dict[str, tuple[str | Path, ...]] = {
         "plain": (),
         "standard": ("--preset", "standard"),
         "fast": ("--preset", "fast"),
         "best": ("--preset", "best"),
         "asked": ("--preset", "fast", "--steps", "3", "--reuse-features", "1"),
         "nano": ("--preset", "fast", "--model", "nano"),
-    }.items():
+    }
+    for name, more in asked.items():
         chosen = more if "--model" in more else (*more, "--model", model)
         run = generate(*arguments, "-o", folder / f"{name}.png", *chosen)
         assert run.returncode == 0, run.stderr

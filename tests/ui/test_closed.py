@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import httpx
@@ -17,6 +18,7 @@ from PIL import Image
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.ui import launch
+from mlx_moebius.ui.desk import GONE
 from mlx_moebius.ui.server import Server
 from tests.support.visitor import Held, Visitor, brush
 from tests.ui.stage import PHOTO
@@ -149,6 +151,32 @@ def test_hosts_that_are_not_there_and_ports_that_are_taken() -> None:
         taken.listen()
         with pytest.raises(MoebiusError, match="is taken"):
             launch("nano", port=taken.getsockname()[1])
+
+
+def test_the_other_loopback() -> None:
+    try:
+        with socket.socket(socket.AF_INET6) as there:
+            there.bind(("::1", 0))
+    except OSError:  # a machine without IPv6
+        with pytest.raises(MoebiusError, match="::1"):
+            launch("nano", host="::1")
+        return
+    with launch("nano", host="::1") as server:
+        assert server.url.startswith("http://[::1]:")
+        assert httpx.get(server.url, trust_env=False).status_code == 200
+
+
+def test_sessions_that_nobody_listens_to_are_forgotten_with_their_photos() -> None:
+    with launch("nano") as server:
+        gone, heard = Visitor(server), Visitor(server)
+        photos = [gone.open(PHOTO), heard.open(PHOTO)]
+        folder = server.desk.session(gone.state["token"])
+        assert folder is not None
+        with heard.listening():
+            server.desk.clock = lambda: time.monotonic() + GONE + 1
+            server.desk.sweep()
+            assert [gone.get(f"/api/photos/{photo['id']}").status_code for photo in photos] == [404, 200]
+        assert not folder.folder.exists()
 
 
 def start(folder: Path) -> subprocess.Popen[str]:

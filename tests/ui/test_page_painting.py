@@ -28,6 +28,13 @@ SHOWN = """async () => {
 }"""
 
 
+COALESCED = """([x, y, across, down]) => {
+    const at = (share) => ({ clientX: x + across * share, clientY: y + down * (share * 2 - 1) ** 2, pointerId: 1 });
+    const coalescedEvents = Array.from({ length: 20 }, (_, i) => new PointerEvent('pointermove', at((i + 1) / 20)));
+    document.querySelector('#stage').dispatchEvent(new PointerEvent('pointermove', { ...at(1), coalescedEvents }));
+}"""
+
+
 def some_strokes(rng: np.random.Generator, count: int) -> list[dict[str, Any]]:
     """Of every kind and size, partly outside of 300 x 200 pixels."""
     strokes: list[dict[str, Any]] = []
@@ -206,3 +213,16 @@ def marks(page: Page) -> list[int]:
         return [...data].filter((_, i) => i % 401 === 3);
     }""")
     )
+
+
+def test_a_fast_curve_is_a_curve(stage: Stage) -> None:
+    stage.open(PHOTO)
+    brush(stage.page, 3)
+    (left, low), (right, high) = stage.on_screen((60, 120), (160, 40))
+    stage.page.mouse.move(left, low)
+    stage.page.mouse.down()
+    stage.page.evaluate(COALESCED, [left, high, right - left, low - high])  # one event for a whole parabola
+    stage.page.mouse.up()
+    painted = stage.painted()
+    assert painted[40, 110]  # its vertex, far from the line between its ends
+    assert not painted[120, 110]

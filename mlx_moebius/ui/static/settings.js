@@ -1,6 +1,7 @@
 // How to fill: the quality, and what is folded away under "Settings". Kept by the browser.
 
 import { $, $$ } from "./dom.js";
+import { recall, remember } from "./remember.js";
 import { emit, state } from "./state.js";
 
 const KEY = "moebius.settings";
@@ -33,12 +34,7 @@ export function set(name, value) {
 export function prepare() {
   const { models, model } = state.server;
   field("model").replaceChildren(...models.map((name) => new Option(name, name, name === model, name === model)));
-  let kept = {};
-  try {
-    kept = JSON.parse(localStorage.getItem(KEY) ?? "{}");
-  } catch {
-    localStorage.removeItem(KEY);
-  }
+  const kept = recall("localStorage", KEY) ?? {};
   for (const name of FIELDS) {
     if (!(name in kept) || (name === "model" && !models.includes(kept.model))) continue;
     if (field(name).type === "checkbox") field(name).checked = kept[name];
@@ -65,6 +61,6 @@ function showDefaults() {
 function changed() {
   showDefaults();
   const { extend, ...kept } = values();
-  localStorage.setItem(KEY, JSON.stringify(kept));
+  remember("localStorage", KEY, kept);
   emit("settings");
 }

@@ -4,9 +4,11 @@
 import { get, photoUrl, post, put, request, versionUrl } from "./api.js";
 import { upload } from "./opening.js";
 import { adopt } from "./photos.js";
+import { recall, remember } from "./remember.js";
 import { view } from "./stage.js";
 import { emit, isFill, listen, state } from "./state.js";
 
+const TAB = "moebius.tab"; // in sessionStorage: the tab's name
 const LAST = "moebius.last"; // in sessionStorage: records that were still to be written when the page went
 let database = null;
 let tab = "";
@@ -89,11 +91,7 @@ async function writeSoon(photo) {
 export function setAside() {
   const changed = new Set([...unwritten, underWay, state.photo].filter((photo) => photo?.key)); // where it is looked at too
   const records = [...changed].map(recordOf);
-  try {
-    sessionStorage.setItem(LAST, JSON.stringify(records));
-  } catch {
-    sessionStorage.removeItem(LAST); // too much to be set aside
-  }
+  remember("sessionStorage", LAST, records);
 }
 
 /** Keep the file of every version that is not kept yet. */
@@ -120,10 +118,10 @@ async function nameTab(records) {
   const locks = navigator.locks;
   const held = new Set(locks ? (await locks.query()).held.map((lock) => lock.name) : []);
   const lockOf = (name) => `moebius ${name}`;
-  const mine = sessionStorage.getItem("moebius.tab");
+  const mine = recall("sessionStorage", TAB);
   tab = mine && !held.has(lockOf(mine)) ? mine : newKey();
   if (!mine && locks) tab = records.findLast((record) => !held.has(lockOf(record.tab)))?.tab ?? tab;
-  sessionStorage.setItem("moebius.tab", tab);
+  remember("sessionStorage", TAB, tab);
   locks?.request(lockOf(tab), () => new Promise(() => {}));
   if (!locks) return;
   for (const record of records) {
@@ -134,8 +132,8 @@ async function nameTab(records) {
 /** The photos that this tab had, as they were; they still have to be revived. `seen` tells which was on the stage. */
 export async function restore() {
   await open();
-  const aside = JSON.parse(sessionStorage.getItem(LAST) ?? "[]");
-  sessionStorage.removeItem(LAST);
+  const aside = recall("sessionStorage", LAST) ?? [];
+  remember("sessionStorage", LAST);
   for (const record of aside) await done(at("photos", "readwrite").put(record));
   const records = await done(at("photos").getAll());
   await nameTab(records);

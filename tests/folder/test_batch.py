@@ -52,7 +52,7 @@ def command(folder: Path, out: Path, *more: str) -> list[str]:
 
 
 def generate(folder: Path, out: Path, *more: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(folder, out, *more), capture_output=True, text=True, timeout=300, **options)
+    return subprocess.run(command(folder, out, *more), capture_output=True, text=True, timeout=900, **options)
 
 
 def events(run: subprocess.CompletedProcess[str], kind: str) -> list[dict[str, Any]]:

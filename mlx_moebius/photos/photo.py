@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, PngImagePlugin, UnidentifiedImageError
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.photos import formats, metadata, recognise
+from mlx_moebius.photos import formats, limits, metadata, recognise
 from mlx_moebius.photos.privacy import Region, map_regions, turned
 
 Pixels: TypeAlias = NDArray[Any]
@@ -260,14 +260,18 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, Image.Image]]:
             if heic:
                 require_heic()
             file.seek(0)
-            with Image.open(
-                file, formats=["HEIF"] if heic else [name for name in READABLE if name in Image.OPEN]
-            ) as image:
+            with limits.own_limit():
+                image = Image.open(
+                    file, formats=["HEIF"] if heic else [name for name in READABLE if name in Image.OPEN]
+                )
+            with image:
+                limits.check_size(*image.size)
                 # HEIC and MPO files keep depth maps, previews and the like beside the main picture.
                 if image.format == "TIFF" and recognise.is_raw_tiff(image):
                     raise MoebiusError(recognise.RAW)
                 if image.format == "TIFF" and (page := recognise.full_page(image)) is not None:
                     image.seek(page)  # the others are thumbnails
+                    limits.check_size(*image.size)
                 elif getattr(image, "is_animated", False) and image.format not in ("MPO", "HEIF"):
                     count = getattr(image, "n_frames", 2)
                     raise MoebiusError(f"it is animated or has pages ({count}): only single pictures can be filled")
@@ -278,9 +282,6 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, Image.Image]]:
         raise MoebiusError(f"{path} does not exist") from None
     except UnidentifiedImageError:
         raise MoebiusError(f"{path} is not a JPEG, PNG, WebP, TIFF, AVIF, BMP or HEIC picture, or is damaged") from None
-    except Image.DecompressionBombError:
-        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
-        raise MoebiusError(f"{path} has more than {limit} megapixels, the limit: reduce or split it") from None
     except MemoryError:
         raise MoebiusError(f"{path} does not fit into memory") from None
     except Exception as error:  # decoders raise anything on damaged files

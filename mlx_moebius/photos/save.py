@@ -21,6 +21,7 @@ from PIL import PngImagePlugin
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.photos import metadata
 from mlx_moebius.photos.formats import EXTENSIONS, MODES
+from mlx_moebius.photos.limits import check_format
 from mlx_moebius.photos.photo import Metadata, Photo, require_heic, to_image
 from mlx_moebius.photos.privacy import without_previews, without_streams
 
@@ -41,11 +42,12 @@ def default_output(path: str | Path) -> Path:
     return path.with_name(f"{path.stem}_filled{path.suffix}")
 
 
-def check_output(photo: Photo, path: str | Path) -> str:
+def check_output(photo: Photo, path: str | Path, size: tuple[int, int] | None = None) -> str:
     """The format (Pillow's name) that `path` asks for; to be called before the work, not after it.
 
-    Raises MoebiusError when the extension is unknown, the format cannot hold the photo's mode or depth, or the folder
-    is missing or read-only. Whether the file exists is the caller's question.
+    Raises MoebiusError when the extension is unknown, the format cannot hold the photo's mode, depth or size (`size`,
+    (width, height), where it is not the photo's), or the folder is missing or read-only. Whether the file exists is
+    the caller's question.
     """
     path = Path(path)
     name = EXTENSIONS.get(path.suffix.lower())
@@ -55,6 +57,10 @@ def check_output(photo: Photo, path: str | Path) -> str:
         lacks = {"I;16": "16-bit grey", "CMYK": "CMYK colours"}.get(photo.mode, "transparency")
         instead = " or ".join(f for f in ("PNG", "TIFF") if photo.mode in MODES[f])
         raise MoebiusError(f"{path}: {name} cannot hold the photo's {lacks}: choose {instead}")
+    try:
+        check_format(name, *(size or (photo.width, photo.height)))
+    except MoebiusError as error:
+        raise MoebiusError(f"{path}: {error}") from None
     if name == "HEIF":
         require_heic()
     if path.is_dir():

@@ -342,9 +342,9 @@ def test_output_name_and_missing_folders(tmp_path: Path) -> None:
 
 
 def test_failed_encoding_leaves_nothing(tmp_path: Path) -> None:
-    wide = Photo(pixels=np.zeros((4, 20_000, 3), np.uint8), mode="RGB")
-    with pytest.raises(MoebiusError, match="WEBP cannot hold this picture"):
-        write_photo(wide, tmp_path / "a.webp")
+    unfit = Photo(np.zeros((4, 4, 3), np.uint8), "RGB", "JPEG", encoding={"qtables": [[1, 2, 3]]})
+    with pytest.raises(MoebiusError, match="JPEG cannot hold this picture"):
+        write_photo(unfit, tmp_path / "a.jpg")
     assert list(tmp_path.iterdir()) == []
 
 

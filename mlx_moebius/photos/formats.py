@@ -22,9 +22,9 @@ EXTENSIONS = {
 }
 MODES = {
     "JPEG": ("L", "RGB", "CMYK"),
-    "PNG": ("L", "LA", "RGB", "RGBA", "I;16"),
+    "PNG": ("L", "LA", "RGB", "RGBA", "I;16", "LA;16", "RGB;16", "RGBA;16"),
     "WEBP": ("L", "LA", "RGB", "RGBA"),
-    "TIFF": ("L", "LA", "RGB", "RGBA", "CMYK", "I;16"),
+    "TIFF": ("L", "LA", "RGB", "RGBA", "CMYK", "I;16", "RGB;16", "RGBA;16"),
     "AVIF": ("L", "LA", "RGB", "RGBA"),
     "HEIF": ("L", "LA", "RGB", "RGBA"),
     "BMP": ("L", "RGB"),

@@ -33,13 +33,16 @@ def memory() -> int:
     return known if allowed == resource.RLIM_INFINITY else min(known, allowed)
 
 
-def check_size(width: int, height: int) -> None:
-    """Raise MoebiusError for a picture of more pixels than memory, or `allow`, permits, or of an absurd side."""
+def check_size(width: int, height: int, copies: int = 1) -> None:
+    """Raise MoebiusError for a picture of more pixels than memory, or `allow`, permits, or of an absurd side.
+
+    `copies`: times the memory of an 8-bit picture.
+    """
     if max(width, height) > LONGEST:
         raise MoebiusError(f"{width} x {height} pixels: a side can have {LONGEST:,} at most")
-    most = _asked[0] if _asked else int(memory() * SHARE) // BYTES_A_PIXEL
+    most = _asked[0] if _asked else int(memory() * SHARE) // (BYTES_A_PIXEL * copies)
     if width * height > most:
-        why = "as asked for" if _asked else f"half of this machine's memory at {BYTES_A_PIXEL} bytes a pixel"
+        why = "as asked for" if _asked else f"half of this machine's memory at {BYTES_A_PIXEL * copies} bytes a pixel"
         raise MoebiusError(
             f"{width} x {height} pixels are {width * height / 1e6:,.0f} megapixels; the limit is {most / 1e6:,.1f} "
             f"({why}): reduce or split it, or give --max-pixels"

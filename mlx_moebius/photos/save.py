@@ -19,7 +19,7 @@ import numpy as np
 from PIL import PngImagePlugin
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.photos import metadata
+from mlx_moebius.photos import deep, metadata
 from mlx_moebius.photos.formats import EXTENSIONS, MODES
 from mlx_moebius.photos.limits import check_format
 from mlx_moebius.photos.photo import Metadata, Photo, require_heic, to_image
@@ -54,7 +54,8 @@ def check_output(photo: Photo, path: str | Path, size: tuple[int, int] | None = 
     if name is None:
         raise MoebiusError(f"{path}: the extension must be one of {' '.join(EXTENSIONS)}")
     if _storable(photo, name) is None:
-        lacks = {"I;16": "16-bit grey", "CMYK": "CMYK colours"}.get(photo.mode, "transparency")
+        depth = "16 bits a channel" if photo.mode.endswith(";16") else "transparency"
+        lacks = {"I;16": "16-bit grey", "CMYK": "CMYK colours"}.get(photo.mode, depth)
         instead = " or ".join(f for f in ("PNG", "TIFF") if photo.mode in MODES[f])
         raise MoebiusError(f"{path}: {name} cannot hold the photo's {lacks}: choose {instead}")
     try:
@@ -142,9 +143,7 @@ def encode(
         options["xmp"] = xmp
     if name in ("JPEG", "PNG", "WEBP", "AVIF", "HEIF") and exif:
         options["exif"] = b"Exif\0\0" + exif
-    buffer = io.BytesIO()
-    to_image(stored.pixels, stored.mode).save(buffer, name, **options)
-    data = buffer.getvalue()
+    data = _encoded(stored, name, options)
     if name == "TIFF":  # Pillow writes no sub-directories beside compressed pixels
         fields: dict[int, Any] = metadata.describing(metadata.read_fields(exif)) if exif else {}
         if xmp:
@@ -198,9 +197,21 @@ def _storable(photo: Photo, name: str) -> Photo | None:
     alpha = photo.alpha()
     if alpha is None or alpha.min() < 255:
         return None
-    colours = photo.pixels[..., :3] if photo.mode == "RGBA" else photo.pixels[..., 0]
-    opaque = replace(photo, pixels=np.ascontiguousarray(colours), mode=photo.mode[:-1])
+    colours = photo.pixels[..., :3] if photo.plain_mode == "RGBA" else photo.pixels[..., 0]
+    mode = {"LA;16": "I;16", "RGBA;16": "RGB;16"}.get(photo.mode, photo.mode[:-1])
+    opaque = replace(photo, pixels=np.ascontiguousarray(colours), mode=mode)
     return opaque if opaque.mode in MODES[name] else None
+
+
+def _encoded(stored: Photo, name: str, options: dict[str, Any]) -> bytes:
+    """The pixels as a file, with what Pillow's save options hold."""
+    is_deep = stored.mode in deep.MODES.values()
+    if is_deep and name == "TIFF":
+        return deep.tiff(stored.pixels, options)
+    buffer = io.BytesIO()
+    shown = to_image(np.zeros((1, 1, 3), np.uint8), "RGB") if is_deep else to_image(stored.pixels, stored.mode)
+    shown.save(buffer, name, **options)
+    return deep.png(stored.pixels, buffer.getvalue()) if is_deep else buffer.getvalue()
 
 
 def _encoding(photo: Photo, name: str, quality: int | None) -> dict[str, Any]:

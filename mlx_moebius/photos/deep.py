@@ -55,6 +55,7 @@ def read_pixels(file: BinaryIO, format: str, page: int = 0) -> NDArray[np.uint16
 def tiff(pixels: NDArray[np.uint16], options: Mapping[str, Any]) -> bytes:
     """A TIFF file of the pixels [H, W, 3 or 4]; of Pillow's save options, compression, ICC profile and resolution."""
     codec = CODECS.get(options.get("compression", ""))
+    dpi = options.get("dpi")
     buffer = io.BytesIO()
     _library("tifffile").imwrite(
         buffer,
@@ -65,8 +66,8 @@ def tiff(pixels: NDArray[np.uint16], options: Mapping[str, Any]) -> bytes:
         compression=codec,
         predictor=codec in PREDICTABLE,
         iccprofile=options.get("icc_profile"),
-        resolution=options.get("dpi"),
-        resolutionunit="inch" if options.get("dpi") else None,
+        resolution=(float(dpi[0]), float(dpi[1])) if dpi else None,  # Pillow's own fractions are not taken
+        resolutionunit="inch" if dpi else None,
         metadata=None,
         software=False,
     )

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
-from mlx_moebius.photos import metadata
+from mlx_moebius.photos import metadata, nclx
 
 EXTENSIONS = {
     **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
@@ -107,7 +107,17 @@ def own_encoding(file: BinaryIO, image: Image.Image) -> dict[str, Any]:
         return {
             "compression": name if name in ("raw", "tiff_lzw", "packbits", "lzma", "zstd") else "tiff_adobe_deflate"
         }
+    if image.format == "HEIF" and image.info.get("chroma") in (420, 422, 444):
+        return {"chroma": image.info["chroma"]}
     return {}
+
+
+def colour_numbers(file: BinaryIO, image: Image.Image) -> tuple[int, int] | None:
+    """Primaries and transfer curve that a HEIC or AVIF file gives by number (ITU-T H.273)."""
+    if image.format == "AVIF":
+        return nclx.numbers_in(_bytes_at(file, 0, 65536))
+    given = image.info.get("nclx_profile") if image.format == "HEIF" else None
+    return (int(given["color_primaries"]), int(given["transfer_characteristics"])) if given else None
 
 
 def png_chunks(file: BinaryIO) -> tuple[tuple[bytes, bytes], ...]:

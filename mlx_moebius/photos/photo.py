@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, PngImagePlugin, UnidentifiedImageError
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.photos import deep, formats, limits, metadata, recognise
+from mlx_moebius.photos import deep, formats, limits, metadata, nclx, recognise
 from mlx_moebius.photos.privacy import Region, map_regions, turned
 
 Pixels: TypeAlias = NDArray[Any]
@@ -191,13 +191,19 @@ def read_photo(path: str | Path) -> Photo:
         if is_deep:
             pixels = deep.read_pixels(file, str(image.format), page)
             photo = replace(photo, pixels=oriented(pixels, photo.orientation), mode=deep.MODES[pixels.shape[-1]])
+        icc = photo.metadata.icc
+        if not icc and (numbers := formats.colour_numbers(file, image)):
+            named = nclx.profile(*numbers)
+            icc = named or b""
+            if named is None:
+                notes.append(f"{path}: its colours are given by unknown numbers, and were taken as sRGB")
         if (
             photo.mode == "CMYK"
             and photo.metadata.icc
             and _profiled(Image.new("CMYK", (1, 1)), "RGB", photo.metadata.icc) is None
         ):
             notes.append(f"{path}: its colour profile is not one for CMYK; colours are converted by the plain formula")
-        carried = replace(photo.metadata, exif=exif, png_chunks=chunks)
+        carried = replace(photo.metadata, exif=exif, icc=icc, png_chunks=chunks)
         return replace(photo, metadata=carried, encoding=encoding, notes=tuple(notes))
 
 

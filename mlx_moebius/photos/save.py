@@ -32,7 +32,7 @@ FULL_COLOUR: dict[str, dict[str, Any]] = {
     "JPEG": {"subsampling": 0},
     "WEBP": {"exact": True, "method": 4},
     "AVIF": {"subsampling": "4:4:4"},
-    "HEIF": {"chroma": 444},
+    "HEIF": {"chroma": 420},
 }
 
 

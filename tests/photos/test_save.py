@@ -324,7 +324,7 @@ def test_heic_goes_in_and_out(tmp_path: Path) -> None:
     write_photo(photo, tmp_path / "a.heic", provenance=PROVENANCE)
     again = read_photo(tmp_path / "a.heic")
     assert (again.format, again.mode, again.notes, again.orientation) == ("HEIF", "RGB", (), 1)
-    assert np.abs(again.pixels.astype(int) - photo.pixels).mean() < 2
+    assert np.abs(again.pixels.astype(int) - photo.pixels).mean() < 2.5  # 4:2:0 halves the grain in colours
     assert again.metadata.icc == SRGB
     assert b"Beach" in again.metadata.xmp
     assert text(fields_of(tmp_path / "a.heic"), 0x010F) == b"Camera maker"

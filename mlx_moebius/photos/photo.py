@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, PngImagePlugin, UnidentifiedImageError
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.photos import deep, formats, limits, metadata, nclx, recognise
+from mlx_moebius.photos import attached, deep, formats, limits, metadata, nclx, recognise
 from mlx_moebius.photos.privacy import Region, map_regions, turned
 
 Pixels: TypeAlias = NDArray[Any]
@@ -191,6 +191,9 @@ def read_photo(path: str | Path) -> Photo:
         if is_deep:
             pixels = deep.read_pixels(file, str(image.format), page)
             photo = replace(photo, pixels=oriented(pixels, photo.orientation), mode=deep.MODES[pixels.shape[-1]])
+        xmp, left_out = attached.without_announcements(photo.metadata.xmp)
+        left_out += attached.announced_by_container(image, formats.bytes_at(file, 0, 65536))
+        notes += [f"{path}: {line}" for line in dict.fromkeys(left_out)]
         icc = photo.metadata.icc
         if not icc and (numbers := formats.colour_numbers(file, image)):
             named = nclx.profile(*numbers)
@@ -203,7 +206,7 @@ def read_photo(path: str | Path) -> Photo:
             and _profiled(Image.new("CMYK", (1, 1)), "RGB", photo.metadata.icc) is None
         ):
             notes.append(f"{path}: its colour profile is not one for CMYK; colours are converted by the plain formula")
-        carried = replace(photo.metadata, exif=exif, icc=icc, png_chunks=chunks)
+        carried = replace(photo.metadata, exif=exif, icc=icc, xmp=xmp, png_chunks=chunks)
         return replace(photo, metadata=carried, encoding=encoding, notes=tuple(notes))
 
 

@@ -27,6 +27,7 @@ from mlx_moebius.inpainting.presets import preset_settings
 from mlx_moebius.models import DEFAULT_MODEL, find_model, locate
 from mlx_moebius.networks.config import ModelConfig
 from mlx_moebius.networks.memory import parse_size, windows_within
+from mlx_moebius.photos import limits
 from mlx_moebius.photos.mask_files import ALPHA, check_share, load_mask
 from mlx_moebius.photos.masks import Mask
 from mlx_moebius.photos.photo import Photo, photo_from_image, read_photo, read_provenance
@@ -67,6 +68,7 @@ def generate(
     save_mask: options.SaveMask = None,
     quality: options.Quality = None,
     from_metadata: options.FromMetadata = None,
+    max_pixels: options.MaxPixels = None,
     keep_time: options.KeepTime = False,
     no_metadata: options.NoMetadata = False,
     preset: options.Preset = None,
@@ -86,6 +88,7 @@ def generate(
 ) -> None:
     """Fill one photo, in five steps; a folder is handed over after the first."""
     # 1. Look at what was asked for, before any work.
+    limits.allow(max_pixels)
     marks = Marks(mask or [], mask_from or [], invert, yes)
     writing = Writing(output, overwrite, quality, not no_metadata, keep_time)
     settings_asked = given(
@@ -125,13 +128,15 @@ def generate(
 
     # 2. Read photo and mask.
     photo = read_photo(image)
-    check_output(photo_from_image(Image.new("RGB", (1, 1))) if seeds else photo, target)
+    extension = frame_extension(photo, extend, aspect, gravity)
+    across, down = (extension.left + extension.right, extension.top + extension.bottom) if extension else (0, 0)
+    stand_in = photo_from_image(Image.new("RGB", (1, 1)))  # for a sheet, whatever the photo is
+    check_output(stand_in if seeds else photo, target, None if seeds else (photo.width + across, photo.height + down))
     wanted: Mask | None = None
     warnings: list[str] = []
     if marks or not (extend or aspect):
         wanted, warnings = load_mask(photo, marks.masks, marks.boxes, marks.invert)
         check_share(wanted, yes)
-    extension = frame_extension(photo, extend, aspect, gravity)
     for line in [*photo.notes, *warnings]:
         warn(line)
 

@@ -265,6 +265,16 @@ FromMetadata = Annotated[
         help="Repeat the run that made this file: its model and settings, unless given here.",
     ),
 ]
+MaxPixels = Annotated[
+    int | None,
+    option(
+        "--max-pixels",
+        metavar="N",
+        min=1,
+        help="Largest photo to read or to extend to.",
+        show_default="half of the memory, at 24 bytes each",
+    ),
+]
 KeepTime = Annotated[bool, flag("--keep-time", help="Give the output the photo's modification time.")]
 NoMetadata = Annotated[bool, flag("--no-metadata", help="Do not record model and settings in the file.")]
 

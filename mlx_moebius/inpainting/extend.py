@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.photos.limits import check_size
 from mlx_moebius.photos.masks import Mask
 from mlx_moebius.photos.photo import Photo
 from mlx_moebius.photos.privacy import Region, map_regions
 
 GRAVITIES = ("center", "left", "right", "top", "bottom")
-MAX_PIXELS = 178_000_000  # what can be read can be written: the limit that `photo.read_photo` has too
 MAX_PASSES = 8
 
 
@@ -72,8 +72,7 @@ def checked(extension: Extension, photo: Photo) -> Extension:
         raise MoebiusError("the frame would stay as it is: nothing to extend")
     if max(extension.left, extension.right) > photo.width or max(extension.top, extension.bottom) > photo.height:
         raise MoebiusError(f"{width} x {height} is too far: a side can grow by the photo's own length at most")
-    if width * height > MAX_PIXELS:
-        raise MoebiusError(f"{width} x {height} pixels is more than {MAX_PIXELS // 10**6} megapixels, the limit")
+    check_size(width, height)  # as for reading: what can be read can be written
     return extension
 
 

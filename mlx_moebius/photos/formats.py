@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
-from mlx_moebius.photos import metadata
+from mlx_moebius.photos import metadata, nclx
 
 EXTENSIONS = {
     **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
@@ -22,9 +22,9 @@ EXTENSIONS = {
 }
 MODES = {
     "JPEG": ("L", "RGB", "CMYK"),
-    "PNG": ("L", "LA", "RGB", "RGBA", "I;16"),
+    "PNG": ("L", "LA", "RGB", "RGBA", "I;16", "LA;16", "RGB;16", "RGBA;16"),
     "WEBP": ("L", "LA", "RGB", "RGBA"),
-    "TIFF": ("L", "LA", "RGB", "RGBA", "CMYK", "I;16"),
+    "TIFF": ("L", "LA", "RGB", "RGBA", "CMYK", "I;16", "RGB;16", "RGBA;16"),
     "AVIF": ("L", "LA", "RGB", "RGBA"),
     "HEIF": ("L", "LA", "RGB", "RGBA"),
     "BMP": ("L", "RGB"),
@@ -58,11 +58,11 @@ def is_grey16(image: Image.Image) -> bool:
 def bits_per_channel(file: BinaryIO, image: Image.Image) -> int:
     """Bits a channel in the file, which Pillow may reduce to 8 without a word."""
     if image.format == "PNG":
-        return _bytes_at(file, 24, 1)[0]
+        return bytes_at(file, 24, 1)[0]
     if image.format == "TIFF":
         return max(image.tag_v2.get(258, (1,)))  # type: ignore[attr-defined]
     if image.format in ("AVIF", "HEIF"):
-        head = _bytes_at(file, 0, 65536)
+        head = bytes_at(file, 0, 65536)
         at = head.find(b"pixi")  # ISO/IEC 23008-12, 6.5.6: version and flags, number of channels, bits of each
         return max(head[at + 9 : at + 9 + head[at + 8]], default=8) if at >= 0 else 8
     return 8
@@ -107,17 +107,27 @@ def own_encoding(file: BinaryIO, image: Image.Image) -> dict[str, Any]:
         return {
             "compression": name if name in ("raw", "tiff_lzw", "packbits", "lzma", "zstd") else "tiff_adobe_deflate"
         }
+    if image.format == "HEIF" and image.info.get("chroma") in (420, 422, 444):
+        return {"chroma": image.info["chroma"]}
     return {}
+
+
+def colour_numbers(file: BinaryIO, image: Image.Image) -> tuple[int, int] | None:
+    """Primaries and transfer curve that a HEIC or AVIF file gives by number (ITU-T H.273)."""
+    if image.format == "AVIF":
+        return nclx.numbers_in(bytes_at(file, 0, 65536))
+    given = image.info.get("nclx_profile") if image.format == "HEIF" else None
+    return (int(given["color_primaries"]), int(given["transfer_characteristics"])) if given else None
 
 
 def png_chunks(file: BinaryIO) -> tuple[tuple[bytes, bytes], ...]:
     """Colour and text chunks of a PNG file, (type, data), as they are."""
     chunks = []
     at = 8
-    while len(head := _bytes_at(file, at, 8)) == 8:
+    while len(head := bytes_at(file, at, 8)) == 8:
         length, kind = struct.unpack(">I4s", head)
         if kind in PNG_COLOUR + PNG_TEXT:
-            data = _bytes_at(file, at + 8, length)
+            data = bytes_at(file, at + 8, length)
             if not data.startswith(PNG_HANDLED):
                 chunks.append((kind, data))
         at += length + 12
@@ -126,7 +136,7 @@ def png_chunks(file: BinaryIO) -> tuple[tuple[bytes, bytes], ...]:
 
 def _webp_is_lossless(file: BinaryIO) -> bool:
     at = 12
-    while len(head := _bytes_at(file, at, 8)) == 8:
+    while len(head := bytes_at(file, at, 8)) == 8:
         kind, length = struct.unpack("<4sI", head)
         if kind in (b"VP8 ", b"VP8L"):
             return bool(kind == b"VP8L")
@@ -134,7 +144,7 @@ def _webp_is_lossless(file: BinaryIO) -> bool:
     return False
 
 
-def _bytes_at(file: BinaryIO, offset: int, length: int) -> bytes:
+def bytes_at(file: BinaryIO, offset: int, length: int) -> bytes:
     """Some bytes of the file, whose position (Pillow's) is left as it was."""
     position = file.tell()
     file.seek(offset)

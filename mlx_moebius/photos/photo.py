@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, PngImagePlugin, UnidentifiedImageError
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.photos import formats, metadata, recognise
+from mlx_moebius.photos import attached, deep, formats, limits, metadata, nclx, recognise
 from mlx_moebius.photos.privacy import Region, map_regions, turned
 
 Pixels: TypeAlias = NDArray[Any]
@@ -54,7 +54,8 @@ class Metadata:
 class Photo:
     """Pixels upright (EXIF orientation applied), in the file's own mode and bit depth.
 
-    `mode` is Pillow's: L, LA, RGB, RGBA, CMYK or I;16 (grey, uint16); palettes are resolved. `encoding` holds Pillow's
+    `mode` is Pillow's: L, LA, RGB, RGBA, CMYK or I;16 (grey, uint16), or one of LA;16, RGB;16, RGBA;16 (uint16), which
+    Pillow lacks; palettes are resolved. `encoding` holds Pillow's
     save options that repeat the source's own compression, `orientation` the EXIF value (1 to 8) that was applied,
     `notes` what the user should know, one line each.
     """
@@ -78,13 +79,20 @@ class Photo:
         return int(self.pixels.shape[0])
 
     @property
+    def plain_mode(self) -> str:
+        """The mode that the photo has at 8 bits a channel."""
+        return "L" if self.mode == "I;16" else self.mode.removesuffix(";16")
+
+    @property
     def box(self) -> Box:
         """The whole photo."""
         return 0, 0, self.width, self.height
 
     def alpha(self) -> Pixels | None:
-        """Opacity [H, W], 255 = opaque; None for a mode without it."""
-        return self.pixels[..., -1] if self.mode in ("LA", "RGBA") else None
+        """Opacity [H, W], uint8, 255 = wholly opaque; None for a mode without it."""
+        if self.plain_mode not in ("LA", "RGBA"):
+            return None
+        return self.pixels[..., -1] if self.pixels.dtype == np.uint8 else (self.pixels[..., -1] // 257).astype(np.uint8)
 
     def rgb(self, box: Box | None = None) -> NDArray[np.uint8]:
         """What the network sees, uint8 [h, w, 3], of the whole photo or a window of it.
@@ -95,11 +103,11 @@ class Photo:
         pixels = self.pixels[_slices(box or self.box)]
         if self.mode == "CMYK":
             return np.asarray(_convert(to_image(pixels, "CMYK"), "RGB", self.metadata.icc))
-        if self.mode in ("RGB", "RGBA"):
+        if pixels.dtype == np.uint16:
+            pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        if self.plain_mode in ("RGB", "RGBA"):
             return np.ascontiguousarray(pixels[..., :3])
-        grey = pixels[..., 0] if self.mode == "LA" else pixels
-        if self.mode == "I;16":
-            grey = ((grey.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        grey = pixels[..., 0] if self.plain_mode == "LA" else pixels
         return np.repeat(grey[..., None], 3, axis=-1)
 
     def composite(
@@ -135,20 +143,20 @@ class Photo:
             blended = np.asarray(_convert(to_image(seen, "RGB"), "CMYK", self.metadata.icc))
             return np.where(share > 0, blended, source)
         target = source.reshape(*weight.shape, -1).astype(np.float32)
-        has_alpha = self.mode in ("LA", "RGBA")
+        has_alpha = self.plain_mode in ("LA", "RGBA")
         colours = target[..., :-1] if has_alpha else target
         colours += (self._native(fill) - colours) * share
         if opaque and has_alpha:
-            target[..., -1:] += (255 - target[..., -1:]) * share
+            target[..., -1:] += (np.iinfo(source.dtype).max - target[..., -1:]) * share
         blended = np.rint(target).clip(0, np.iinfo(source.dtype).max).astype(source.dtype)
         return np.where(share > 0, blended, source.reshape(blended.shape)).reshape(source.shape)
 
     def _native(self, fill: Pixels) -> NDArray[np.float32]:
         """RGB fill [h, w, 3] in 0..255 as the photo's RGB or grey, float32 [h, w, C without opacity]."""
-        if self.mode in ("RGB", "RGBA"):
-            return fill.astype(np.float32)
-        luma = fill.astype(np.float32) @ np.array([[0.299], [0.587], [0.114]], np.float32)  # ITU-R 601, as Pillow's L
-        return luma * np.float32(257) if self.mode == "I;16" else luma
+        colours = fill.astype(np.float32) * np.float32(257 if self.pixels.dtype == np.uint16 else 1)
+        if self.plain_mode in ("RGB", "RGBA"):
+            return colours
+        return colours @ np.array([[0.299], [0.587], [0.114]], np.float32)  # ITU-R 601, as Pillow's L
 
 
 def read_photo(path: str | Path) -> Photo:
@@ -163,7 +171,11 @@ def read_photo(path: str | Path) -> Photo:
         bits = formats.bits_per_channel(file, image)
         if bits > 8 and image.format in ("AVIF", "HEIF"):
             notes.append(f"{path} has {bits} bits a channel; they are reduced to 8")
-        elif bits > 8 and not formats.is_grey16(image):
+        is_deep = bits == 16 and not formats.is_grey16(image) and image.format in ("PNG", "TIFF")
+        if is_deep:
+            deep.require()
+            limits.check_size(*image.size, copies=2)
+        elif bits > 8 and image.format not in ("AVIF", "HEIF") and not formats.is_grey16(image):
             raise MoebiusError(
                 f"it has {bits} bits a channel, of which only 8 could be kept: save it as 8-bit (or 16-bit grey)"
             )
@@ -174,14 +186,27 @@ def read_photo(path: str | Path) -> Photo:
             notes.append(f"{path}: its EXIF is damaged and was left out")
         encoding = formats.own_encoding(file, image)
         chunks = formats.png_chunks(file) if image.format == "PNG" else ()
+        page = image.tell() if image.format == "TIFF" else 0
         photo = photo_from_image(image)
+        if is_deep:
+            pixels = deep.read_pixels(file, str(image.format), page)
+            photo = replace(photo, pixels=oriented(pixels, photo.orientation), mode=deep.MODES[pixels.shape[-1]])
+        xmp, left_out = attached.without_announcements(photo.metadata.xmp)
+        left_out += attached.announced_by_container(image, formats.bytes_at(file, 0, 65536))
+        notes += [f"{path}: {line}" for line in dict.fromkeys(left_out)]
+        icc = photo.metadata.icc
+        if not icc and (numbers := formats.colour_numbers(file, image)):
+            named = nclx.profile(*numbers)
+            icc = named or b""
+            if named is None:
+                notes.append(f"{path}: its colours are given by unknown numbers, and were taken as sRGB")
         if (
             photo.mode == "CMYK"
             and photo.metadata.icc
             and _profiled(Image.new("CMYK", (1, 1)), "RGB", photo.metadata.icc) is None
         ):
             notes.append(f"{path}: its colour profile is not one for CMYK; colours are converted by the plain formula")
-        carried = replace(photo.metadata, exif=exif, png_chunks=chunks)
+        carried = replace(photo.metadata, exif=exif, icc=icc, xmp=xmp, png_chunks=chunks)
         return replace(photo, metadata=carried, encoding=encoding, notes=tuple(notes))
 
 
@@ -260,14 +285,18 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, Image.Image]]:
             if heic:
                 require_heic()
             file.seek(0)
-            with Image.open(
-                file, formats=["HEIF"] if heic else [name for name in READABLE if name in Image.OPEN]
-            ) as image:
+            with limits.own_limit():
+                image = Image.open(
+                    file, formats=["HEIF"] if heic else [name for name in READABLE if name in Image.OPEN]
+                )
+            with image:
+                limits.check_size(*image.size)
                 # HEIC and MPO files keep depth maps, previews and the like beside the main picture.
                 if image.format == "TIFF" and recognise.is_raw_tiff(image):
                     raise MoebiusError(recognise.RAW)
                 if image.format == "TIFF" and (page := recognise.full_page(image)) is not None:
                     image.seek(page)  # the others are thumbnails
+                    limits.check_size(*image.size)
                 elif getattr(image, "is_animated", False) and image.format not in ("MPO", "HEIF"):
                     count = getattr(image, "n_frames", 2)
                     raise MoebiusError(f"it is animated or has pages ({count}): only single pictures can be filled")
@@ -278,9 +307,6 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, Image.Image]]:
         raise MoebiusError(f"{path} does not exist") from None
     except UnidentifiedImageError:
         raise MoebiusError(f"{path} is not a JPEG, PNG, WebP, TIFF, AVIF, BMP or HEIC picture, or is damaged") from None
-    except Image.DecompressionBombError:
-        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
-        raise MoebiusError(f"{path} has more than {limit} megapixels, the limit: reduce or split it") from None
     except MemoryError:
         raise MoebiusError(f"{path} does not fit into memory") from None
     except Exception as error:  # decoders raise anything on damaged files

@@ -19,8 +19,9 @@ import numpy as np
 from PIL import PngImagePlugin
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.photos import metadata
+from mlx_moebius.photos import deep, metadata
 from mlx_moebius.photos.formats import EXTENSIONS, MODES
+from mlx_moebius.photos.limits import check_format
 from mlx_moebius.photos.photo import Metadata, Photo, require_heic, to_image
 from mlx_moebius.photos.privacy import without_previews, without_streams
 
@@ -31,7 +32,7 @@ FULL_COLOUR: dict[str, dict[str, Any]] = {
     "JPEG": {"subsampling": 0},
     "WEBP": {"exact": True, "method": 4},
     "AVIF": {"subsampling": "4:4:4"},
-    "HEIF": {"chroma": 444},
+    "HEIF": {"chroma": 420},
 }
 
 
@@ -41,20 +42,26 @@ def default_output(path: str | Path) -> Path:
     return path.with_name(f"{path.stem}_filled{path.suffix}")
 
 
-def check_output(photo: Photo, path: str | Path) -> str:
+def check_output(photo: Photo, path: str | Path, size: tuple[int, int] | None = None) -> str:
     """The format (Pillow's name) that `path` asks for; to be called before the work, not after it.
 
-    Raises MoebiusError when the extension is unknown, the format cannot hold the photo's mode or depth, or the folder
-    is missing or read-only. Whether the file exists is the caller's question.
+    Raises MoebiusError when the extension is unknown, the format cannot hold the photo's mode, depth or size (`size`,
+    (width, height), where it is not the photo's), or the folder is missing or read-only. Whether the file exists is
+    the caller's question.
     """
     path = Path(path)
     name = EXTENSIONS.get(path.suffix.lower())
     if name is None:
         raise MoebiusError(f"{path}: the extension must be one of {' '.join(EXTENSIONS)}")
     if _storable(photo, name) is None:
-        lacks = {"I;16": "16-bit grey", "CMYK": "CMYK colours"}.get(photo.mode, "transparency")
+        depth = "16 bits a channel" if photo.mode.endswith(";16") else "transparency"
+        lacks = {"I;16": "16-bit grey", "CMYK": "CMYK colours"}.get(photo.mode, depth)
         instead = " or ".join(f for f in ("PNG", "TIFF") if photo.mode in MODES[f])
         raise MoebiusError(f"{path}: {name} cannot hold the photo's {lacks}: choose {instead}")
+    try:
+        check_format(name, *(size or (photo.width, photo.height)))
+    except MoebiusError as error:
+        raise MoebiusError(f"{path}: {error}") from None
     if name == "HEIF":
         require_heic()
     if path.is_dir():
@@ -136,9 +143,7 @@ def encode(
         options["xmp"] = xmp
     if name in ("JPEG", "PNG", "WEBP", "AVIF", "HEIF") and exif:
         options["exif"] = b"Exif\0\0" + exif
-    buffer = io.BytesIO()
-    to_image(stored.pixels, stored.mode).save(buffer, name, **options)
-    data = buffer.getvalue()
+    data = _encoded(stored, name, options)
     if name == "TIFF":  # Pillow writes no sub-directories beside compressed pixels
         fields: dict[int, Any] = metadata.describing(metadata.read_fields(exif)) if exif else {}
         if xmp:
@@ -192,9 +197,21 @@ def _storable(photo: Photo, name: str) -> Photo | None:
     alpha = photo.alpha()
     if alpha is None or alpha.min() < 255:
         return None
-    colours = photo.pixels[..., :3] if photo.mode == "RGBA" else photo.pixels[..., 0]
-    opaque = replace(photo, pixels=np.ascontiguousarray(colours), mode=photo.mode[:-1])
+    colours = photo.pixels[..., :3] if photo.plain_mode == "RGBA" else photo.pixels[..., 0]
+    mode = {"LA;16": "I;16", "RGBA;16": "RGB;16"}.get(photo.mode, photo.mode[:-1])
+    opaque = replace(photo, pixels=np.ascontiguousarray(colours), mode=mode)
     return opaque if opaque.mode in MODES[name] else None
+
+
+def _encoded(stored: Photo, name: str, options: dict[str, Any]) -> bytes:
+    """The pixels as a file, with what Pillow's save options hold."""
+    is_deep = stored.mode in deep.MODES.values()
+    if is_deep and name == "TIFF":
+        return deep.tiff(stored.pixels, options)
+    buffer = io.BytesIO()
+    shown = to_image(np.zeros((1, 1, 3), np.uint8), "RGB") if is_deep else to_image(stored.pixels, stored.mode)
+    shown.save(buffer, name, **options)
+    return deep.png(stored.pixels, buffer.getvalue()) if is_deep else buffer.getvalue()
 
 
 def _encoding(photo: Photo, name: str, quality: int | None) -> dict[str, Any]:

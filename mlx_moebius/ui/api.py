@@ -23,7 +23,7 @@ from mlx_moebius.ui.refusals import Refused, sentence
 from mlx_moebius.ui.runs import MAX_SEEDS, MAX_STEPS, Request, Runs
 from mlx_moebius.ui.series import Series
 from mlx_moebius.ui.tiles import black_and_white, mask_tile, png
-from mlx_moebius.ui.uploads import MAX_BYTES, built, check_size, file_name, max_pixels, read_json, receive
+from mlx_moebius.ui.uploads import MAX_BYTES, built, check_size, file_name, read_json, receive
 
 TOKEN = "x-moebius-token"
 FOREVER = {"cache-control": "private, max-age=86400, immutable"}  # a version's pixels never change
@@ -117,7 +117,6 @@ class Api:
                 "max_seeds": MAX_SEEDS,
                 "max_steps": MAX_STEPS,
                 "max_bytes": MAX_BYTES,
-                "max_pixels": max_pixels(),
             },
             "extensions": list(EXTENSIONS),
             "photos": [{"id": picture.id, "name": picture.name} for picture in session.pictures.values()],

@@ -17,6 +17,7 @@ PAGE_WORDS = {
     "the mask is all white: nothing would be kept; paint black what to keep": (
         "everything is painted: leave something for the fill to continue"
     ),
+    ", or give --max-pixels": "",
     "num_steps": "steps",
     "guidance_scale": "guidance",
 }

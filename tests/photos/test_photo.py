@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import sys
 import zlib
@@ -170,19 +169,7 @@ def png(width: int, height: int, depth: int, colour: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
-def test_decompression_bomb_states_the_limit(tmp_path: Path) -> None:
-    (tmp_path / "bomb.png").write_bytes(png(60_000, 60_000, 8, 2))
-    assert "more than 178 megapixels, the limit" in error(tmp_path / "bomb.png")
-
-
 def test_depth_that_would_be_lost_is_refused(tmp_path: Path) -> None:
-    for colour in (2, 4, 6):
-        (tmp_path / "deep.png").write_bytes(png(8, 8, 16, colour))
-        assert "16 bits a channel" in error(tmp_path / "deep.png")
-    picture("RGB", 8, 8).save(buffer := io.BytesIO(), "TIFF")
-    deep = metadata.edit_fields(buffer.getvalue(), {258: Field(metadata.SHORT, struct.pack("<3H", 16, 16, 16))})
-    (tmp_path / "deep.tif").write_bytes(deep)
-    assert "16 bits a channel" in error(tmp_path / "deep.tif")
     saved(tmp_path / "white.tif", picture("I;16"))
     reverse = metadata.edit_fields((tmp_path / "white.tif").read_bytes(), {262: Field(metadata.SHORT, b"\0\0")})
     (tmp_path / "white.tif").write_bytes(reverse)

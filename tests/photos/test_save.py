@@ -324,7 +324,7 @@ def test_heic_goes_in_and_out(tmp_path: Path) -> None:
     write_photo(photo, tmp_path / "a.heic", provenance=PROVENANCE)
     again = read_photo(tmp_path / "a.heic")
     assert (again.format, again.mode, again.notes, again.orientation) == ("HEIF", "RGB", (), 1)
-    assert np.abs(again.pixels.astype(int) - photo.pixels).mean() < 2
+    assert np.abs(again.pixels.astype(int) - photo.pixels).mean() < 2.5  # 4:2:0 halves the grain in colours
     assert again.metadata.icc == SRGB
     assert b"Beach" in again.metadata.xmp
     assert text(fields_of(tmp_path / "a.heic"), 0x010F) == b"Camera maker"
@@ -342,9 +342,9 @@ def test_output_name_and_missing_folders(tmp_path: Path) -> None:
 
 
 def test_failed_encoding_leaves_nothing(tmp_path: Path) -> None:
-    wide = Photo(pixels=np.zeros((4, 20_000, 3), np.uint8), mode="RGB")
-    with pytest.raises(MoebiusError, match="WEBP cannot hold this picture"):
-        write_photo(wide, tmp_path / "a.webp")
+    unfit = Photo(np.zeros((4, 4, 3), np.uint8), "RGB", "JPEG", encoding={"qtables": [[1, 2, 3]]})
+    with pytest.raises(MoebiusError, match="JPEG cannot hold this picture"):
+        write_photo(unfit, tmp_path / "a.jpg")
     assert list(tmp_path.iterdir()) == []
 
 

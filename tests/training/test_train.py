@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 from PIL import Image
 
 from mlx_moebius.convert.folder import verify
+from mlx_moebius.models import find_model
 from mlx_moebius.networks.config import ModelConfig
 from mlx_moebius.networks.weights import load_diffusion
 from mlx_moebius.train import main
@@ -206,6 +208,26 @@ def test_what_cannot_be_meant_is_refused_in_one_line(
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+    assert not (studio / "refused").exists()
+
+
+def test_a_quantized_model_is_refused(studio: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(find_model("nano"), studio / "rounded")
+    config = json.loads((studio / "rounded" / "config.json").read_text())
+    config["quantization"] = {"bits": 8, "group_size": 32, "mode": "affine"}
+    (studio / "rounded" / "config.json").write_text(json.dumps(config))
+    assert train(str(studio / "photos"), "--model", str(studio / "rounded"), "-o", str(studio / "refused")) == 1
+    assert "is quantized and cannot be trained" in capsys.readouterr().err
+    assert not (studio / "refused").exists()
+
+
+def test_a_disk_without_room_is_refused(
+    studio: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = SimpleNamespace(disk_usage=lambda path: SimpleNamespace(free=1_000_000))
+    monkeypatch.setattr("mlx_moebius.training.run.shutil", disk)
+    assert train(*arguments(studio, "refused", 5)) == 1
+    assert "0.0 GB free, a run needs" in capsys.readouterr().err
     assert not (studio / "refused").exists()
 
 

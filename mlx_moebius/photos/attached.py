@@ -1,0 +1,48 @@
+"""What a file holds beside its main picture and cannot keep: gain maps, a motion photo's video, extended XMP.
+
+They show the photo as it was. They are left out, it is said, and the metadata no longer announce them: a viewer that
+trusted these would look for them in vain.
+"""
+
+from __future__ import annotations
+
+import re
+
+from PIL import Image
+
+# Names of XMP properties, as bytes of a regular expression.
+GAIN_MAP = rb"(?:hdrgm|HDRGainMap):\w+"  # Adobe's and Android's (ISO 21496-1); Apple's
+MOTION = rb"\w+:(?:MotionPhoto|MicroVideo)\w*"  # Android's Motion Photo format 1.0, and its forerunner
+CONTAINER = rb"(?:G?Container):Directory"  # what follows the picture in the file
+EXTENDED = rb"xmpNote:HasExtendedXMP"
+TONE_MAP = re.compile(rb"infe.{8}tmap", re.DOTALL)  # an item that a gain map makes (ISO/IEC 23008-12)
+SAID = {
+    GAIN_MAP: "its HDR gain map was left out; brightness is the plain picture's",
+    MOTION: "it is a motion photo; its video was left out",
+    EXTENDED: "the part of its XMP that is over 64 kB (extended XMP) was left out",
+}
+
+
+def without_announcements(xmp: bytes) -> tuple[bytes, list[str]]:
+    """The XMP packet without what announces attached parts, and what was announced, one line each."""
+    notes = []
+    for name, said in SAID.items():
+        shorter = _without(xmp, name)
+        if shorter != xmp:
+            notes.append(said)
+        xmp = shorter
+    xmp = _without(xmp, CONTAINER)
+    return re.sub(rb"""\s+xmlns:(?:hdrgm|HDRGainMap)\s*=\s*(?:"[^"]*"|'[^']*')""", b"", xmp), notes
+
+
+def announced_by_container(image: Image.Image, head: bytes) -> list[str]:
+    """The same of HEIC and AVIF, whose gain maps are auxiliary pictures. `head`: the file's first bytes."""
+    kinds = " ".join(str(kind) for kind in image.info.get("aux") or ()).lower()
+    mapped = "hdrgainmap" in kinds or (image.format in ("HEIF", "AVIF") and TONE_MAP.search(head) is not None)
+    return [SAID[GAIN_MAP]] if mapped else []
+
+
+def _without(xmp: bytes, name: bytes) -> bytes:
+    """The packet without properties of that name, written as attributes or as elements."""
+    xmp = re.sub(rb"""\s+(?!xmlns:)%s\s*=\s*(?:"[^"]*"|'[^']*')""" % name, b"", xmp)
+    return re.sub(rb"<(%s)\b(?:[^>]*/>|[^>]*>.*?</\1\s*>)" % name, b"", xmp, flags=re.DOTALL)

@@ -1,0 +1,69 @@
+"""How large a picture may be: by the memory there is, before any of it is decoded, and by what each format can hold."""
+
+from __future__ import annotations
+
+import os
+import resource
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from PIL import Image
+
+from mlx_moebius.errors import MoebiusError
+
+BYTES_A_PIXEL = 24  # at the peak of reading, filling and writing; measured: 23 for RGB
+SHARE = 0.5  # of the machine's memory: the rest is for the network and other programs
+LONGEST = 1_000_000  # pixels of a side: of longer rows decoders make many copies
+SIDES = {"JPEG": 65_535, "WEBP": 16_383, "AVIF": 32_768}  # AVIF: what decoders (libavif) take; encoders write more
+AVIF_PIXELS = 16_384 * 16_384
+_opening = threading.Lock()
+_asked: list[int] = []
+
+
+def allow(pixels: int | None) -> None:
+    """Take pictures of up to so many pixels in this process, whatever its memory; None: as memory allows."""
+    _asked[:] = [] if pixels is None else [pixels]
+
+
+def memory() -> int:
+    """Bytes that the machine has, or that a limit leaves to this process."""
+    known = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return known if allowed == resource.RLIM_INFINITY else min(known, allowed)
+
+
+def check_size(width: int, height: int, copies: int = 1) -> None:
+    """Raise MoebiusError for a picture of more pixels than memory, or `allow`, permits, or of an absurd side.
+
+    `copies`: times the memory of an 8-bit picture.
+    """
+    if max(width, height) > LONGEST:
+        raise MoebiusError(f"{width} x {height} pixels: a side can have {LONGEST:,} at most")
+    most = _asked[0] if _asked else int(memory() * SHARE) // (BYTES_A_PIXEL * copies)
+    if width * height > most:
+        why = "as asked for" if _asked else f"half of this machine's memory at {BYTES_A_PIXEL * copies} bytes a pixel"
+        raise MoebiusError(
+            f"{width} x {height} pixels are {width * height / 1e6:,.0f} megapixels; the limit is {most / 1e6:,.1f} "
+            f"({why}): reduce or split it, or give --max-pixels"
+        )
+
+
+def check_format(name: str, width: int, height: int) -> None:
+    """Raise MoebiusError when files of the format `name` (Pillow's) cannot hold a picture of that size."""
+    shown = f"{name} cannot hold {width} x {height} pixels"
+    if name in SIDES and max(width, height) > SIDES[name]:
+        raise MoebiusError(f"{shown}, a side has {SIDES[name]:,} at most: choose PNG or TIFF")
+    if name == "AVIF" and width * height > AVIF_PIXELS:
+        raise MoebiusError(f"{shown}, {AVIF_PIXELS // 10**6} megapixels at most: choose PNG or TIFF")
+
+
+@contextmanager
+def own_limit() -> Iterator[None]:
+    """Let Pillow open larger pictures than its own limit, which is for the caller to bound by `check_size`."""
+    with _opening:
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before

@@ -271,7 +271,7 @@ MaxPixels = Annotated[
         "--max-pixels",
         metavar="N",
         min=1,
-        help="Largest photo to read or to extend to.",
+        help="Most pixels of a photo to read or to extend to.",
         show_default="half of the memory, at 24 bytes each",
     ),
 ]

@@ -70,7 +70,7 @@ def test_too_little_memory_is_one_line(tmp_path: Path, megabytes: int, said: str
     asked = [sys.executable, "-m", "mlx_moebius.generate", str(photo), "--mask-from", "100,100,5000,5000", "--yes"]
     limit = megabytes * 2**20
     run = subprocess.run(
-        [*asked, "--model", "nano", "--steps", "2"],
+        [*asked, "--model", "nano", "--steps", "2", "--max-pixels", "36000000"],
         capture_output=True,
         text=True,
         timeout=120,

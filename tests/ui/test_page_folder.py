@@ -61,6 +61,7 @@ def test_a_folder_is_filled_closed_and_gone_on_with(browser: Browser, tmp_path: 
             page.keyboard.press("Control+Enter")
             expect(items.nth(2)).to_have_attribute("aria-label", "3.png, done", timeout=60_000)
             items.first.click()
+            expect(page.locator("#name")).to_contain_text("1.png")
             expect(page.locator("#versions [aria-current]")).to_have_text("Seed 0")
             page.keyboard.press("Control+z")
             expect(page.locator("#versions [aria-current]")).to_have_text("Original")

@@ -52,7 +52,7 @@ export async function show(photo) {
 /** Make a version the one that is shown and filled next. */
 export async function setCurrent(photo, version) {
   adopt(await post(`${photoUrl(photo)}/current`, { version }));
-  emit("photo", photo);
+  if (photo === state.photo) emit("photo", photo);
 }
 
 /** Forget a photo, here and on the server; its neighbour is shown. */

@@ -141,7 +141,8 @@ def generate(
         warn(line)
 
     # 3. Load the model.
-    pipeline, settings = choice.load()
+    taken = limits.bytes_taken(photo.width + across, photo.height + down, copies=photo.pixels.itemsize)
+    pipeline, settings = choice.load(taken)
     settings = replace(settings, extend=extension or settings.extend, seed=settings.seed + (pick - 1 if pick else 0))
 
     # 4. Fill.
@@ -260,8 +261,8 @@ class ModelChoice:
     earlier: dict[str, Any]
     preset: str | None = None
 
-    def load(self) -> tuple[MoebiusPipeline, Settings]:
-        """A pipeline for as many windows at once as memory allows; see first whether it allows any."""
+    def load(self, beside: int = 0) -> tuple[MoebiusPipeline, Settings]:
+        """A pipeline for as many windows at once as memory allows beside so many bytes; raises where it allows none."""
         if self.device is not None:
             choose_device(self.device.value)
         limit = parse_size(self.memory_limit) if self.memory_limit else None
@@ -270,7 +271,7 @@ class ModelChoice:
             raise MoebiusError(
                 f"the model {model!r:.80}, named by --from-metadata, is not on this machine: give --model"
             )
-        windows = windows_within(ModelConfig.load(find_model(model)), limit)
+        windows = windows_within(ModelConfig.load(find_model(model)), limit, beside)
         pipeline = MoebiusPipeline.from_pretrained(model, self.dtype.value if self.dtype else None)
         pipeline.max_windows = windows
         preset = preset_settings(self.preset, pipeline.sampling) if self.preset else {}

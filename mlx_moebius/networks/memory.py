@@ -54,18 +54,21 @@ def needed(config: ModelConfig, windows: int) -> int:
     return int(FLOAT32 * weights + max(DENOISE * latents * 2 * windows, WHOLE * largest + STRIP * strip))
 
 
-def windows_within(config: ModelConfig, limit: int | None = None) -> int:
-    """How many windows fit into `limit` bytes (by default, a share of the device's memory), at most `MOST`.
+def windows_within(config: ModelConfig, limit: int | None = None, beside: int = 0) -> int:
+    """How many windows fit into `limit` bytes, at most `MOST`.
 
+    By default into a share of the device's memory, or into what `beside` bytes (a photo) leave of it, if that is less.
     Raises MoebiusError when not even one does: MLX's CPU back end ends the process when memory runs out.
     """
     check_address_space()
-    available = int(device_memory() * SHARE) if limit is None else limit
-    fitting = [n for n in range(1, MOST + 1) if needed(config, n) <= available]
+    if limit is None:
+        memory = device_memory()
+        limit = max(0, min(int(memory * SHARE), memory - beside))
+    fitting = [n for n in range(1, MOST + 1) if needed(config, n) <= limit]
     if not fitting:
         least = needed(config, 1)
         raise MoebiusError(
-            f"the model needs {least / 2**30:.2f} GB and may take {available / 2**30:.2f} GB: raise --memory-limit"
+            f"the model needs {least / 2**30:.2f} GB and may take {limit / 2**30:.2f} GB: raise --memory-limit"
         )
     return fitting[-1]
 

@@ -33,6 +33,11 @@ def memory() -> int:
     return known if allowed == resource.RLIM_INFINITY else min(known, allowed)
 
 
+def bytes_taken(width: int, height: int, copies: int = 1) -> int:
+    """What a picture takes at the peak of reading, filling and writing: pixels, floats and tiles."""
+    return width * height * BYTES_A_PIXEL * copies
+
+
 def check_size(width: int, height: int, copies: int = 1) -> None:
     """Raise MoebiusError for a picture of more pixels than memory, or `allow`, permits, or of an absurd side.
 

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from mlx_moebius import MoebiusError, MoebiusPipeline
+from mlx_moebius.networks import memory
 from mlx_moebius.networks.config import ModelConfig
 from mlx_moebius.networks.memory import MOST, needed, parse_size, windows_within
+from mlx_moebius.photos.limits import bytes_taken
 from mlx_moebius.photos.photo import photo_from_image
 from tests.support.pictures import picture
 
@@ -39,6 +41,18 @@ def test_windows_grow_with_the_limit_up_to_what_is_useful() -> None:
         assert needed(released, count) <= gigabytes << 30 < needed(released, count + 1)
     with pytest.raises(MoebiusError, match=r"the model needs 2\.\d\d GB and may take 1\.00 GB"):
         windows_within(released, 1 << 30)
+
+
+def test_a_photo_leaves_fewer_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    released = ModelConfig()
+    monkeypatch.setattr(memory, "device_memory", lambda: 8 << 30)
+    alone, beside = windows_within(released), windows_within(released, beside=bytes_taken(20_000, 11_000))
+    assert windows_within(released, beside=bytes_taken(6000, 4000)) == alone  # within what the network leaves
+    assert alone > beside >= 1
+    assert needed(released, beside) + bytes_taken(20_000, 11_000) <= 8 << 30
+    with pytest.raises(MoebiusError, match=r"may take 0\.00 GB"):
+        windows_within(released, beside=9 << 30)
+    assert windows_within(released, 4 << 30, beside=9 << 30) == windows_within(released, 4 << 30)  # as asked for
 
 
 def test_sizes() -> None:

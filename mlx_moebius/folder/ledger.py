@@ -13,7 +13,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -48,7 +48,11 @@ def is_claimed(folder: Path) -> bool:
 
 def sizes(folder: Path) -> dict[str, int]:
     """How long the ledgers of all ranks are: they grow as long as photos are done."""
-    return {path.name: path.stat().st_size for path in _files(folder)}
+    found: dict[str, int] = {}
+    for path in _files(folder):
+        with suppress(OSError):  # rank 0 may remove it at this moment, when it merges
+            found[path.name] = path.stat().st_size
+    return found
 
 
 def claim(folder: Path) -> None:

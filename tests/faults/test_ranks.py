@@ -78,6 +78,12 @@ def test_two_hosts_share_the_photos(photos: Path, tmp_path: Path) -> None:
     )
 
 
+def test_waiting_looks_past_a_ledger_that_is_removed_meanwhile(tmp_path: Path) -> None:
+    ledger.claim(tmp_path)
+    (tmp_path / "moebius.rank1.jsonl").symlink_to("merged")  # listed, and gone when it is looked at
+    assert ledger.sizes(tmp_path) == {ledger.NAME: 0}
+
+
 @pytest.mark.parametrize(
     ("write", "done"),
     [(0, 0), (1, 2), (5, 2), (8, 2)],  # before they meet, in its first photo, in that one's line, in the second

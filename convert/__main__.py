@@ -82,7 +82,7 @@ def command(
             if upload_repo:
                 from mlx_moebius.convert.upload import card_for_upload, upload_folder  # with the hub's client
 
-                card = card_for_upload(upload_repo, base_model, license, note)
+                card = card_for_upload(upload_repo, base_model, license, note, lambda line: typer.echo(line, err=True))
             beside = source if source.is_dir() else source.parent
             convert_checkpoint(
                 source,

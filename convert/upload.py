@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from mlx_moebius.convert.card import Card
@@ -9,14 +10,14 @@ from mlx_moebius.errors import MoebiusError
 from mlx_moebius.hub import UnavailableError, look_up, upload
 
 
-def card_for_upload(repository: str, base_model: str, license: str, note: str) -> Card:
+def card_for_upload(repository: str, base_model: str, license: str, note: str, report: Callable[[str], None]) -> Card:
     """A card for a public folder; the licence is the one that the base model's own card states, unless given.
 
     Raises MoebiusError when there is none: weights are not passed on without their licence.
     """
     if not license:
         try:
-            license = look_up(base_model, "main", "its model card").licence
+            license = look_up(base_model, "main", report).licence
         except UnavailableError as error:
             raise MoebiusError(
                 f"cannot read the licence of {base_model} ({error.reason}); give it as --license"

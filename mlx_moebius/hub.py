@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import importlib
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from huggingface_hub import HfApi, constants, get_hf_file_metadata, hf_hub_url
+from huggingface_hub import HfApi, constants, get_hf_file_metadata, get_token, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -28,11 +30,15 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 # Root of the client's transport errors: of httpx or requests, as its version has it.
 TRANSPORT_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]
+INVALID_URL: type[Exception] = importlib.import_module(TRANSPORT_ERROR.__module__.partition(".")[0]).InvalidURL
 
 SHA256 = re.compile("[0-9a-f]{64}")
 GIT_BLOB = re.compile("[0-9a-f]{40}")
 
 Report = Callable[[str], None]
+Answer = TypeVar("Answer")
+
+_refused: set[str] = set()  # tokens that the hub has refused in this process
 
 
 class UnavailableError(Exception):
@@ -70,13 +76,17 @@ def endpoint() -> str:
     return constants.ENDPOINT
 
 
-def look_up(name: str, revision: str, wanted: str = "its files") -> Repository:
-    """The repository `name` ("organisation/name") at a branch, tag or commit; `wanted` is for the message.
+def look_up(name: str, revision: str, report: Report, needed: tuple[str, ...] = ()) -> Repository:
+    """The repository `name` ("organisation/name") at a branch, tag or commit.
 
-    Raises UnavailableError.
+    The hub is not asked for a commit whose `needed` files lie in the client's own cache. A token that the hub refuses
+    is left out, which is reported. Raises UnavailableError.
     """
-    with _reasons(f"{name} {wanted}", revision):
-        info = HfApi().model_info(name, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    if needed and GIT_BLOB.fullmatch(revision) and all(_in_cache(name, revision, file) for file in needed):
+        return Repository(name, revision, frozenset(needed), "")
+    with _reasons(f"{name} {' and '.join(needed) or 'its files'}", revision):
+        timeout = constants.HF_HUB_ETAG_TIMEOUT
+        info = _ask(lambda token: HfApi(token=token).model_info(name, revision=revision, timeout=timeout), report)
         if not info.sha:
             raise UnavailableError(name, f"{endpoint()} does not answer like the hub")
         licence = info.card_data.get("license") if info.card_data else None
@@ -85,7 +95,7 @@ def look_up(name: str, revision: str, wanted: str = "its files") -> Repository:
 
 
 def fetch(repository: Repository, name: str, folder: Path, report: Report) -> HubFile:
-    """Download `name` to `folder / name`, from where an earlier attempt broke off.
+    """Download `name` to `folder / name`, from where an earlier attempt broke off; a link where the client has it.
 
     The file takes its name only when size and checksum are the hub's: SHA-256 for large files, Git's blob hash for
     small ones. Raises UnavailableError.
@@ -93,13 +103,18 @@ def fetch(repository: Repository, name: str, folder: Path, report: Report) -> Hu
     what = f"{repository.name} {name}"
     if name not in repository.files:
         raise UnavailableError(what, f"no such file in the repository (404 at commit {repository.commit[:12]})")
+    path = folder / name
     with _reasons(what, repository.commit):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if (cached := _in_cache(repository.name, repository.commit, name)) and _is_whole(cached):
+            report(f"{what} is in the hub's own cache")
+            path.unlink(missing_ok=True)
+            path.symlink_to(cached)
+            return _described(repository, name, path, cached.name)
         url = hf_hub_url(repository.name, name, revision=repository.commit)
-        told = get_hf_file_metadata(url)
+        told = get_hf_file_metadata(url, token=_token())
         if told.size is None or not told.etag:
             raise UnavailableError(what, f"{endpoint()} tells neither its size nor its checksum")
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
         if not (path.exists() and path.stat().st_size == told.size and _checksum(path, told.etag) == told.etag):
             part = path.with_name(f"{path.name}.{re.sub(r'[^0-9A-Za-z]', '', told.etag)[:64]}.part")
             _download(what, url, part, told.size, report)
@@ -107,8 +122,7 @@ def fetch(repository: Repository, name: str, folder: Path, report: Report) -> Hu
                 part.unlink()
                 raise UnavailableError(what, f"wrong checksum: it is {found}, the hub says {told.etag}; try again")
             part.replace(path)
-        sha256 = told.etag if SHA256.fullmatch(told.etag) else _hash(path, hashlib.sha256())
-        return HubFile(repository.name, repository.commit, name, told.size, told.etag, sha256)
+        return _described(repository, name, path, told.etag)
 
 
 def upload(folder: Path, repository: str) -> str:
@@ -120,6 +134,44 @@ def upload(folder: Path, repository: str) -> str:
         api = HfApi()
         api.create_repo(repository, exist_ok=True)
         return str(api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Model for MLX").commit_url)
+
+
+def _token() -> bool | None:
+    """For the client: False for none, where the user's is known to be refused, None for the user's, if there is one."""
+    return False if get_token() in _refused else None
+
+
+def _ask(ask: Callable[[bool | None], Answer], report: Report) -> Answer:
+    """The hub's answer, without the user's token when that is refused: the hub answers 401 to an expired one, and
+    everybody may read what is public.
+    """
+    token = get_token()
+    try:
+        return ask(_token())
+    except HfHubHTTPError as error:
+        if error.response.status_code != 401 or token is None or token in _refused:
+            raise
+        answer = ask(False)
+    _refused.add(token)
+    report(f"{endpoint()} refuses your token (expired?); going on without it. `hf auth login` renews it")
+    return answer
+
+
+def _in_cache(repository: str, commit: str, name: str) -> Path | None:
+    """A file that the client's own cache holds, under the checksum that the hub gave it."""
+    found = try_to_load_from_cache(repository, name, revision=commit)
+    return Path(found).resolve() if isinstance(found, str) else None
+
+
+def _is_whole(cached: Path) -> bool:
+    """Whether a file of the client's cache has the checksum that it is named by."""
+    known = SHA256.fullmatch(cached.name) or GIT_BLOB.fullmatch(cached.name)
+    return known is not None and _checksum(cached, cached.name) == cached.name
+
+
+def _described(repository: Repository, name: str, path: Path, etag: str) -> HubFile:
+    sha256 = etag if SHA256.fullmatch(etag) else _hash(path, hashlib.sha256())
+    return HubFile(repository.name, repository.commit, name, path.stat().st_size, etag, sha256)
 
 
 def _download(what: str, url: str, part: Path, size: int, report: Report) -> None:
@@ -136,7 +188,7 @@ def _download(what: str, url: str, part: Path, size: int, report: Report) -> Non
     if have < size:
         # The client forgets a partial file when its process ends; with a file of our own it resumes in the next one.
         with part.open("ab") as file:
-            headers = build_hf_headers() | {"Accept-Encoding": "identity"}
+            headers = build_hf_headers(token=_token()) | {"Accept-Encoding": "identity"}
             http_get(url, file, resume_size=have, headers=headers, displayed_filename=part.name.split(".")[0])
     if (found := part.stat().st_size) != size:
         part.unlink()
@@ -180,18 +232,28 @@ def _reasons(what: str, revision: str) -> Iterator[None]:
         )
         raise UnavailableError(what, reason) from None
     except RepositoryNotFoundError as error:
-        reason = f"no such repository, or a private one (HTTP {error.response.status_code})"
+        token = " that your token does not open (`hf auth login` renews it)" if get_token() else ""
+        reason = f"no such repository, or a private one{token} (HTTP {error.response.status_code})"
         raise UnavailableError(what, reason) from None
     except RevisionNotFoundError:
         raise UnavailableError(what, f"the repository has no revision {revision!r} (HTTP 404)") from None
     except EntryNotFoundError:
         raise UnavailableError(what, "no such file in the repository (HTTP 404)") from None
     except HfHubHTTPError as error:
-        raise UnavailableError(what, f"{endpoint()} answers HTTP {error.response.status_code}") from None
+        login = ": log in with `hf auth login`" if error.response.status_code == 401 else ""
+        raise UnavailableError(what, f"{endpoint()} answers HTTP {error.response.status_code}{login}") from None
+    except ImportError:
+        reason = "ALL_PROXY names a SOCKS proxy, which needs one more package: pip install socksio"
+        raise UnavailableError(what, reason) from None
+    except (ValueError, INVALID_URL) as error:  # a name that no repository can have, a proxy's address that is none
+        raise UnavailableError(what, f"cannot ask {endpoint()} ({_line(error)})") from None
     except (TRANSPORT_ERROR, OSError) as error:
-        text = " ".join(str(error).split())[:200] or type(error).__name__
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise UnavailableError(what, "no space left on the disk") from None
         if isinstance(error, OSError) and error.filename:
             raise UnavailableError(what, f"cannot write {error.filename}: {error.strerror}") from None
-        raise UnavailableError(what, f"offline, or {endpoint()} cannot be reached ({text})") from None
+        raise UnavailableError(what, f"offline, or {endpoint()} cannot be reached ({_line(error)})") from None
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -184,9 +184,9 @@ def _source(name: str, downloads: Path, report: Callable[[str], None]) -> Source
     base, _, revision = name.partition("@")
     if base in RELEASED:
         weights = f"{RELEASED[base]}/{WEIGHT_NAMES[0]}"
-        unet = hub.look_up(UNET_REPOSITORY, revision or REVISIONS[UNET_REPOSITORY], weights)
-        return Source(((unet, weights), *_released_vae()), weights, VAE_FILES[1])
-    repository = hub.look_up(base, revision or "main")
+        unet = hub.look_up(UNET_REPOSITORY, revision or REVISIONS[UNET_REPOSITORY], report, (weights,))
+        return Source(((unet, weights), *_released_vae(report)), weights, VAE_FILES[1])
+    repository = hub.look_up(base, revision or "main", report)
     if {UNET_NAME, VAE_NAME} <= repository.files:
         if CONFIG_NAME in repository.files:
             hub.fetch(repository, CONFIG_NAME, downloads, report)
@@ -199,7 +199,7 @@ def _source(name: str, downloads: Path, report: Callable[[str], None]) -> Source
         if weights in repository.files:
             own = [f"vae/{name}" for name in WEIGHT_NAMES if f"vae/{name}" in repository.files]
             has_vae = own and VAE_FILES[0] in repository.files
-            vae = ((repository, VAE_FILES[0]), (repository, own[0])) if has_vae else _released_vae()
+            vae = ((repository, VAE_FILES[0]), (repository, own[0])) if has_vae else _released_vae(report)
             beside = [name for name in (UNET_SETTINGS, SCHEDULER_SETTINGS) if name in repository.files]
             files = ((repository, weights), *vae, *((repository, name) for name in beside))
             return Source(files, weights, vae[1][1])
@@ -207,10 +207,10 @@ def _source(name: str, downloads: Path, report: Callable[[str], None]) -> Source
     raise hub.UnavailableError(base, f"no Moebius model: it has {wanted} at its top level")
 
 
-def _released_vae() -> tuple[tuple[Repository, str], ...]:
+def _released_vae(report: Callable[[str], None]) -> tuple[tuple[Repository, str], ...]:
     from mlx_moebius import hub
 
-    repository = hub.look_up(VAE_REPOSITORY, REVISIONS[VAE_REPOSITORY], VAE_FILES[1])
+    repository = hub.look_up(VAE_REPOSITORY, REVISIONS[VAE_REPOSITORY], report, VAE_FILES)
     return tuple((repository, file) for file in VAE_FILES)
 
 

@@ -72,3 +72,13 @@ def test_refused_upload_is_one_line_and_the_folder_stays(hub: FakeHub, tmp_path:
     assert run.stderr.splitlines()[-1].startswith("error: cannot upload ")
     assert "HTTP 403" in run.stderr
     assert (tmp_path / "out/config.json").exists()
+
+
+def test_an_expired_token_uploads_nothing_and_says_how_to_renew_it(hub: FakeHub, tmp_path: Path) -> None:
+    hub.expired = "hf_secret"
+    run = convert(hub, tmp_path)
+    assert run.returncode == 1
+    assert "Traceback" not in run.stderr
+    line = run.stderr.splitlines()[-1]
+    assert line.startswith("error: cannot upload ")
+    assert "HTTP 401: log in with `hf auth login`" in line

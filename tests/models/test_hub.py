@@ -171,3 +171,70 @@ def test_unwritable_cache(hub: FakeHub, tmp_path: Path) -> None:
     run = hub.run(tmp_path, *DOWNLOAD, MLX_MOEBIUS_HOME=str(tmp_path / "file"))
     assert run.returncode == 1
     assert "set MLX_MOEBIUS_HOME" in run.stderr.splitlines()[-1]
+
+
+def test_an_expired_token_is_left_out_which_is_said_once(hub: FakeHub, tmp_path: Path) -> None:
+    hub.expired = "hf_old"
+    run = hub.run(tmp_path, *DOWNLOAD, HF_TOKEN="hf_old")
+    assert run.returncode == 0, run.stderr
+    assert run.stderr.count(f"{hub.url} refuses your token (expired?); going on without it. `hf auth login`") == 1
+    assert ["authorization" in headers for _, _, headers in hub.log].count(True) == 1
+    hub.repositories.clear()
+    run = hub.run(tmp_path, "-m", "mlx_moebius.models", "download", "us/private", HF_TOKEN="hf_old")
+    assert (
+        "no such repository, or a private one that your token does not open (`hf auth login` renews it)" in run.stderr
+    )
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("proxy", "reason"),
+    [
+        ("socks5://127.0.0.1:9", "ALL_PROXY names a SOCKS proxy, which needs one more package: pip install socksio"),
+        ("ftp://127.0.0.1:9", "cannot ask http://"),
+        ("http://127.0.0.1:port", "cannot ask http://"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used(hub: FakeHub, tmp_path: Path, proxy: str, reason: str) -> None:
+    code = "import sys; sys.modules['socksio'] = None; import mlx_moebius.models.__main__ as m; m.app(sys.argv[1:])"
+    run = hub.run(tmp_path, "-c", code, "download", "places2", ALL_PROXY=proxy, NO_PROXY="", no_proxy="")
+    assert run.returncode == 1
+    assert "Traceback" not in run.stderr
+    assert f"error: cannot get hustvl/Moebius {WEIGHTS}: {reason}" in run.stderr.splitlines()[-1]
+
+
+def test_a_name_that_no_repository_can_have(hub: FakeHub, tmp_path: Path) -> None:
+    run = hub.run(tmp_path, "-m", "mlx_moebius.models", "download", "us/two--dashes")
+    assert run.returncode == 1
+    assert "Traceback" not in run.stderr
+    assert run.stderr.splitlines()[-1].startswith("error: cannot get us/two--dashes")
+
+
+@pytest.fixture
+def cached(hub: FakeHub, tmp_path: Path) -> Path:
+    """The client's own cache with everything that places2 is made of, as another program left it."""
+    for repository, names in released().items():
+        for name in names:
+            code = "import sys, huggingface_hub as h; h.hf_hub_download(*sys.argv[1:3], revision=sys.argv[3])"
+            assert hub.run(tmp_path, "-c", code, repository, name, commit_of(repository)).returncode == 0
+    hub.log.clear()
+    return tmp_path / "hf/hub"
+
+
+def test_what_the_hubs_own_cache_holds_is_not_asked_for(hub: FakeHub, tmp_path: Path, cached: Path) -> None:
+    before = {path: path.read_bytes() for path in cached.rglob("*") if path.is_file()}
+    run = hub.run(tmp_path, *DOWNLOAD, HF_HUB_OFFLINE="1")
+    assert run.returncode == 0, run.stderr
+    assert f"hustvl/Moebius {WEIGHTS} is in the hub's own cache" in run.stderr
+    assert hub.log == []
+    assert hub.run(tmp_path, "-m", "mlx_moebius.models", "verify", "places2").returncode == 0
+    assert {path: path.read_bytes() for path in cached.rglob("*") if path.is_file()} == before
+
+
+def test_a_damaged_file_of_the_hubs_own_cache_is_downloaded(hub: FakeHub, tmp_path: Path, cached: Path) -> None:
+    (weights,) = cached.glob(f"models--hustvl--Moebius/snapshots/*/{WEIGHTS}")
+    weights.resolve().write_bytes(b"half of it")
+    run = hub.run(tmp_path, *DOWNLOAD)
+    assert run.returncode == 0, run.stderr
+    assert len(hub.requests("GET", f"/hustvl/Moebius/{WEIGHTS}")) == 1
+    assert hub.requests("GET", f"/hustvl/PixelHacker/{VAE_FILES[1]}") == []

@@ -42,6 +42,7 @@ class FakeHub:
     def __init__(self, repositories: dict[str, dict[str, bytes]]) -> None:
         self.repositories = repositories
         self.faults: dict[str, Fault] = {}
+        self.expired = ""  # a token that is refused
         self.log: list[tuple[str, str, dict[str, str]]] = []
         self.uploads: list[dict[str, Any]] = []
         self.objects: dict[str, bytes] = {}
@@ -135,6 +136,13 @@ class _Handler(BaseHTTPRequestHandler):
     def json(self, value: object) -> None:
         self.answer(200, json.dumps(value).encode(), Content_Type="application/json")
 
+    def refuses(self) -> bool:
+        """Whether the request came with the token that has expired; it is answered then."""
+        if self.headers.get("Authorization") != f"Bearer {self.hub.expired}":
+            return False
+        self.answer(401, X_Error_Message="Invalid credentials in Authorization header")
+        return True
+
     def body(self) -> bytes:
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
@@ -176,6 +184,8 @@ class _Hub(_Handler):
 
     def do_GET(self) -> None:
         path = self.note()
+        if self.refuses():
+            return
         if path.startswith("/api/models/"):
             repository, _, revision = path.removeprefix("/api/models/").partition("/revision/")
             self.repository(repository, revision or "main")
@@ -220,6 +230,8 @@ class _Hub(_Handler):
 
     def do_POST(self) -> None:
         path, body = self.note(), self.body()
+        if self.refuses():
+            return
         if fault := self.hub.fault(path, "status"):
             self.answer(fault.status, **fault.headers)
         elif path == "/api/repos/create":

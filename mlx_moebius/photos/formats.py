@@ -30,6 +30,8 @@ MODES = {
     "BMP": ("L", "RGB"),
 }
 
+MOST_DPI = 65535  # what JPEG can say
+
 PNG_COLOUR = (b"cHRM", b"gAMA", b"sRGB", b"cICP")
 PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt")
 PNG_HANDLED = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0", b"Raw profile type APP1\0")
@@ -76,12 +78,52 @@ def exif_block(file: BinaryIO, image: Image.Image) -> bytes:
                 fields = metadata.describing(metadata.read_fields(view))
             except metadata.DamagedBlock:
                 return b""
+        if image.info.get("dpi") and not resolution(image):
+            fields = {tag: field for tag, field in fields.items() if tag not in metadata.RESOLUTION}
         return metadata.edit_fields(metadata.EMPTY_BLOCK, fields) if fields else b""
     _exif(image)  # makes Pillow look for it behind a PNG's pixels too
     exif = image.info.get("exif") or b""
     if not exif and "Raw profile type exif" in image.info:  # ImageMagick's PNG
         exif = _exif(image).tobytes()
     return metadata.checked_block(exif)
+
+
+def block(image: Image.Image, name: str) -> bytes:
+    """A block of bytes that Pillow passes on ("icc_profile", "xmp"); empty when the file has it as something else."""
+    value = image.info.get(name)
+    if name == "xmp" and isinstance(value, str):
+        return value.encode()
+    return value if isinstance(value, bytes) else b""
+
+
+def resolution(image: Image.Image) -> tuple[float, float] | None:
+    """Dots per inch across and down, None where the file says nothing that every format can hold."""
+    dpi = image.info.get("dpi")
+    try:
+        return dpi if dpi and len(dpi) == 2 and all(0 < value <= MOST_DPI for value in dpi) else None
+    except TypeError:  # a TIFF's fields may be of any type
+        return None
+
+
+def unusable(image: Image.Image) -> list[str]:
+    """What the file carries in a type or with a value that cannot be."""
+    read = {
+        "ICC profile": ("icc_profile", block(image, "icc_profile")),
+        "XMP": ("xmp", block(image, "xmp")),
+        "resolution": ("dpi", resolution(image)),
+    }
+    return [what for what, (name, value) in read.items() if image.info.get(name) and not value]
+
+
+def extra_channels(image: Image.Image) -> str:
+    """What a TIFF has beside colours and opacity, which Pillow does not read; "" if nothing."""
+    tags = getattr(image, "tag_v2", {})
+    known = {"CMYK": 4, "RGBX": 3, "YCbCr": 3, "LAB": 3}.get(image.mode, len(image.getbands()))
+    count = tags.get(277, 1) - known
+    if count < 1:
+        return ""
+    kind = "spot colour" if image.mode == "CMYK" else "saved selection"
+    return f"its extra channel (a {kind}) was" if count == 1 else f"its {count} extra channels ({kind}s) were"
 
 
 def own_encoding(file: BinaryIO, image: Image.Image) -> dict[str, Any]:

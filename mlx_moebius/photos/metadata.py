@@ -11,16 +11,21 @@ import json
 import re
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias, Union
 
 import numpy as np
 
 ORIENTATION, SOFTWARE, XMP_PACKET = 0x0112, 0x0131, 0x02BC
+RESOLUTION = (0x011A, 0x011B, 0x0128)  # across, down, unit
 EXIF_IFD, GPS_IFD, INTEROP_IFD = 0x8769, 0x8825, 0xA005
 USER_COMMENT, PIXEL_X, PIXEL_Y = 0x9286, 0xA002, 0xA003
 BYTE, ASCII, SHORT, LONG, UNDEFINED = 1, 2, 3, 4, 7
 UNIT = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}  # bytes a value, by type
 WORD = {**UNIT, 5: 4, 10: 4}  # bytes that swap together: a rational is two words
+BIG_TIFF = b"II+\0\x08\0\0\0"  # little-endian; Pillow reads no other
+BIG_POINTERS = (16, 18)  # of BigTIFF alone, 8 bytes: LONG8, IFD8
 
 # Fields that describe how the pixels of one TIFF file are stored, or repeat the picture (previews, editor layers).
 # Resolution and ICC profile have their own way to the new file.
@@ -49,14 +54,15 @@ class DamagedBlock(ValueError):
 
 
 def read_fields(block: Any) -> Fields:
-    """Fields of the first directory of a TIFF block (bytes or mmap); sub-directories (EXIF, GPS, interop) are nested.
+    """Fields of the first directory of a TIFF or BigTIFF (bytes or mmap); sub-directories (EXIF, GPS, interop) are
+    nested.
 
     Fields of unknown type or outside the block are left out. Raises DamagedBlock when there is no directory.
     """
-    order = _byte_order(block)
+    layout = _Layout("<", big=True) if block[:8] == BIG_TIFF else _Layout(_byte_order(block))
     budget = [max(len(block), 1 << 24)]  # bytes; in a hostile file values may overlap, and add up to gigabytes
     try:
-        return _read_directory(block, order, struct.unpack_from(order + "I", block, 4)[0], budget, depth=0)
+        return _read_directory(block, layout, layout.pointer(block, 8 if layout.big else 4), budget, depth=0)
     except struct.error:
         raise DamagedBlock("its directory is outside the file") from None
 
@@ -149,25 +155,46 @@ def _swapped(field_type: int, data: bytes, order: str) -> bytes:
     return data if order == "<" or width == 1 else np.frombuffer(data, f">u{width}").astype(f"<u{width}").tobytes()
 
 
-def _read_directory(block: Any, order: str, start: int, budget: list[int], depth: int) -> Fields:
+@dataclass(frozen=True)
+class _Layout:
+    """How directories are laid out: byte order, and words of 4 bytes, or of 8 in BigTIFF (libtiff's BigTIFF design)."""
+
+    order: str
+    big: bool = False
+
+    def pointer(self, block: Any, at: int) -> int:
+        """The count or offset there."""
+        return int(struct.unpack_from(self.order + ("Q" if self.big else "I"), block, at)[0])
+
+
+def _read_directory(block: Any, layout: _Layout, start: int, budget: list[int], depth: int) -> Fields:
     fields: Fields = {}
-    (entries,) = struct.unpack_from(order + "H", block, start)
-    for at in range(start + 2, start + 2 + 12 * entries, 12):
-        tag, field_type, count = struct.unpack_from(order + "HHI", block, at)
-        if field_type not in UNIT:
+    order, word = layout.order, 8 if layout.big else 4
+    (entries,) = struct.unpack_from(order + ("Q" if layout.big else "H"), block, start)
+    if entries > 0xFFFF:  # only BigTIFF can say so, and none means it
+        raise struct.error
+    first, entry = start + (8 if layout.big else 2), 4 + 2 * word
+    for at in range(first, first + entry * entries, entry):
+        tag, field_type = struct.unpack_from(order + "HH", block, at)
+        if field_type not in UNIT and not (layout.big and field_type in BIG_POINTERS):
             continue
-        size = UNIT[field_type] * count
-        offset = at + 8 if size <= 4 else struct.unpack_from(order + "I", block, at + 8)[0]
+        size = UNIT.get(field_type, 8) * layout.pointer(block, at + 4)
+        value = at + 4 + word
+        offset = value if size <= word else layout.pointer(block, value)
         if offset + size > len(block):
             continue
         budget[0] -= size
         if budget[0] < 0:
             raise DamagedBlock("its fields overlap")
-        data = _swapped(field_type, bytes(block[offset : offset + size]), order)
-        if tag not in (EXIF_IFD, GPS_IFD, INTEROP_IFD):
-            fields[tag] = Field(field_type, data)
-        elif depth < 2 and size == 4:
-            fields[tag] = _read_directory(block, order, struct.unpack("<I", data)[0], budget, depth + 1)
+        if tag in (EXIF_IFD, GPS_IFD, INTEROP_IFD):
+            if depth < 2 and size in (4, word):
+                inner = (
+                    layout.pointer(block, value) if size == word else struct.unpack_from(order + "I", block, value)[0]
+                )
+                with suppress(struct.error):  # it points outside
+                    fields[tag] = _read_directory(block, layout, inner, budget, depth + 1)
+        elif field_type in UNIT:
+            fields[tag] = Field(field_type, _swapped(field_type, bytes(block[offset : offset + size]), order))
     return fields
 
 
@@ -211,7 +238,7 @@ def without_thumbnail(exif: bytes) -> bytes:
         (first,) = struct.unpack_from(order + "I", exif, 4)
         (entries,) = struct.unpack_from(order + "H", exif, first)
         (second,) = struct.unpack_from(order + "I", exif, first + 2 + 12 * entries)
-        fields = _read_directory(exif, order, second, [len(exif)], depth=2) if second else {}
+        fields = _read_directory(exif, _Layout(order), second, [len(exif)], depth=2) if second else {}
     except (struct.error, DamagedBlock):
         return exif
     blank = exif

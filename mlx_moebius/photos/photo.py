@@ -191,6 +191,10 @@ def read_photo(path: str | Path) -> Photo:
         if is_deep:
             pixels = deep.read_pixels(file, str(image.format), page)
             photo = replace(photo, pixels=oriented(pixels, photo.orientation), mode=deep.MODES[pixels.shape[-1]])
+        if lost := formats.unusable(image):
+            notes.append(f"{path}: its {' and '.join(lost)} cannot be read and was left out")
+        if extra := formats.extra_channels(image):
+            notes.append(f"{path}: {extra} left out")
         xmp, left_out = attached.without_announcements(photo.metadata.xmp)
         left_out += attached.announced_by_container(image, formats.bytes_at(file, 0, 65536))
         notes += [f"{path}: {line}" for line in dict.fromkeys(left_out)]
@@ -219,11 +223,9 @@ def read_provenance(path: str | Path) -> dict[str, Any] | None:
 def photo_from_image(image: Image.Image) -> Photo:
     """A photo from a Pillow image; the image is loaded, not changed. Raises MoebiusError for modes such as LAB or F."""
     orientation = image.info.get("original_orientation") or formats.orientation(image)  # HEIC arrives upright
-    xmp = image.info.get("xmp")  # before Pillow turns a TIFF, which takes the orientation out
+    xmp = formats.block(image, "xmp")  # before Pillow turns a TIFF, which takes the orientation out
     image.load()
-    xmp = xmp or image.info.get("xmp") or b""
-    if isinstance(xmp, str):
-        xmp = xmp.encode()
+    xmp = xmp or formats.block(image, "xmp")
     mode = NATIVE_MODES.get(image.mode)
     if image.has_transparency_data:  # besides alpha channels: palettes, or a colour that stands for transparent
         mode = {"1": "LA", "L": "LA", "LA": "LA", "I;16": None}.get(image.mode, "RGBA")
@@ -242,11 +244,11 @@ def photo_from_image(image: Image.Image) -> Photo:
         format="JPEG" if image.format == "MPO" else image.format,
         metadata=Metadata(
             exif=metadata.checked_block(info.get("exif") or b""),
-            icc=info.get("icc_profile") or b"",
+            icc=formats.block(image, "icc_profile"),
             xmp=map_regions(xmp, turned(orientation)),
             iptc=info.get("photoshop", {}).get(0x0404, b""),
             comment=info.get("comment", b"") if image.format in ("JPEG", "MPO") else b"",
-            dpi=info.get("dpi"),
+            dpi=formats.resolution(image),
         ),
         orientation=orientation,
     )

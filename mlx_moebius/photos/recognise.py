@@ -18,6 +18,7 @@ OTHERS = {
     b"GIF8": "GIF",
     b"8BPS": "Photoshop (PSD)",
     b"%PDF": "PDF",
+    b"MM\0+": "big-endian BigTIFF",
 }
 REDUCED_IMAGE = 1  # bit of TIFF's NewSubfileType
 NEW_SUBFILE_TYPE, SUB_IFDS, DNG_VERSION = 254, 330, 50706
@@ -43,7 +44,7 @@ def full_page(image: Image.Image) -> int | None:
     full = []
     for page in range(getattr(image, "n_frames", 1)):
         image.seek(page)
-        if not image.tag_v2.get(NEW_SUBFILE_TYPE, 0) & REDUCED_IMAGE:  # type: ignore[attr-defined]
+        if not _is_reduced(image):
             full.append(page)
     image.seek(0)
     return full[0] if len(full) == 1 else None
@@ -52,7 +53,13 @@ def full_page(image: Image.Image) -> int | None:
 def is_raw_tiff(image: Image.Image) -> bool:
     """Whether a TIFF is a camera raw file: DNG, or a reduced picture first with the raw one in a sub-directory."""
     tags = image.tag_v2  # type: ignore[attr-defined]
-    return DNG_VERSION in tags or bool(tags.get(NEW_SUBFILE_TYPE, 0) & REDUCED_IMAGE and SUB_IFDS in tags)
+    return DNG_VERSION in tags or (_is_reduced(image) and SUB_IFDS in tags)
+
+
+def _is_reduced(image: Image.Image) -> bool:
+    """Whether the TIFF's page says that it is a reduced copy of another one."""
+    kind = image.tag_v2.get(NEW_SUBFILE_TYPE, 0)  # type: ignore[attr-defined]
+    return isinstance(kind, int) and bool(kind & REDUCED_IMAGE)
 
 
 def _jpeg_bits(head: bytes) -> int | None:

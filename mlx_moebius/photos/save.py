@@ -20,6 +20,7 @@ from PIL import PngImagePlugin
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.photos import deep, metadata
+from mlx_moebius.photos.attributes import copy_tags
 from mlx_moebius.photos.formats import EXTENSIONS, MODES
 from mlx_moebius.photos.limits import check_format
 from mlx_moebius.photos.photo import Metadata, Photo, require_heic, to_image
@@ -89,8 +90,8 @@ def write_photo(
     a TIFF's compression). `quality` (1 to 100) overrides it for JPEG, WebP, AVIF and HEIC; the others are lossless.
     ICC profile, EXIF, XMP, IPTC, comment, resolution and PNG text go along as far as the format has a place for them.
     `provenance` (JSON values, with `version`) goes into EXIF: `Software`, and `UserComment` behind any text there.
-    The file gets the permissions of the file `source`, and with `keep_time` its modification time. Where `path` is a
-    symbolic link, what it points to is replaced.
+    The file gets the permissions and tags of the file `source`, and with `keep_time` its modification time.
+    Where `path` is a symbolic link, what it points to is replaced.
     Raises MoebiusError, with nothing left behind.
     """
     path = Path(path)
@@ -156,7 +157,8 @@ def encode(
 def replacing(path: Path, source: Path | None = None, keep_time: bool = False) -> Iterator[BinaryIO]:
     """A new file that takes the place of `path` when the block ends, whole and on disk; nothing remains on an error.
 
-    It takes over the permissions of `source` (its owner may always write) and, with `keep_time`, its time.
+    It takes over the permissions of `source` (its owner may always write), the Finder's tags where the file system
+    keeps them, and, with `keep_time`, its time.
     """
     if path.is_symlink():  # it stays, what it points to is replaced
         path = path.resolve()
@@ -169,6 +171,8 @@ def replacing(path: Path, source: Path | None = None, keep_time: bool = False) -
         if source is not None:
             like = source.stat()
             temporary.chmod(stat.S_IMODE(like.st_mode) & 0o777 | stat.S_IWUSR)
+            with suppress(OSError):  # tags are no reason to lose a photo; many file systems have none
+                copy_tags(source, temporary)
             if keep_time:
                 os.utime(temporary, ns=(like.st_atime_ns, like.st_mtime_ns))
         os.replace(temporary, path)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,3 +44,33 @@ def test_a_link_stays_and_a_read_only_file_too(tmp_path: Path) -> None:
         with pytest.raises(MoebiusError, match="read-only: give another name"):
             write_photo(photo, path)
     assert target.read_bytes() == before
+
+
+def set_attribute(path: Path, name: str, value: bytes) -> None:
+    """An extended attribute, set without the project's code."""
+    if sys.platform == "darwin":
+        subprocess.run(["xattr", "-wx", name, value.hex(), str(path)], check=True)
+    else:
+        os.setxattr(path, name, value)
+
+
+def attribute(path: Path, name: str) -> bytes | None:
+    if sys.platform == "darwin":
+        run = subprocess.run(["xattr", "-px", name, str(path)], capture_output=True, text=True)
+        return bytes.fromhex(run.stdout) if run.returncode == 0 else None
+    return os.getxattr(path, name) if name in os.listxattr(path) else None
+
+
+def test_the_finders_tags_go_along_and_pictures_among_them_do_not(tmp_path: Path) -> None:
+    kind = "com.apple.metadata:" if sys.platform == "darwin" else "user."
+    tags, icon = f"{kind}_kMDItemUserTags", f"{kind}preview"
+    source = saved(tmp_path / "a.png", picture("RGB"))
+    set_attribute(source, tags, b"bplist00 red\0wedding")
+    set_attribute(source, icon, b"icon: \xff\xd8\xff\xe0")
+    photo = read_photo(source)
+    source.chmod(0o400)
+    write_photo(photo, tmp_path / "b.png", source=source)
+    assert attribute(tmp_path / "b.png", tags) == b"bplist00 red\0wedding"
+    assert attribute(tmp_path / "b.png", icon) is None
+    write_photo(photo, tmp_path / "c.png")
+    assert attribute(tmp_path / "c.png", tags) is None

@@ -53,6 +53,7 @@ def test_camera_raw_is_refused(tmp_path: Path, name: str, data: bytes) -> None:
         (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
         (b"GIF89a", "GIF"),
         (b"8BPS\0\1", "Photoshop"),
+        (b"MM\0+\0\x08\0\0", "big-endian BigTIFF"),
         (b"\xff\xd8\xff\xe0\0\4ab\xff\xc1\0\x0b\x0c", "12 bits"),
     ],
 )

@@ -24,11 +24,11 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 PHOTO, MASK = EXAMPLES / "landscape.png", EXAMPLES / "landscape_mask.png"
 
 
-def generate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def generate(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run it, with the bundled model unless another is asked for."""
     model = [] if "--model" in arguments else ["--model", "nano"]
     command = [sys.executable, "-m", "mlx_moebius.generate", *map(str, arguments), *model]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=cwd)
 
 
 @pytest.fixture
@@ -246,6 +246,17 @@ def test_a_run_is_repeated_from_its_metadata(folder: Path) -> None:
     refused = generate(photo, "-m", mask, "--from-metadata", photo, "-o", folder / "no.png")
     assert refused.returncode == 1
     assert "does not say how it was filled" in refused.stderr
+
+
+@pytest.mark.parametrize("here", [False, True])
+def test_where_a_model_lies_stays_with_its_owner(folder: Path, here: bool) -> None:
+    model, out = folder / "for-a-client/mine", folder / "filled.png"
+    shutil.copytree(find_model("nano"), model)
+    common = (folder / "landscape.png", "-m", folder / "landscape_mask.png", "--steps", "1", "-o", out)
+    run = generate(*common, "--model", "." if here else model, cwd=model)
+    assert run.returncode == 0, run.stderr
+    assert not any(part in out.read_bytes() for part in (b"for-a-client", str(folder).encode()))
+    assert (read_provenance(out) or {})["model"] == "mine"
 
 
 @pytest.mark.parametrize(

@@ -88,9 +88,10 @@ class MoebiusPipeline:
         """What a filled file records: version, model and settings, enough to repeat the run, and how it went."""
         files = {file.name: file.sha256 for file in self.diffusion.config.files}
         seam = asdict(result.seam) if result.seam else None
+        folder = Path(self.name).expanduser()
         return {
             "version": __version__,
-            "model": Path(self.name).name if Path(self.name).is_dir() else self.name,  # no folders of the user's
+            "model": folder.resolve().name if folder.is_dir() else self.name,  # no folders of the user's
             "unet_sha256": files.get(UNET_NAME),
             "settings": asdict(settings),
             "enlargement": round(result.enlargement, 3),

@@ -23,17 +23,20 @@ from mlx_moebius.inpainting.stitch import (
     match_colour,
     measure_seam,
     prefill,
+    push_pull,
 )
 from mlx_moebius.networks.config import GuidanceScale, NoiseOffset, Share, Steps
 from mlx_moebius.networks.scheduler import Solver
+from mlx_moebius.photos.gain_map import GainMap
 from mlx_moebius.photos.mask_files import check as check_mask
-from mlx_moebius.photos.masks import Mask, dilate, grow
+from mlx_moebius.photos.masks import Mask, components, dilate, grow
 from mlx_moebius.photos.photo import Box, Photo, photo_from_image
 from mlx_moebius.schema import Bounds, check
 
 BAND = 512  # rows of a photo that are blended at a time, which bounds the memory
 Seed = Annotated[int, Bounds(0, 2**64 - 1)]
 Pixels = Annotated[int, Bounds(0, 1_000_000)]
+GAINS_RIM = 8  # pixels of a gain map round what is filled in it
 MAX_ENLARGEMENT = 3.0  # beyond it the fill is visibly softer than the photo
 
 
@@ -174,6 +177,7 @@ def finish(squares: Squares, levels: list[Colours], details: list[Detail], setti
     grown = [detail for detail in details if detail.colours is not None]
     plain = [index for index in range(len(windows)) if not details or details[index].colours is None]
     windows, levels = [windows[index] for index in plain], [levels[index] for index in plain]
+    changed = np.zeros((photo.height, photo.width), bool)
     boxes = [window.reach(photo.width, photo.height) for window in windows] + [detail.box for detail in grown]
     for top in range(0, photo.height, BAND):
         band = (0, top, photo.width, min(photo.height, top + BAND))
@@ -182,6 +186,8 @@ def finish(squares: Squares, levels: list[Colours], details: list[Detail], setti
             for detail in grown:
                 lay(detail, band, colours, weights)
             photo = photo.composite(colours, weights, band, settings.opaque)
+            changed[band[1] : band[3]] = weights > 0
+    photo = replace(photo, gains=_filled_gains(photo, changed))
     seam = measure_seam(photo.rgb(), squares.mask, widest_feather(windows))
     result = Result(photo, squares.mask, squares.windows, seam, [], details)
     soft = max((window.enlargement for window in windows), default=1.0)
@@ -191,6 +197,25 @@ def finish(squares: Squares, levels: list[Colours], details: list[Detail], setti
             "mask smaller parts, or give it less --context"
         )
     return result
+
+
+def _filled_gains(photo: Photo, changed: Mask) -> GainMap | None:
+    """The photo's gain map, continued smoothly to where the photo was changed [H, W]; none where nothing is left."""
+    gains = photo.gains
+    if gains is None or changed.all():
+        return None
+    values = gains.pixels.reshape(*gains.pixels.shape[:2], -1)
+    rows, columns = (np.arange(n) * of // n for n, of in zip(values.shape, changed.shape, strict=False))
+    unknown = dilate(np.logical_or.reduceat(np.logical_or.reduceat(changed, rows, 0), columns, 1), 3)
+    if unknown.all():
+        return None
+    values = values.copy()
+    for part in components(unknown):
+        left, top, right, bottom = part.box
+        near = np.s_[max(0, top - GAINS_RIM) : bottom + GAINS_RIM, max(0, left - GAINS_RIM) : right + GAINS_RIM]
+        filled = np.rint(push_pull(values[near].astype(np.float32), ~unknown[near])).clip(0, 255)
+        values[near] = np.where(unknown[near][..., None], filled, values[near])
+    return replace(gains, pixels=values.reshape(gains.pixels.shape))
 
 
 def widest_feather(windows: list[Window]) -> int:
@@ -219,7 +244,7 @@ def prepare_reference(photo: Photo, mask: Mask, size: int, settings: Settings) -
     if settings.dilate not in ("auto", 0):
         hole = dilate(hole, int(settings.dilate))
     window = Window(0, 0, size, size, (0, 0, size, size))
-    reduced = replace(photo_from_image(image), format=photo.format, metadata=photo.metadata)
+    reduced = replace(photo_from_image(image), format=photo.format, metadata=photo.metadata, gains=photo.gains)
     return Squares(reduced, hole, [window], [np.asarray(image)], [hole], [hole])
 
 
@@ -229,4 +254,6 @@ def finish_reference(squares: Squares, fills: list[Colours], settings: Settings)
     if settings.paste:
         drawing = Image.fromarray(squares.mask.astype(np.uint8) * 255)
         pixels = reference.paste(squares.images[0], pixels, drawing, settings.compensate)
-    return Result(replace(squares.photo, pixels=pixels), squares.mask, squares.windows, None, [])
+    changed = squares.mask if settings.paste else np.ones_like(squares.mask)
+    photo = replace(squares.photo, pixels=pixels, gains=_filled_gains(squares.photo, changed))
+    return Result(photo, squares.mask, squares.windows, None, [])

@@ -101,4 +101,9 @@ def extended(photo: Photo, extension: Extension) -> tuple[Photo, Mask]:
         return x / width, y / height, across * photo.width / width, down * photo.height / height
 
     carried = replace(photo.metadata, xmp=map_regions(photo.metadata.xmp, moved))
-    return replace(photo, pixels=pixels, metadata=carried), mask
+    gains = photo.gains
+    if gains is not None:  # it lies over the frame, in pixels of its own
+        down, across = gains.pixels.shape[0] / photo.height, gains.pixels.shape[1] / photo.width
+        own = [[round(side * scale) for side in pair] for pair, scale in zip(sides, (down, across), strict=True)]
+        gains = replace(gains, pixels=np.pad(gains.pixels, (*own, *[(0, 0)] * (gains.pixels.ndim - 2)), "edge"))
+    return replace(photo, pixels=pixels, metadata=carried, gains=gains), mask

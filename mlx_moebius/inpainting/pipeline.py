@@ -201,7 +201,7 @@ class MoebiusPipeline:
             pixels = result.photo.pixels.copy()
             known = np.s_[step.top : step.top + before.height, step.left : step.left + before.width]
             pixels[known] = before.pixels
-            canvas = replace(result.photo, pixels=pixels)
+            canvas = replace(result.photo, pixels=pixels, gains=canvas.gains)
             grown = added.copy()
             grown[known] = new
             new = grown

@@ -1,7 +1,7 @@
-"""What a file holds beside its main picture and cannot keep: gain maps, a motion photo's video, extended XMP.
+"""What a file holds beside its main picture, and its XMP announces: gain maps, a motion photo's video, extended XMP.
 
-They show the photo as it was. They are left out, it is said, and the metadata no longer announce them: a viewer that
-trusted these would look for them in vain.
+They show the photo as it was, and are left out but for a JPEG's gain map (`gain_map.py`). That is said, and they are no
+longer announced: a viewer that trusted the metadata would look for them in vain.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ MOTION = rb"\w+:(?:MotionPhoto|MicroVideo)\w*"  # Android's Motion Photo format 
 CONTAINER = rb"(?:G?Container):Directory"  # what follows the picture in the file
 EXTENDED = rb"xmpNote:HasExtendedXMP"
 TONE_MAP = re.compile(rb"infe.{8}tmap", re.DOTALL)  # an item that a gain map makes (ISO/IEC 23008-12)
+EMPTY_DESCRIPTION = re.compile(rb"""<rdf:Description\s+rdf:about=""(?:\s+xmlns:\w+="[^"]*")*\s*></rdf:Description>""")
+NO_GAIN_MAP = "its HDR gain map was left out; brightness is the plain picture's"
 SAID = {
-    GAIN_MAP: "its HDR gain map was left out; brightness is the plain picture's",
+    GAIN_MAP: NO_GAIN_MAP,
     MOTION: "it is a motion photo; its video was left out",
     EXTENDED: "the part of its XMP that is over 64 kB (extended XMP) was left out",
 }
@@ -32,6 +34,8 @@ def without_announcements(xmp: bytes) -> tuple[bytes, list[str]]:
             notes.append(said)
         xmp = shorter
     xmp = _without(xmp, CONTAINER)
+    if notes:
+        xmp = EMPTY_DESCRIPTION.sub(b"", xmp)
     return re.sub(rb"""\s+xmlns:(?:hdrgm|HDRGainMap)\s*=\s*(?:"[^"]*"|'[^']*')""", b"", xmp), notes
 
 
@@ -39,7 +43,7 @@ def announced_by_container(image: Image.Image, head: bytes) -> list[str]:
     """The same of HEIC and AVIF, whose gain maps are auxiliary pictures. `head`: the file's first bytes."""
     kinds = " ".join(str(kind) for kind in image.info.get("aux") or ()).lower()
     mapped = "hdrgainmap" in kinds or (image.format in ("HEIF", "AVIF") and TONE_MAP.search(head) is not None)
-    return [SAID[GAIN_MAP]] if mapped else []
+    return [NO_GAIN_MAP] if mapped else []
 
 
 def _without(xmp: bytes, name: bytes) -> bytes:

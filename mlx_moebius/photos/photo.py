@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, PngImagePlugin, UnidentifiedImageError
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.photos import attached, deep, formats, limits, metadata, nclx, recognise
+from mlx_moebius.photos import attached, deep, formats, gain_map, limits, metadata, nclx, recognise
 from mlx_moebius.photos.privacy import Region, map_regions, turned
 
 Pixels: TypeAlias = NDArray[Any]
@@ -57,7 +57,7 @@ class Photo:
     `mode` is Pillow's: L, LA, RGB, RGBA, CMYK or I;16 (grey, uint16), or one of LA;16, RGB;16, RGBA;16 (uint16), which
     Pillow lacks; palettes are resolved. `encoding` holds Pillow's
     save options that repeat the source's own compression, `orientation` the EXIF value (1 to 8) that was applied,
-    `notes` what the user should know, one line each.
+    `notes` what the user should know, one line each. `gains` is an Ultra HDR JPEG's gain map.
     """
 
     pixels: Pixels
@@ -67,6 +67,7 @@ class Photo:
     encoding: Mapping[str, Any] = field(default_factory=dict)
     orientation: int = 1
     notes: tuple[str, ...] = ()
+    gains: gain_map.GainMap | None = None
 
     @property
     def width(self) -> int:
@@ -179,7 +180,8 @@ def read_photo(path: str | Path) -> Photo:
             raise MoebiusError(
                 f"it has {bits} bits a channel, of which only 8 could be kept: save it as 8-bit (or 16-bit grey)"
             )
-        if image.format == "MPO" and (count := getattr(image, "n_frames", 1)) > 1:
+        gains = gain_map.read(file) if image.format in ("JPEG", "MPO") else None
+        if image.format == "MPO" and (count := getattr(image, "n_frames", 1)) > (1 if gains is None else 2):
             notes.append(f"{path} holds {count} pictures; only the main one is kept")
         exif = formats.exif_block(file, image)
         if not exif and image.info.get("exif"):
@@ -197,6 +199,9 @@ def read_photo(path: str | Path) -> Photo:
             notes.append(f"{path}: {extra} left out")
         xmp, left_out = attached.without_announcements(photo.metadata.xmp)
         left_out += attached.announced_by_container(image, formats.bytes_at(file, 0, 65536))
+        if gains is not None:
+            gains = replace(gains, pixels=oriented(gains.pixels, photo.orientation))
+            left_out = [line for line in left_out if line != attached.NO_GAIN_MAP]
         notes += [f"{path}: {line}" for line in dict.fromkeys(left_out)]
         icc = photo.metadata.icc
         if not icc and (numbers := formats.colour_numbers(file, image)):
@@ -211,7 +216,7 @@ def read_photo(path: str | Path) -> Photo:
         ):
             notes.append(f"{path}: its colour profile is not one for CMYK; colours are converted by the plain formula")
         carried = replace(photo.metadata, exif=exif, icc=icc, xmp=xmp, png_chunks=chunks)
-        return replace(photo, metadata=carried, encoding=encoding, notes=tuple(notes))
+        return replace(photo, metadata=carried, encoding=encoding, notes=tuple(notes), gains=gains)
 
 
 def read_provenance(path: str | Path) -> dict[str, Any] | None:

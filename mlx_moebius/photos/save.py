@@ -19,7 +19,7 @@ import numpy as np
 from PIL import PngImagePlugin
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.photos import deep, metadata
+from mlx_moebius.photos import attached, deep, gain_map, metadata
 from mlx_moebius.photos.attributes import copy_tags
 from mlx_moebius.photos.formats import EXTENSIONS, MODES
 from mlx_moebius.photos.limits import check_format
@@ -128,6 +128,12 @@ def encode(
     notes = []
     if carried != photo.metadata:
         notes.append("previews in its metadata showed the photo as it was; they were left out")
+    gains = photo.gains if name == "JPEG" else None
+    if gains is not None:
+        map_file = gain_map.encoded(gains)
+        xmp = gain_map.announced(xmp, gains, len(map_file))
+    elif photo.gains is not None:
+        notes.append(attached.NO_GAIN_MAP)
     if name == "JPEG":
         if len(exif) + 6 > JPEG_SEGMENT:
             notes.append("the EXIF is too large for JPEG with the settings in it; they were left out")
@@ -145,6 +151,8 @@ def encode(
     if name in ("JPEG", "PNG", "WEBP", "AVIF", "HEIF") and exif:
         options["exif"] = b"Exif\0\0" + exif
     data = _encoded(stored, name, options)
+    if gains is not None:
+        data = gain_map.attached(data, gains, map_file)
     if name == "TIFF":  # Pillow writes no sub-directories beside compressed pixels
         fields: dict[int, Any] = metadata.describing(metadata.read_fields(exif)) if exif else {}
         if xmp:

@@ -19,7 +19,7 @@ from mlx_moebius.networks.config import ModelConfig
 from mlx_moebius.networks.memory import parse_size
 from mlx_moebius.networks.weights import DTYPES
 from mlx_moebius.training.fit import fit, hold, size
-from mlx_moebius.training.objective import FEW, Timesteps
+from mlx_moebius.training.objective import FEW, UNIFORM_SHARE, Timesteps
 from mlx_moebius.training.photos import Decoder, Library, find_photos
 from mlx_moebius.training.ranks import Ranks
 from mlx_moebius.training.run import Plan, Start, run
@@ -70,6 +70,9 @@ def command(
             show_default=f"sampled for models of at most {FEW} steps",
         ),
     ] = None,
+    uniform_timesteps: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of --timesteps all that is uniform; the others are logit-normal.")
+    ] = UNIFORM_SHARE,
     grad_checkpoint: Annotated[
         bool, typer.Option("--grad-checkpoint", help="Less memory: compute layers again in the backward pass.")
     ] = False,
@@ -118,6 +121,7 @@ def command(
             train_embedding=config is not None or start.library.has_objects,
             checkpoint=grad_checkpoint,
             timesteps=chosen_timesteps(timesteps, start.config),
+            uniform_share=uniform_timesteps,
         )
         if teacher is not None:
             chosen = start.recipe.timesteps

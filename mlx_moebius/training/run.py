@@ -90,7 +90,7 @@ def run(start: Start, plan: Plan, out: Path, resume: bool, report: Callable[[str
         steps = plan.steps
     decoder = Decoder(report)
     timesteps = start.recipe.timesteps
-    samples = Samples(start.library.train, start.config, decoder, plan.seed, timesteps)
+    samples = Samples(start.library.train, start.config, decoder, plan.seed, timesteps, start.recipe.uniform_share)
     held_out = Samples(start.library.held_out, start.config, decoder, SEED)
     validation = Validation(held_out, start.vae, start.config, timesteps)
     log = Log(out, learner.step if resume else -1) if ranks.first else None

@@ -22,7 +22,7 @@ from mlx_moebius.networks.config import ModelConfig
 from mlx_moebius.networks.unet import BACKGROUND_TOKENS, FOREGROUND_TOKENS
 from mlx_moebius.photos.masks import Mask, components, latent_mask
 from mlx_moebius.training.holes import draw_hole, grow_as_official
-from mlx_moebius.training.objective import Timesteps, draw_timesteps, sampled_timesteps
+from mlx_moebius.training.objective import UNIFORM_SHARE, Timesteps, draw_timesteps, sampled_timesteps
 from mlx_moebius.training.photos import Decoder, Found, Pixels
 
 Floats = NDArray[np.float32]
@@ -63,9 +63,16 @@ class Samples:
     """The samples of a run by their number, from 0 on: every photo once before any comes again."""
 
     def __init__(
-        self, photos: list[Found], config: ModelConfig, decoder: Decoder, seed: int, timesteps: Timesteps = "all"
+        self,
+        photos: list[Found],
+        config: ModelConfig,
+        decoder: Decoder,
+        seed: int,
+        timesteps: Timesteps = "all",
+        uniform_share: float = UNIFORM_SHARE,
     ) -> None:
         self.photos, self.config, self.decoder, self.seed = photos, config, decoder, seed
+        self.uniform_share = uniform_share
         self.visited = np.array(sampled_timesteps(config)) if timesteps == "sampled" else None
         self.outlines = _outlines(photos, decoder)
 
@@ -85,7 +92,7 @@ class Samples:
         rngs = [np.random.default_rng((self.seed, 2, number)) for number in range(first, first + count)]
         total = self.config.scheduler.num_train_timesteps
         if self.visited is None:
-            timesteps = np.concatenate([draw_timesteps(rng, 1, total) for rng in rngs])
+            timesteps = np.concatenate([draw_timesteps(rng, 1, total, self.uniform_share) for rng in rngs])
         else:
             timesteps = np.array([rng.choice(self.visited) for rng in rngs])
         return assemble(crops, rngs, timesteps, self.config)

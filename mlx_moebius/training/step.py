@@ -27,6 +27,7 @@ from mlx_moebius.training.network import (
     updated_statistics,
 )
 from mlx_moebius.training.objective import (
+    UNIFORM_SHARE,
     Timesteps,
     add_noise,
     mean_squared_error,
@@ -56,6 +57,7 @@ class Recipe:
     train_embedding: bool = True
     checkpoint: bool = False
     timesteps: Timesteps = "all"
+    uniform_share: float = UNIFORM_SHARE
 
 
 class Example(NamedTuple):

@@ -142,3 +142,13 @@ def test_most_timesteps_are_in_the_middle_and_some_at_the_end() -> None:
     assert t.max() == 999
     assert abs((t >= 990).mean() - 0.0025) < 0.002
     assert 0.5 < ((t > 250) & (t < 750)).mean() < 0.75
+
+
+def test_a_run_may_want_more_of_the_ends(photos: Path) -> None:
+    library = find_photos(photos, SIDE)
+    usual, uniform = (
+        Samples(library.train, CONFIG, Decoder(pytest.fail), 0, uniform_share=share).batch(0, 60).timesteps
+        for share in (0, 1)
+    )
+    assert ((usual < 100) | (usual >= 900)).sum() < 6
+    assert ((uniform < 100) | (uniform >= 900)).sum() >= 6

@@ -200,15 +200,15 @@ def finish(squares: Squares, levels: list[Colours], details: list[Detail], setti
 
 
 def _filled_gains(photo: Photo, changed: Mask) -> GainMap | None:
-    """The photo's gain map, continued smoothly to where the photo was changed [H, W]; none where nothing is left."""
+    """The photo's gain map, continued to where the photo was changed [H, W]; its mean if that is everywhere."""
     gains = photo.gains
-    if gains is None or changed.all():
+    if gains is None:
         return None
     values = gains.pixels.reshape(*gains.pixels.shape[:2], -1)
     rows, columns = (np.arange(n) * of // n for n, of in zip(values.shape, changed.shape, strict=False))
     unknown = dilate(np.logical_or.reduceat(np.logical_or.reduceat(changed, rows, 0), columns, 1), 3)
     if unknown.all():
-        return None
+        return replace(gains, pixels=np.full_like(gains.pixels, gains.pixels.mean(axis=(0, 1))))
     values = values.copy()
     for part in components(unknown):
         left, top, right, bottom = part.box

@@ -103,7 +103,7 @@ def _origin(folder: Path) -> str:
         return "origin unknown"
     commits = {file["repository"]: file["commit"][:12] for file in origin["files"]}
     return ", ".join(
-        f"{repository}@{commit} (licence {origin['licences'].get(repository) or 'not stated'})"
+        f"{repository}@{commit} (licence {origin['licences'].get(repository) or 'not known'})"
         for repository, commit in commits.items()
     )
 

@@ -104,6 +104,15 @@ def test_where_the_lamp_was_nothing_shines(nano: MoebiusPipeline, tmp_path: Path
     assert np.array_equal(photo.gains.pixels, own)
 
 
+@pytest.mark.parametrize("write", [iso_file, android_file])
+def test_where_all_is_redrawn_the_gains_are_one(nano: MoebiusPipeline, tmp_path: Path, write: Any) -> None:
+    photo, hole = read_photo(write(tmp_path / "a.jpg")), np.zeros((HEIGHT, WIDTH), bool)
+    hole[10:-10, 10:-10] = True
+    gains = nano.inpaint(photo, hole, nano.settings(num_steps=1, paste=False, dilate=0)).photo.gains
+    assert gains is not None
+    assert (np.ptp(gains.pixels, axis=(0, 1)) == 0).all()
+
+
 def test_the_map_is_turned_and_extended_with_the_photo(nano: MoebiusPipeline, tmp_path: Path) -> None:
     upright = read_photo(android_file(tmp_path / "upright.jpg"))
     turned = read_photo(android_file(tmp_path / "a.jpg", exif=b"Exif\0\0" + camera_exif(6)))

@@ -51,7 +51,6 @@ def test_a_big_tiffs_exposure_is_kept(tmp_path: Path) -> None:
         ("RGB", "rgb", ["unspecified"] * 2, "its 2 extra channels (saved selections) were left out"),
         ("RGBA", "rgb", ["unassalpha", "unspecified"], "its extra channel (a saved selection) was left out"),
         ("CMYK", "separated", ["unspecified"], "its extra channel (a spot colour) was left out"),
-        ("L", "minisblack", ["unspecified"], "its extra channel (a saved selection) was left out"),
         ("RGBA", "rgb", ["unassalpha"], None),
         ("CMYK", "separated", None, None),
     ],

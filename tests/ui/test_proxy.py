@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import urllib.request
 from mlx_moebius.ui import launch
@@ -14,8 +16,9 @@ with launch("nano", "127.0.0.1", 0, False) as server:
 """
 
 
-def test_loopback_does_not_need_a_proxy() -> None:
-    closed = "http://127.0.0.1:9"  # nothing listens there
+@pytest.mark.parametrize("kind", ["http", "socks5"])
+def test_loopback_does_not_need_a_proxy(kind: str) -> None:
+    closed = f"{kind}://127.0.0.1:9"  # nothing listens there
     variables = dict.fromkeys(("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"), closed)
     run = subprocess.run(
         [sys.executable, "-c", PROGRAM],

@@ -208,6 +208,7 @@ def test_any_recorded_settings_are_used_or_one_line(nano: MoebiusPipeline, tmp_p
 def test_a_file_does_not_decide_what_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> None:
     monkeypatch.setenv("MLX_MOEBIUS_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.chdir(tmp_path)
     path = tmp_path / "filled.png"
     photo = photo_from_image(picture("RGB", 40, 36))
     write_photo(photo, path, provenance={"version": "0.1.0", "model": model, "settings": {"seed": 1}})

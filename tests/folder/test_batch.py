@@ -140,7 +140,12 @@ def test_killed_again_and_again_it_ends_with_the_same_files(undisturbed: tuple[P
 def test_an_interrupt_finishes_what_is_in_hand(undisturbed: tuple[Path, Path], tmp_path: Path) -> None:
     folder, expected = undisturbed
     out = tmp_path / "out"
-    process = subprocess.Popen([*command(folder, out), "--steps", "12"], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*command(folder, out), "--steps", "12"],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+    )
     while process.poll() is None and not (out.exists() and results(out)):
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)

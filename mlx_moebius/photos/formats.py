@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -30,7 +31,7 @@ MODES = {
     "BMP": ("L", "RGB"),
 }
 
-MOST_DPI = 65535  # what JPEG can say
+MOST_DPI = 10_000_000  # more than a microscope's, and held by TIFF, PNG and BMP
 
 PNG_COLOUR = (b"cHRM", b"gAMA", b"sRGB", b"cICP")
 PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt")
@@ -97,7 +98,7 @@ def block(image: Image.Image, name: str) -> bytes:
 
 
 def resolution(image: Image.Image) -> tuple[float, float] | None:
-    """Dots per inch across and down, None where the file says nothing that every format can hold."""
+    """Dots per inch across and down, None where the file says nothing that can be."""
     dpi = image.info.get("dpi")
     try:
         return dpi if dpi and len(dpi) == 2 and all(0 < value <= MOST_DPI for value in dpi) else None
@@ -160,6 +161,20 @@ def colour_numbers(file: BinaryIO, image: Image.Image) -> tuple[int, int] | None
         return nclx.numbers_in(bytes_at(file, 0, 65536))
     given = image.info.get("nclx_profile") if image.format == "HEIF" else None
     return (int(given["color_primaries"]), int(given["transfer_characteristics"])) if given else None
+
+
+def jpeg_segments(file: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
+    """The segments before a JPEG's pixels: marker, where the segment ends, its payload."""
+    at = 2
+    while len(head := bytes_at(file, at, 4)) == 4 and head[0] == 0xFF and head[1] != 0xDA:
+        end = at + 2 + int.from_bytes(head[2:], "big")
+        yield head[1], end, bytes_at(file, at + 4, end - at - 4)
+        at = end
+
+
+def jpeg_segment(marker: int, payload: bytes) -> bytes:
+    """A segment of a JPEG file; it holds at most 65,533 bytes."""
+    return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload
 
 
 def png_chunks(file: BinaryIO) -> tuple[tuple[bytes, bytes], ...]:

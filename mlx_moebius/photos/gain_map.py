@@ -56,7 +56,7 @@ def read(file: BinaryIO) -> GainMap | None:
     """The map of a JPEG file, as stored; None where it has none that can be read."""
     try:
         for jpeg in _other_pictures(file):
-            parts = [payload for _, _, payload in _segments(io.BytesIO(jpeg))]
+            parts = [payload for _, _, payload in formats.jpeg_segments(io.BytesIO(jpeg))]
             iso = next((part for part in parts if part.startswith(ISO)), b"")
             xmp = next((part.removeprefix(XMP) for part in parts if part.startswith(XMP) and b"hdrgm:" in part), b"")
             if iso or xmp:
@@ -76,7 +76,10 @@ def read(file: BinaryIO) -> GainMap | None:
 def encoded(gain_map: GainMap) -> bytes:
     """The map's own JPEG file."""
     buffer = io.BytesIO()
-    options: dict[str, Any] = {**gain_map.encoding, "extra": _segment(gain_map.iso) if gain_map.iso else b""}
+    options: dict[str, Any] = {
+        **gain_map.encoding,
+        "extra": formats.jpeg_segment(APP2, gain_map.iso) if gain_map.iso else b"",
+    }
     if gain_map.xmp:
         options["xmp"] = gain_map.xmp
     Image.fromarray(gain_map.pixels).save(buffer, "JPEG", **options)
@@ -96,41 +99,29 @@ def announced(xmp: bytes, gain_map: GainMap, length: int) -> bytes:
 
 def attached(jpeg: bytes, gain_map: GainMap, map_file: bytes) -> bytes:
     """The main picture's JPEG file with the map's file behind it, and the index that says where it lies."""
-    place = max((end for marker, end, _ in _segments(io.BytesIO(jpeg)) if marker <= LAST_APP), default=2)
+    place = max((end for marker, end, _ in formats.jpeg_segments(io.BytesIO(jpeg)) if marker <= LAST_APP), default=2)
     versions = gain_map.iso[len(ISO) : len(ISO) + 4]  # the main picture has these alone
-    before = jpeg[:place] + (_segment(ISO + versions) if versions else b"")
-    index = len(_segment(MPF + _index(0, 0, 0)))
+    before = jpeg[:place] + (formats.jpeg_segment(APP2, ISO + versions) if versions else b"")
+    index = len(_index(0, 0, 0))
     length = len(before) + index + len(jpeg) - place
     offset = length - len(before) - 4 - len(MPF)  # counted from the index's own first byte
-    return before + _segment(MPF + _index(length, len(map_file), offset)) + jpeg[place:] + map_file
+    return before + _index(length, len(map_file), offset) + jpeg[place:] + map_file
 
 
 def _index(length: int, map_length: int, offset: int) -> bytes:
+    """The segment that says how long the main picture and the map are, and where the map begins."""
     entries = struct.pack("<IIIHHIIIHH", PRIMARY, length, 0, 0, 0, 0, map_length, offset, 0, 0)
     fields = {
         VERSION: Field(metadata.UNDEFINED, b"0100"),
         COUNT: Field(metadata.LONG, struct.pack("<I", 2)),
         ENTRIES: Field(metadata.UNDEFINED, entries),
     }
-    return metadata.edit_fields(metadata.EMPTY_BLOCK, fields)
-
-
-def _segment(payload: bytes) -> bytes:
-    return struct.pack(">BBH", 0xFF, APP2, len(payload) + 2) + payload
-
-
-def _segments(file: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
-    """The segments before a JPEG's pixels: marker, where the segment ends, its payload."""
-    at = 2
-    while len(head := formats.bytes_at(file, at, 4)) == 4 and head[0] == 0xFF and 0xC0 <= head[1] != 0xDA:
-        end = at + 2 + int.from_bytes(head[2:], "big")
-        yield head[1], end, formats.bytes_at(file, at + 4, end - at - 4)
-        at = end
+    return formats.jpeg_segment(APP2, MPF + metadata.edit_fields(metadata.EMPTY_BLOCK, fields))
 
 
 def _other_pictures(file: BinaryIO) -> Iterator[bytes]:
     """The JPEG files behind the main one, as its index tells."""
-    for marker, end, payload in _segments(file):
+    for marker, end, payload in formats.jpeg_segments(file):
         if marker == APP2 and payload.startswith(MPF):
             block = payload.removeprefix(MPF)
             entries = metadata.read_fields(block)[ENTRIES]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 from PIL import Image
+
+from mlx_moebius.photos import formats
 
 RAW_NAMES = "3fr arw cr2 cr3 crw dcr dng erf fff iiq kdc mos mrw nef nrw orf pef raf raw rw2 rwl sr2 srf srw x3f"
 RAW_EXTENSIONS = frozenset(f".{name}" for name in RAW_NAMES.split())
@@ -64,9 +67,8 @@ def _is_reduced(image: Image.Image) -> bool:
 
 def _jpeg_bits(head: bytes) -> int | None:
     """Bits a channel of a JPEG, None when its frame does not begin in `head`."""
-    at = 2 if head.startswith(b"\xff\xd8\xff") else len(head)
-    while at + 5 <= len(head) and head[at] == 0xFF:
-        if head[at + 1] in START_OF_FRAME:
-            return head[at + 4]
-        at += 2 + int.from_bytes(head[at + 2 : at + 4], "big")
+    if head.startswith(b"\xff\xd8\xff"):
+        for marker, _, payload in formats.jpeg_segments(io.BytesIO(head)):
+            if marker in START_OF_FRAME and payload:
+                return payload[0]
     return None

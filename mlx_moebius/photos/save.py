@@ -21,7 +21,7 @@ from PIL import PngImagePlugin
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.photos import attached, deep, gain_map, metadata
 from mlx_moebius.photos.attributes import copy_tags
-from mlx_moebius.photos.formats import EXTENSIONS, MODES
+from mlx_moebius.photos.formats import EXTENSIONS, MODES, jpeg_segment
 from mlx_moebius.photos.limits import check_format
 from mlx_moebius.photos.photo import Metadata, Photo, require_heic, to_image
 from mlx_moebius.photos.privacy import without_previews, without_streams
@@ -29,6 +29,7 @@ from mlx_moebius.photos.privacy import without_previews, without_streams
 WRITABLE = 0o222  # asked of the mode itself too: the system lets its administrator write anything
 QUALITY = 95  # of a lossy format, where the source's own encoding is unknown
 JPEG_SEGMENT = 65533  # bytes that a JPEG marker holds
+JPEG_DPI = 65535  # the most that a JPEG can say
 FULL_COLOUR: dict[str, dict[str, Any]] = {
     "JPEG": {"subsampling": 0},
     "WEBP": {"exact": True, "method": 4},
@@ -119,13 +120,15 @@ def encode(
     options = _encoding(photo, name, quality)
     if carried.icc:
         options["icc_profile"] = carried.icc
-    if carried.dpi:
+    if carried.dpi and not (name == "JPEG" and max(carried.dpi) > JPEG_DPI):
         options["dpi"] = carried.dpi
     # Pillow moves an orientation from AVIF's EXIF to the container, and would rewrite the block for it.
     size = photo.width, photo.height
     exif = metadata.updated_exif(carried.exif, size, provenance, orientation=name != "AVIF")
     xmp = metadata.upright_xmp(carried.xmp)
     notes = []
+    if carried.dpi and "dpi" not in options:
+        notes.append(f"JPEG holds no resolution above {JPEG_DPI} dpi; it was left out")
     if carried != photo.metadata:
         notes.append("previews in its metadata showed the photo as it was; they were left out")
     gains = photo.gains if name == "JPEG" else None
@@ -272,4 +275,4 @@ def _iptc_segment(iptc: bytes) -> bytes:
     if not 0 < len(iptc) < JPEG_SEGMENT - 30:
         return b""
     body = b"Photoshop 3.0\x008BIM\x04\x04\0\0" + len(iptc).to_bytes(4, "big") + iptc + bytes(len(iptc) % 2)
-    return b"\xff\xed" + (len(body) + 2).to_bytes(2, "big") + body
+    return jpeg_segment(0xED, body)

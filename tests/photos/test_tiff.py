@@ -69,6 +69,18 @@ def test_extra_channels_are_named(
     np.testing.assert_array_equal(photo.pixels.reshape(own.shape), own)
 
 
+def test_a_microscopes_resolution_is_kept_where_it_can_be(tmp_path: Path) -> None:
+    source = saved(tmp_path / "a.tif", picture("RGB"), dpi=(254_000, 254_000))
+    photo = read_photo(source)
+    for extension in ("tif", "png"):
+        assert write_photo(photo, tmp_path / f"b.{extension}") == []
+        dpi = read_photo(tmp_path / f"b.{extension}").metadata.dpi
+        assert dpi is not None
+        assert round(float(dpi[0])) == 254_000
+    said = "JPEG holds no resolution above 65535 dpi; it was left out"
+    assert write_photo(photo, tmp_path / "b.jpg") == [f"{tmp_path}/b.jpg: {said}"]
+
+
 @pytest.mark.parametrize(
     ("tag", "field", "lost"),
     [

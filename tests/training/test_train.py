@@ -75,6 +75,15 @@ def test_a_new_network_learns_and_its_folder_is_a_model(studio: Path) -> None:
             assert image.size > (300, 100)
 
 
+def test_the_share_of_uniform_timesteps_is_asked_for(studio: Path) -> None:
+    losses: list[list[float]] = []
+    for share in ("0", "0", "1"):
+        folder = f"uniform{len(losses)}"
+        assert train(*arguments(studio, folder, 3, "--uniform-timesteps", share)) == 0
+        losses.append([line["loss"] for line in lines(studio / folder) if "loss" in line])
+    assert losses[0] == losses[1] != losses[2]
+
+
 def test_fine_tuning_the_bundled_model(studio: Path) -> None:
     photos = paint_photos(studio / "larger", 4)
     for path in photos.iterdir():

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from mlx_moebius.photos.formats import EXTENSIONS
 from mlx_moebius.photos.masks import dilate
 from mlx_moebius.photos.photo import read_photo
 from tests.ui.stage import PHOTO, STRANGER, Stage
@@ -21,6 +22,28 @@ def command_line(photo: Path, mask: Path | None, output: Path, *more: str) -> by
     command += ["-m", mask] if mask else []
     subprocess.run([*command, "--model", "nano", *more], check=True, timeout=300)
     return output.read_bytes()
+
+
+def test_more_than_half_is_asked_first(stage: Stage) -> None:
+    page = stage.page
+    stage.open(PHOTO)
+    page.keyboard.press("r")
+    stage.stroke((5, 5), (379, 190))
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("body")).to_contain_text("of the photo would be filled: is that meant?")
+    assert stage.versions() == ["Original"]
+    assert stage.strokes() == 1
+    page.get_by_role("button", name="Fill it anyway").click()
+    stage.finish()
+    assert stage.versions() == ["Original", "Seed 0"]
+
+
+def test_every_extension_that_is_read_can_be_chosen(stage: Stage, tmp_path: Path) -> None:
+    chosen = (stage.page.locator("#files").get_attribute("accept") or "").split(",")
+    assert chosen == list(EXTENSIONS)
+    photo = tmp_path / "photo.jfif"
+    Image.open(PHOTO).convert("RGB").save(photo, "JPEG")
+    stage.open(photo)
 
 
 def test_the_fill_replaces_the_photo_in_place_and_undo_takes_it_back(stage: Stage, tmp_path: Path) -> None:

@@ -93,7 +93,9 @@ def limits(setting: str) -> dict[str, float]:
 Photo = Annotated[
     Path,
     typer.Argument(
-        metavar="IMAGE", show_default=False, help="The photo (JPEG, PNG, WebP, TIFF, AVIF, BMP, HEIC), or a folder."
+        metavar="IMAGE",
+        show_default=False,
+        help="The photo (JPEG, PNG, WebP, TIFF, AVIF, BMP, HEIC, JPEG XL), or a folder.",
     ),
 ]
 
@@ -255,7 +257,14 @@ Overwrite = Annotated[bool, flag("--overwrite", help="Replace an output that exi
 SaveMask = Annotated[Path | None, option("--save-mask", metavar="FILE", help="Also write what was really filled.")]
 Quality = Annotated[
     int | None,
-    option("--quality", metavar="N", min=1, max=100, help="Of JPEG, WebP, AVIF, HEIC.", show_default="the photo's own"),
+    option(
+        "--quality",
+        metavar="N",
+        min=1,
+        max=100,
+        help="Of JPEG, WebP, AVIF, HEIC, JPEG XL.",
+        show_default="the photo's own",
+    ),
 ]
 FromMetadata = Annotated[
     Path | None,

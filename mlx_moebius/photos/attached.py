@@ -40,10 +40,10 @@ def without_announcements(xmp: bytes) -> tuple[bytes, list[str]]:
 
 
 def announced_by_container(image: Image.Image, head: bytes) -> list[str]:
-    """The same of HEIC and AVIF, whose gain maps are auxiliary pictures. `head`: the file's first bytes."""
+    """The same of HEIC, AVIF and JPEG XL, whose gain maps are pictures of their own. `head`: the file's first bytes."""
     kinds = " ".join(str(kind) for kind in image.info.get("aux") or ()).lower()
     mapped = "hdrgainmap" in kinds or (image.format in ("HEIF", "AVIF") and TONE_MAP.search(head) is not None)
-    return [NO_GAIN_MAP] if mapped else []
+    return [NO_GAIN_MAP] if mapped or image.info.get("gain_map") else []
 
 
 def _without(xmp: bytes, name: bytes) -> bytes:

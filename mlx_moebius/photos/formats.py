@@ -20,6 +20,7 @@ EXTENSIONS = {
     ".png": "PNG",
     ".webp": "WEBP",
     ".avif": "AVIF",
+    ".jxl": "JXL",
 }
 MODES = {
     "JPEG": ("L", "RGB", "CMYK"),
@@ -29,7 +30,9 @@ MODES = {
     "AVIF": ("L", "LA", "RGB", "RGBA"),
     "HEIF": ("L", "LA", "RGB", "RGBA"),
     "BMP": ("L", "RGB"),
+    "JXL": ("L", "LA", "RGB", "RGBA"),
 }
+READ_AS_8_BITS = ("AVIF", "HEIF", "JXL")  # whatever they hold
 
 MOST_DPI = 10_000_000  # more than a microscope's, and held by TIFF, PNG and BMP
 
@@ -64,6 +67,8 @@ def bits_per_channel(file: BinaryIO, image: Image.Image) -> int:
         return bytes_at(file, 24, 1)[0]
     if image.format == "TIFF":
         return max(image.tag_v2.get(258, (1,)))  # type: ignore[attr-defined]
+    if image.format == "JXL":
+        return int(image.info["bits"])
     if image.format in ("AVIF", "HEIF"):
         head = bytes_at(file, 0, 65536)
         at = head.find(b"pixi")  # ISO/IEC 23008-12, 6.5.6: version and flags, number of channels, bits of each
@@ -145,6 +150,8 @@ def own_encoding(file: BinaryIO, image: Image.Image) -> dict[str, Any]:
         }
     if image.format == "WEBP":
         return {"lossless": _webp_is_lossless(file)}
+    if image.format == "JXL":
+        return {"lossless": image.info["lossless"]}
     if image.format == "TIFF":
         name = image.info.get("compression")
         return {

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, PngImagePlugin, UnidentifiedImageError
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.photos import attached, deep, formats, gain_map, limits, metadata, nclx, recognise
+from mlx_moebius.photos import attached, deep, formats, gain_map, jxl, limits, metadata, nclx, recognise
 from mlx_moebius.photos.privacy import Region, map_regions, turned
 
 Pixels: TypeAlias = NDArray[Any]
@@ -161,7 +161,7 @@ class Photo:
 
 
 def read_photo(path: str | Path) -> Photo:
-    """Read a JPEG, PNG, WebP, TIFF, AVIF, BMP or (with the extra `heic`) HEIC file.
+    """Read a JPEG, PNG, WebP, TIFF, AVIF, BMP or (with the extras `heic` and `jxl`) HEIC or JPEG XL file.
 
     Raises MoebiusError with one line for whatever is missing, damaged, cut short, too large, animated, or cannot be
     kept as it is.
@@ -170,16 +170,18 @@ def read_photo(path: str | Path) -> Photo:
     with opened(path) as (file, image):
         notes = []
         bits = formats.bits_per_channel(file, image)
-        if bits > 8 and image.format in ("AVIF", "HEIF"):
-            notes.append(f"{path} has {bits} bits a channel; they are reduced to 8")
-        is_deep = bits == 16 and not formats.is_grey16(image) and image.format in ("PNG", "TIFF")
-        if is_deep:
-            deep.require()
-            limits.check_size(*image.size, copies=2)
-        elif bits > 8 and image.format not in ("AVIF", "HEIF") and not formats.is_grey16(image):
-            raise MoebiusError(
-                f"it has {bits} bits a channel, of which only 8 could be kept: save it as 8-bit (or 16-bit grey)"
-            )
+        is_deep = False
+        if bits > 8 and not formats.is_grey16(image):
+            if image.format in formats.READ_AS_8_BITS:
+                notes.append(f"{path} has {bits} bits a channel; they are reduced to 8")
+            elif bits == 16 and image.format in ("PNG", "TIFF"):
+                is_deep = True
+                deep.require()
+                limits.check_size(*image.size, copies=2)
+            else:
+                raise MoebiusError(
+                    f"it has {bits} bits a channel, of which only 8 could be kept: save it as 8-bit (or 16-bit grey)"
+                )
         gains = gain_map.read(file) if image.format in ("JPEG", "MPO") else None
         if image.format == "MPO" and (count := getattr(image, "n_frames", 1)) > (1 if gains is None else 2):
             notes.append(f"{path} holds {count} pictures; only the main one is kept")
@@ -227,7 +229,7 @@ def read_provenance(path: str | Path) -> dict[str, Any] | None:
 
 def photo_from_image(image: Image.Image) -> Photo:
     """A photo from a Pillow image; the image is loaded, not changed. Raises MoebiusError for modes such as LAB or F."""
-    orientation = image.info.get("original_orientation") or formats.orientation(image)  # HEIC arrives upright
+    orientation = image.info.get("original_orientation") or formats.orientation(image)  # some arrive upright
     xmp = formats.block(image, "xmp")  # before Pillow turns a TIFF, which takes the orientation out
     image.load()
     xmp = xmp or formats.block(image, "xmp")
@@ -293,9 +295,11 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, Image.Image]]:
                 require_heic()
             file.seek(0)
             with limits.own_limit():
-                image = Image.open(
-                    file, formats=["HEIF"] if heic else [name for name in READABLE if name in Image.OPEN]
-                )
+                if head.startswith(jxl.STARTS):
+                    inner, image = jxl.opened(file)
+                else:
+                    known = ["HEIF"] if heic else [name for name in READABLE if name in Image.OPEN]
+                    inner, image = file, Image.open(file, formats=known)
             with image:
                 limits.check_size(*image.size)
                 # HEIC and MPO files keep depth maps, previews and the like beside the main picture.
@@ -307,13 +311,15 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, Image.Image]]:
                 elif getattr(image, "is_animated", False) and image.format not in ("MPO", "HEIF"):
                     count = getattr(image, "n_frames", 2)
                     raise MoebiusError(f"it is animated or has pages ({count}): only single pictures can be filled")
-                yield file, image
+                yield inner, image
     except MoebiusError as error:
         raise MoebiusError(f"{path}: {error}") from None
     except FileNotFoundError:
         raise MoebiusError(f"{path} does not exist") from None
     except UnidentifiedImageError:
-        raise MoebiusError(f"{path} is not a JPEG, PNG, WebP, TIFF, AVIF, BMP or HEIC picture, or is damaged") from None
+        raise MoebiusError(
+            f"{path} is not a JPEG, PNG, WebP, TIFF, AVIF, BMP, HEIC or JPEG XL picture, or is damaged"
+        ) from None
     except MemoryError:
         raise MoebiusError(f"{path} does not fit into memory") from None
     except Exception as error:  # decoders raise anything on damaged files

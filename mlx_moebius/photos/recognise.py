@@ -14,8 +14,6 @@ RAW_EXTENSIONS = frozenset(f".{name}" for name in RAW_NAMES.split())
 RAW = "it is a camera raw file: develop it first (TIFF or JPEG)"
 RAW_STARTS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
 OTHERS = {
-    b"\xff\x0a": "JPEG XL",
-    b"\0\0\0\x0cJXL ": "JPEG XL",
     b"\0\0\0\x0cjP  ": "JPEG 2000",
     b"\xff\x4f\xff\x51": "JPEG 2000",
     b"GIF8": "GIF",

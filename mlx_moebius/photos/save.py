@@ -19,7 +19,7 @@ import numpy as np
 from PIL import PngImagePlugin
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.photos import attached, deep, gain_map, metadata
+from mlx_moebius.photos import attached, deep, gain_map, jxl, metadata
 from mlx_moebius.photos.attributes import copy_tags
 from mlx_moebius.photos.formats import EXTENSIONS, MODES, jpeg_segment
 from mlx_moebius.photos.limits import check_format
@@ -35,6 +35,7 @@ FULL_COLOUR: dict[str, dict[str, Any]] = {
     "WEBP": {"exact": True, "method": 4},
     "AVIF": {"subsampling": "4:4:4"},
     "HEIF": {"chroma": 420},
+    "JXL": {},
 }
 
 
@@ -61,11 +62,18 @@ def check_output(photo: Photo, path: str | Path, size: tuple[int, int] | None = 
         instead = " or ".join(f for f in ("PNG", "TIFF") if photo.mode in MODES[f])
         raise MoebiusError(f"{path}: {name} cannot hold the photo's {lacks}: choose {instead}")
     try:
-        check_format(name, *(size or (photo.width, photo.height)))
+        inner = "JPEG" if name == "JXL" and _goes_as_jpeg(photo) else name
+        check_format(inner, *(size or (photo.width, photo.height)))
     except MoebiusError as error:
         raise MoebiusError(f"{path}: {error}") from None
     if name == "HEIF":
         require_heic()
+    if name == "JXL":
+        jxl.require()
+        if not jxl.is_srgb(photo.metadata.icc, photo.mode) and not _goes_as_jpeg(photo):
+            raise MoebiusError(
+                f"{path}: JPEG XL is written without a colour profile other than sRGB's: choose PNG or TIFF"
+            )
     if path.is_dir():
         raise MoebiusError(f"{path} is a folder: give the name of a file")
     if not path.parent.is_dir():
@@ -88,8 +96,8 @@ def write_photo(
     """Write the photo in the format of `path`'s extension; returns what the user should know, one line each.
 
     In the source's format the encoding is the source's (a JPEG's quantization tables and subsampling, lossless WebP,
-    a TIFF's compression). `quality` (1 to 100) overrides it for JPEG, WebP, AVIF and HEIC; the others are lossless.
-    ICC profile, EXIF, XMP, IPTC, comment, resolution and PNG text go along as far as the format has a place for them.
+    a TIFF's compression). `quality` (1 to 100) overrides it for JPEG, WebP, AVIF, HEIC and JPEG XL; the others are
+    lossless. ICC profile, EXIF, XMP, IPTC, comment, resolution and PNG text go along as far as the format has a place.
     `provenance` (JSON values, with `version`) goes into EXIF: `Software`, and `UserComment` behind any text there.
     The file gets the permissions and tags of the file `source`, and with `keep_time` its modification time.
     Where `path` is a symbolic link, what it points to is replaced.
@@ -116,6 +124,9 @@ def encode(
     """The bytes of the file in the format `name`, and notes; see `write_photo`."""
     stored = _storable(photo, name)
     assert stored is not None, "check_output comes first"
+    if name == "JXL" and _goes_as_jpeg(photo):
+        data, notes = encode(photo, "JPEG", quality, provenance)
+        return jxl.packed(data, stored.mode, (photo.width, photo.height)), notes
     carried = _without_old_pictures(photo.metadata)
     options = _encoding(photo, name, quality)
     if carried.icc:
@@ -149,10 +160,12 @@ def encode(
         options["pnginfo"] = _png_info(carried, xmp)
     elif name == "BMP" and (exif or xmp or carried.icc):
         notes.append("BMP holds no metadata (EXIF, ICC, XMP, settings); it was left out")
-    if name in ("JPEG", "WEBP", "AVIF", "HEIF") and xmp:
+    if name in ("JPEG", "WEBP", "AVIF", "HEIF", "JXL") and xmp:
         options["xmp"] = xmp
     if name in ("JPEG", "PNG", "WEBP", "AVIF", "HEIF") and exif:
         options["exif"] = b"Exif\0\0" + exif
+    elif name == "JXL" and exif:
+        options["exif"] = bytes(4) + exif  # where in the box it begins
     data = _encoded(stored, name, options)
     if gains is not None:
         data = gain_map.attached(data, gains, map_file)
@@ -216,6 +229,14 @@ def _storable(photo: Photo, name: str) -> Photo | None:
     mode = {"LA;16": "I;16", "RGBA;16": "RGB;16"}.get(photo.mode, photo.mode[:-1])
     opaque = replace(photo, pixels=np.ascontiguousarray(colours), mode=mode)
     return opaque if opaque.mode in MODES[name] else None
+
+
+def _goes_as_jpeg(photo: Photo) -> bool:
+    """Whether JPEG XL holds the photo as a JPEG, packed without loss: it was one, or has a profile of its own."""
+    if photo.format == "JPEG":
+        return photo.mode in MODES["JXL"]
+    lossy = not photo.encoding.get("lossless") and photo.mode in ("L", "RGB")
+    return lossy and not jxl.is_srgb(photo.metadata.icc, photo.mode)
 
 
 def _encoded(stored: Photo, name: str, options: dict[str, Any]) -> bytes:

@@ -15,7 +15,7 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -124,10 +124,21 @@ class Link:
         """From now on, all is silence."""
         self.whole.clear()
 
+    def close(self) -> None:
+        """Nobody waits for it any more."""
+        with suppress(OSError):  # macOS has none for a server, and needs none
+            self.server.shutdown(socket.SHUT_RDWR)
+        self.server.close()
+
     def _accept(self) -> None:
         while True:
-            near, _ = self.server.accept()
+            try:
+                near, _ = self.server.accept()
+            except OSError:  # closed meanwhile
+                return
             while (far := self._reached()) is None:
+                if self.server.fileno() < 0:
+                    return
                 threading.Event().wait(0.05)  # nobody listens there yet
             for pair in ((near, far), (far, near)):
                 threading.Thread(target=self._relay, args=pair, daemon=True).start()

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -30,10 +31,11 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def address(host: str) -> tuple[str, int]:
-    """An address where nobody listens."""
-    with socket.create_server((host, 0)) as server:
-        return host, server.getsockname()[1]
+def addresses(count: int = len(HOSTS)) -> list[tuple[str, int]]:
+    """Addresses where nobody listens, on each host in turn; no two are the same."""
+    with ExitStack() as held:
+        servers = [held.enter_context(socket.create_server((HOSTS[at % 2], 0))) for at in range(count)]
+        return [server.getsockname() for server in servers]
 
 
 def start(
@@ -60,7 +62,7 @@ def said(process: subprocess.Popen[str]) -> list[str]:
 
 
 def assert_completed_by_a_rerun(photos: Path, out: Path) -> None:
-    ring = [address(host) for host in HOSTS]
+    ring = addresses()
     ranks = [start(photos, out, rank, ring) for rank in (0, 1)]
     shown = [said(process) for process in ranks]
     assert [process.returncode for process in ranks] == [0, 0], shown
@@ -90,7 +92,7 @@ def test_waiting_looks_past_a_ledger_that_is_removed_meanwhile(tmp_path: Path) -
 )
 def test_a_killed_rank_is_told_of_and_a_rerun_completes_it(photos: Path, tmp_path: Path, write: int, done: int) -> None:
     out = tmp_path / "out"
-    ring = [address(host) for host in HOSTS]
+    ring = addresses()
     first, second = start(photos, out, 0, ring), start(photos, out, 1, ring, killed_at=write)
     last = said(first)[-1]
     second.communicate(timeout=60)
@@ -102,16 +104,15 @@ def test_a_killed_rank_is_told_of_and_a_rerun_completes_it(photos: Path, tmp_pat
 
 def test_a_cut_link_does_not_hold_up_a_rank_for_ever(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    ring = [address(host) for host in HOSTS]
-    wires = [address(host) for host in HOSTS]
-    links = [Link(wire, end) for wire, end in zip(wires, ring, strict=True)]
-    ranks = [start(photos, out, 0, [ring[0], wires[1]]), start(photos, out, 1, [wires[0], ring[1]])]
-    stderr = ranks[0].stderr
-    assert stderr is not None
-    assert stderr.readline() == "2 photos\n"  # they have met, and begin
-    for link in links:
-        link.cut()
-    for process in ranks:
-        assert "another rank has ended or cannot be reached" in said(process)[-1]
-        assert process.returncode == 1
+    *ring, first, second = addresses(4)  # a link that led to itself would connect to itself without end
+    with closing(Link(first, ring[0])) as one, closing(Link(second, ring[1])) as other:
+        ranks = [start(photos, out, 0, [ring[0], second]), start(photos, out, 1, [first, ring[1]])]
+        stderr = ranks[0].stderr
+        assert stderr is not None
+        assert stderr.readline() == "2 photos\n"  # they have met, and begin
+        one.cut()
+        other.cut()
+        for process in ranks:
+            assert "another rank has ended or cannot be reached" in said(process)[-1]
+            assert process.returncode == 1
     assert_completed_by_a_rerun(photos, out)

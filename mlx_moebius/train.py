@@ -57,6 +57,9 @@ def command(
     ] = None,
     optimizer: Annotated[str, typer.Option(help="adamw or muon.")] = "adamw",
     ema: Annotated[float, typer.Option(min=0, max=1, help="Decay of the average that is saved; 0: none.")] = 0.999,
+    blend: Annotated[
+        float, typer.Option(min=0, max=1, help="With --model: share of what was learnt in what is saved.")
+    ] = 1,
     batch_norm: Annotated[
         str | None,
         typer.Option(
@@ -107,6 +110,8 @@ def command(
             raise MoebiusError("--vae belongs to --config: a model that is fine-tuned keeps its own")
         if config is not None and vae is None and teacher is None:
             raise MoebiusError("--config wants --vae, the model whose VAE the new network uses, or a --teacher")
+        if config is not None and blend < 1:
+            raise MoebiusError("--blend belongs to --model: a new network began with nothing worth keeping")
         ranks = Ranks()
         report = typer.echo if ranks.first else _silence
         started = Folder(out).settings() if resume and ranks.first else {}
@@ -116,6 +121,7 @@ def command(
             optimizer=optimizer,
             grad_accumulation=grad_accumulation,
             ema=ema,
+            blend=blend,
             live=config is not None if batch_norm is None else batch_norm == "live",
             dtype=dtype,
             train_embedding=config is not None or start.library.has_objects,

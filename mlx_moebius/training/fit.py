@@ -39,7 +39,7 @@ class Fit:
 def needed(config: ModelConfig, recipe: Recipe, batch_size: int, teacher: ModelConfig | None = None) -> int:
     """Bytes that MLX holds at the peak of an update, photos and Python not included."""
     weights = _bytes(UNet(config.unet))
-    copies = 1 + MOMENTS.get(recipe.optimizer, 2) + bool(recipe.ema)
+    copies = 1 + MOMENTS.get(recipe.optimizer, 2) + bool(recipe.ema) + (recipe.blend < 1)
     held = copies * weights + _bytes(AutoencoderKL(config.vae))
     first = 4 * config.unet.sample_size**2 * config.unet.block_out_channels[0] * batch_size
     kept = TWICE if recipe.checkpoint else KEPT
@@ -71,6 +71,7 @@ def fit(config: ModelConfig, recipe: Recipe, batch_size: int, limit: int, teache
     less = [f"raise --memory-limit ({size(least)} are needed at least)"]
     less += ["a smaller --batch-size"] if recipe.live and batch_size > 1 else []
     less += ["--ema 0"] if recipe.ema else []
+    less += ["--blend 1"] if recipe.blend < 1 else []
     less += ["--optimizer muon"] if recipe.optimizer == "adamw" else []
     raise MoebiusError(f"this does not fit into {size(limit)}: {', or '.join(less)}")
 

@@ -172,7 +172,7 @@ def _restore(
 ) -> tuple[int, float]:
     """Bring a learner to where a run was saved; the steps that it planned and the seconds that it took."""
     before = folder.settings()
-    free = ("steps", "minutes", "save_every", "val_every", "learning_rate", "warmup")
+    free = ("steps", "minutes", "save_every", "val_every", "learning_rate", "warmup", "blend")
     for part in ("plan", "recipe"):
         for name, value in settings[part].items():
             if name not in free and before.get(part, {}).get(name) != value:
@@ -180,7 +180,11 @@ def _restore(
                     f"the run in {folder.path} has {name} {before.get(part, {}).get(name)}, not {value}: "
                     "--resume wants the same options"
                 )
-    for part, said in (("photos", "the photos are not those"), ("teacher", "the teacher is not the one")):
+    for part, said in (
+        ("photos", "the photos are not those"),
+        ("model", "the model is not the one"),
+        ("teacher", "the teacher is not the one"),
+    ):
         if before.get(part) != settings.get(part):
             raise MoebiusError(f"{said} that the run in {folder.path} began with: start another one")
     try:

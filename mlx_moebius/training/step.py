@@ -52,6 +52,7 @@ class Recipe:
     optimizer: str = "adamw"
     grad_accumulation: int = 1
     ema: float = 0.999
+    blend: float = 1
     live: bool = False
     dtype: str = "float32"
     train_embedding: bool = True
@@ -109,8 +110,9 @@ class Encoder:
 class Learner:
     """A network that learns: float32 masters, moments and moving average, and the functions that advance them.
 
-    `parameters` are trained; `rest` is not, such as running statistics; `average` covers both. What a teacher's
-    features are compared through is a parameter, too, but none of the network's.
+    `parameters` are trained; `rest` is not, such as running statistics; `average` covers both; `origin` is what they
+    began as, where it is blended in. What a teacher's features are compared through is a parameter, too, but none of
+    the network's.
     """
 
     def __init__(
@@ -132,6 +134,7 @@ class Learner:
         self.parameters = flat(unet.trainable_parameters())
         self.rest = {name: v for name, v in flat(unet.parameters()).items() if name not in self.parameters}
         self.average = {**self.parameters, **self.rest} if recipe.ema else {}
+        self.origin = {**self.parameters, **self.rest} if recipe.blend < 1 else {}
         self.balance = mx.ones(len(Balance._fields))
         if teacher is not None:
             self.parameters |= teacher.projection(config.unet)
@@ -143,8 +146,12 @@ class Learner:
         self._update = compiled(self._updated)
 
     def weights(self) -> Arrays:
-        """All weights as they should be used: the moving average where there is one."""
-        return dict(self.average) if self.recipe.ema else {**_own(self.parameters), **self.rest}
+        """All weights as they should be used: the moving average where there is one, blended with what they began as
+        (Wortsman et al., Robust fine-tuning of zero-shot models, 2022).
+        """
+        learned = dict(self.average) if self.recipe.ema else {**_own(self.parameters), **self.rest}
+        share = self.recipe.blend
+        return {name: share * learned[name] + (1 - share) * v for name, v in self.origin.items()} or learned
 
     def advance(self, examples: list[Example], learning_rate: float) -> Learned:
         """One update from `grad_accumulation` batches. The state is left as it was when a result is not finite."""

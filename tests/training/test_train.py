@@ -84,12 +84,17 @@ def test_the_share_of_uniform_timesteps_is_asked_for(studio: Path) -> None:
     assert losses[0] == losses[1] != losses[2]
 
 
-def test_fine_tuning_the_bundled_model(studio: Path) -> None:
+def large_photos(studio: Path) -> Path:
+    """As large as nano's window."""
     photos = paint_photos(studio / "larger", 4)
     for path in photos.iterdir():
         with Image.open(path) as image:
             image.resize((256, 192)).save(path)
-    words = [str(photos), "--model", "nano", "-o", str(studio / "tuned"), "--steps", "10"]
+    return photos
+
+
+def test_fine_tuning_the_bundled_model(studio: Path) -> None:
+    words = [str(large_photos(studio)), "--model", "nano", "-o", str(studio / "tuned"), "--steps", "10"]
     assert train(*words, "--batch-size", "2", "--grad-accumulation", "2", "--lr", "2e-4", "--ema", "0") == 0
     verify(studio / "tuned")
     # The same crops, holes and noise of a photo that was not learnt from, at the one timestep that nano samples.
@@ -100,6 +105,33 @@ def test_fine_tuning_the_bundled_model(studio: Path) -> None:
     weights = mx.load(str(studio / "tuned" / "unet.safetensors"))
     assert ModelConfig.load(studio / "tuned").dtype == "float16"
     assert all(mx.isfinite(array).all() for array in weights.values())  # type: ignore[union-attr]
+
+
+def test_what_was_learnt_is_blended_with_the_model_it_began_with(
+    studio: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = studio / "tuned"
+    words = [str(large_photos(studio)), "-o", str(out), "--steps", "2", "--batch-size", "2", "--lr", "1e-3"]
+
+    def weights(*more: str) -> dict[str, Any]:
+        assert train(*words, *more) == 0
+        verify(out)
+        return {name: np.array(v, np.float32) for name, v in mx.load(str(out / "unet.safetensors")).items()}  # type: ignore[union-attr]
+
+    learned = weights("--model", "nano", "--grad-accumulation", "1")
+    began, half = (
+        weights("--model", "nano", "--grad-accumulation", "1", "--resume", "--blend", share) for share in ("0", "0.5")
+    )
+    bundled = mx.load(str(find_model("nano") / "unet.safetensors"))
+    assert isinstance(bundled, dict)
+    for name, value in bundled.items():
+        assert np.array_equal(began[name], np.array(value, np.float32)), name
+        assert np.allclose(half[name], (began[name] + learned[name]) / 2, rtol=1e-3, atol=1e-5), name
+    assert any(not np.array_equal(half[name], began[name]) for name in bundled)
+    shutil.copytree(find_model("nano"), studio / "another")
+    other = ["--model", str(studio / "another"), "--grad-accumulation", "1", "--resume"]
+    assert train(*words, *other) == 1
+    assert "the model is not the one" in capsys.readouterr().err
 
 
 def test_muon_and_bfloat16(studio: Path) -> None:
@@ -203,6 +235,7 @@ def test_a_dry_run_writes_nothing(studio: Path, capsys: pytest.CaptureFixture[st
     [
         (["--dtype", "float16"], "float32 or bfloat16"),
         (["--model", "nano"], "either --model"),
+        (["--blend", "0.5"], "--blend belongs to --model"),
         (["--optimizer", "sgd"], "adamw or muon"),
         (["--batch-norm", "off"], "neither frozen nor live"),
         (["--minutes", "0"], "no time"),

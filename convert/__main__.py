@@ -16,7 +16,7 @@ from mlx_moebius.networks.config import SamplingConfig
 from mlx_moebius.networks.quantize import quantization_config
 from mlx_moebius.schema import check
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.command()

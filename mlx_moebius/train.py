@@ -32,7 +32,7 @@ from mlx_moebius.training.teacher import load_teacher
 FINE_TUNE_LR, NEW_LR = 1e-5, 1e-3
 WARM_UP = 100
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.command()

@@ -130,7 +130,6 @@ def test_help_shows_every_option_in_its_panel(columns: int) -> None:
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [
-        (("--unknown",), "--unknown"),
         ((PHOTO, "--steps", "many"), "--steps"),
         ((PHOTO, "--solver", "euler"), "--solver"),
         ((PHOTO, "--strength", "3"), "--strength"),

@@ -226,7 +226,7 @@ def table(report: dict[str, Any], old: dict[str, Any] | None) -> str:
     return "\n".join(lines)
 
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.command()

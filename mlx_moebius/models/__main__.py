@@ -12,7 +12,12 @@ from mlx_moebius import models
 from mlx_moebius.convert.folder import verify as verify_folder
 from mlx_moebius.errors import MoebiusError, one_line_errors
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help="Models on this machine and on the hub.")
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Models on this machine and on the hub.",
+)
 
 Name = Annotated[str, typer.Argument(help="pretrained, places2, celebahq, ffhq, ORGANISATION/NAME; with @REVISION.")]
 
@@ -40,7 +45,7 @@ def download(
     name: Name = models.DEFAULT_MODEL,
     keep_source: Annotated[bool, typer.Option("--keep-source", help="Keep the downloaded checkpoint.")] = False,
 ) -> None:
-    """Download and convert a model, unless it is here already; print its folder."""
+    """Download a model, unless it is here already; print its folder."""
     with one_line_errors():
         typer.echo(models.find_model(name, keep_source=keep_source))
 
@@ -54,7 +59,7 @@ def path(name: Name) -> None:
 
 @app.command()
 def remove(name: Name) -> None:
-    """Delete a downloaded model, and whatever an interrupted download left."""
+    """Delete a downloaded model and what an interrupted download left."""
     with one_line_errors():
         folders = [models.home() / kind / models.slug(name) for kind in ("models", "downloads")]
         there = [folder for folder in folders if folder.is_dir()]
@@ -70,7 +75,7 @@ def remove(name: Name) -> None:
 
 @app.command()
 def verify(name: Annotated[str, typer.Argument(help="A model; every one on this machine if left out.")] = "") -> None:
-    """Read models in full and compare them with the checksums of their conversion."""
+    """Read models in full and compare them with their checksums."""
     with one_line_errors():
         for each in [name] if name else [*models.BUNDLED, *_cached()]:
             for file in verify_folder(_present(each)):

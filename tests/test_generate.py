@@ -127,27 +127,6 @@ def test_help_shows_every_option_in_its_panel(columns: int) -> None:
     assert set().union(*panels.values()) == long - {"--verbose", "--version"}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "name"),
-    [
-        ((PHOTO, "--steps", "many"), "--steps"),
-        ((PHOTO, "--solver", "euler"), "--solver"),
-        ((PHOTO, "--strength", "3"), "--strength"),
-        ((PHOTO, "--seeds", "1"), "--seeds"),
-        ((), "IMAGE"),
-    ],
-)
-def test_a_wrong_option_is_one_plain_line_below_the_usage(arguments: tuple[str | Path, ...], name: str) -> None:
-    run = generate(*arguments)
-    assert run.returncode == 2
-    assert run.stdout == ""
-    usage, _, _, error = run.stderr.splitlines()
-    assert usage.startswith("Usage: ")
-    assert error.startswith("Error: ")
-    assert name in error
-    assert "╭" not in run.stderr
-
-
 def _guided_model(folder: Path) -> Path:
     """The bundled weights in a folder that asks for guidance, which the bundled model knows none of."""
     model = folder / "guided"

@@ -107,6 +107,41 @@ def test_fine_tuning_the_bundled_model(studio: Path) -> None:
     assert all(mx.isfinite(array).all() for array in weights.values())  # type: ignore[union-attr]
 
 
+def test_the_average_follows_weights_and_statistics(studio: Path) -> None:
+    words = ["--ema", "0.2", "--lr", "1e-2"]
+    assert train(*arguments(studio, "mine", 1, *words)) == 0
+    before = mx.load(str(studio / "mine" / STATE_NAME))
+    assert train(*arguments(studio, "mine", 2, *words, "--resume")) == 0
+    after = mx.load(str(studio / "mine" / STATE_NAME))
+    assert isinstance(before, dict)
+    assert isinstance(after, dict)
+    names = {name.removeprefix("average.") for name in after if name.startswith("average.")}
+    assert any(name.endswith("running_var") for name in names)
+    for name in names:
+        newest = after[f"parameters.{name}" if f"parameters.{name}" in after else f"rest.{name}"]
+        expected = 0.2 * before[f"average.{name}"] + 0.8 * newest
+        assert mx.allclose(after[f"average.{name}"], expected, rtol=1e-5, atol=1e-7), name
+    assert not mx.array_equal(after["average.conv_in.conv_pw.weight"], after["parameters.conv_in.conv_pw.weight"])
+
+
+@pytest.mark.parametrize("with_objects", [False, True])
+def test_the_embedding_learns_only_from_objects(studio: Path, with_objects: bool) -> None:
+    photos = large_photos(studio)
+    if with_objects:
+        mask = np.zeros((192, 256), np.uint8)
+        mask[60:120, 80:140] = 255
+        for path in list(photos.iterdir()):
+            Image.fromarray(mask).save(path.with_name(f"{path.stem}_mask.png"))
+    words = [str(photos), "--model", "nano", "-o", str(studio / "tuned"), "--steps", "2", "--ema", "0", "--lr", "1e-3"]
+    assert train(*words, "--batch-size", "4", "--grad-accumulation", "1") == 0
+    bundled, tuned = (mx.load(str(folder / "unet.safetensors")) for folder in (find_model("nano"), studio / "tuned"))
+    assert isinstance(bundled, dict)
+    assert isinstance(tuned, dict)
+    same = {name for name in bundled if mx.array_equal(bundled[name], tuned[name])}
+    assert ("embedding_layer.weight" in same) == (not with_objects)
+    assert "conv_in.conv_pw.weight" in set(bundled) - same
+
+
 def test_what_was_learnt_is_blended_with_the_model_it_began_with(
     studio: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from mlx_moebius.convert.back import write_released
 from mlx_moebius.convert.card import Card
 from mlx_moebius.convert.folder import convert_checkpoint, verify
+from mlx_moebius.convert.to_pytorch import write_released
 from mlx_moebius.errors import MoebiusError, one_line_errors
 from mlx_moebius.networks.config import SamplingConfig
 from mlx_moebius.networks.quantize import quantization_config

@@ -29,6 +29,7 @@ from mlx_moebius.convert.settings import (
 )
 from mlx_moebius.convert.stored_tensor import Array, StoredTensor, encode
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.files import digest
 from mlx_moebius.networks.config import (
     CONFIG_NAME,
     UNET_NAME,
@@ -195,11 +196,7 @@ def _new_folder(out: Path, overwrite: bool) -> Iterator[Path]:
 
 def file_record(path: Path, name: str) -> FileRecord:
     """Size and SHA-256 of a file, under the name given."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-        return FileRecord(name, file.tell(), digest.hexdigest())
+    return FileRecord(name, path.stat().st_size, digest(path, hashlib.sha256()))
 
 
 @dataclass(frozen=True, slots=True)

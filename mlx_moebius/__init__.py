@@ -5,8 +5,7 @@ pipe = MoebiusPipeline.from_pretrained("nano")
 filled = pipe(image, mask, num_steps=20, seed=0)  # PIL in, PIL out
 """
 
-from mlx_moebius.networks.blas import BLAS  # isort: skip  # first: it must act before mlx.core is imported
-import mlx_moebius.networks.kernel_cache  # isort: skip  # noqa: F401  # likewise
+from mlx_moebius.runtime import BLAS  # isort: skip  # first: it must act before mlx.core is imported
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.inpainting.pipeline import MoebiusPipeline
 from mlx_moebius.version import __version__

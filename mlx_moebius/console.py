@@ -12,11 +12,11 @@ from typer.core import TyperCommand
 
 from mlx_moebius.inpainting.compose import Result, widest_feather
 from mlx_moebius.inpainting.pipeline import Event, MoebiusPipeline
-from mlx_moebius.networks.blas import BLAS
 from mlx_moebius.networks.diffusion import Step
 from mlx_moebius.options import INFORMATION
 from mlx_moebius.photos.masks import dilate
 from mlx_moebius.photos.photo import Photo
+from mlx_moebius.runtime import BLAS
 
 
 class PanelCommand(TyperCommand):
@@ -70,7 +70,7 @@ def report(pipeline: MoebiusPipeline, photo: Photo, result: Result) -> None:
     """What -v shows: model, windows, seam, changed pixels, and time and memory of each stage."""
     dtype = str(pipeline.diffusion.dtype).split(".")[-1]
     typer.echo(f"model {pipeline.name}, U-Net in {dtype} on {mx.default_device()}, BLAS: {BLAS}")
-    for window in result.windows:
+    for window in result.crops:
         left, top = window.left, window.top
         typer.echo(f"window {window.side} x {window.side} at {left},{top}, enlarged {window.enlargement:.2f} times")
     for detail in result.details:
@@ -88,7 +88,7 @@ def report(pipeline: MoebiusPipeline, photo: Photo, result: Result) -> None:
         )
     if result.photo.pixels.shape == photo.pixels.shape:
         changed = (result.photo.pixels != photo.pixels).reshape(photo.height, photo.width, -1).any(axis=-1)
-        beyond = changed & ~dilate(result.mask, 2 * widest_feather(result.windows) + 1)
+        beyond = changed & ~dilate(result.mask, 2 * widest_feather(result.crops) + 1)
         typer.echo(f"pixels changed: {changed.sum():,} of {changed.size:,}; beyond mask and feather: {beyond.sum():,}")
     for name, stage in pipeline.stages.by_name.items():
         peak = f"   peak {stage.peak_bytes / 2**20:8.0f} MiB" if stage.peak_bytes else ""  # detail is not MLX's

@@ -16,6 +16,7 @@ from PIL import Image
 from mlx_moebius import options
 from mlx_moebius.console import PanelCommand, Progress, report, warn
 from mlx_moebius.errors import MoebiusError, one_line_errors
+from mlx_moebius.files import replacing
 from mlx_moebius.folder.batch import Job
 from mlx_moebius.folder.report import Mode
 from mlx_moebius.folder.run import default_folder, fill_folder, find_pairs, show_plan
@@ -24,14 +25,15 @@ from mlx_moebius.inpainting.contact_sheet import contact_sheet
 from mlx_moebius.inpainting.extend import Extension, parse_aspect, parse_sides
 from mlx_moebius.inpainting.pipeline import MoebiusPipeline
 from mlx_moebius.inpainting.presets import preset_settings
+from mlx_moebius.memory import parse_size
 from mlx_moebius.models import DEFAULT_MODEL, find_model, locate
 from mlx_moebius.networks.config import ModelConfig
-from mlx_moebius.networks.memory import parse_size, windows_within
+from mlx_moebius.networks.footprint import windows_within
 from mlx_moebius.photos import limits
+from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.photos.mask_files import ALPHA, check_share, load_mask
-from mlx_moebius.photos.masks import Mask
 from mlx_moebius.photos.photo import Photo, photo_from_image, read_photo, read_provenance
-from mlx_moebius.photos.save import check_output, default_output, replacing, write_photo
+from mlx_moebius.photos.save import check_output, default_output, write_photo
 from mlx_moebius.schema import build
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -273,7 +275,7 @@ class ModelChoice:
             )
         windows = windows_within(ModelConfig.load(find_model(model)), limit, beside)
         pipeline = MoebiusPipeline.from_pretrained(model, self.dtype.value if self.dtype else None)
-        pipeline.max_windows = windows
+        pipeline.batch_size = windows
         preset = preset_settings(self.preset, pipeline.sampling) if self.preset else {}
         return pipeline, pipeline.settings(**self.earlier.get("settings", {}) | preset | self.settings)
 

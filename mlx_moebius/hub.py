@@ -28,6 +28,8 @@ from huggingface_hub.errors import (
 from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
+from mlx_moebius.files import digest
+
 # Root of the client's transport errors: of httpx or requests, as its version has it.
 TRANSPORT_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]
 INVALID_URL: type[Exception] = importlib.import_module(TRANSPORT_ERROR.__module__.partition(".")[0]).InvalidURL
@@ -170,7 +172,7 @@ def _is_whole(cached: Path) -> bool:
 
 
 def _described(repository: Repository, name: str, path: Path, etag: str) -> HubFile:
-    sha256 = etag if SHA256.fullmatch(etag) else _hash(path, hashlib.sha256())
+    sha256 = etag if SHA256.fullmatch(etag) else digest(path, hashlib.sha256())
     return HubFile(repository.name, repository.commit, name, path.stat().st_size, etag, sha256)
 
 
@@ -198,17 +200,10 @@ def _download(what: str, url: str, part: Path, size: int, report: Report) -> Non
 def _checksum(path: Path, etag: str) -> str:
     """The file's checksum of the kind that `etag` is; `etag` itself when it is of no known kind (some mirrors)."""
     if SHA256.fullmatch(etag):
-        return _hash(path, hashlib.sha256())
+        return digest(path, hashlib.sha256())
     if GIT_BLOB.fullmatch(etag):
-        return _hash(path, hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False))
+        return digest(path, hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False))
     return etag
-
-
-def _hash(path: Path, digest: hashlib._Hash) -> str:
-    with path.open("rb") as file:
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def megabytes(size: int) -> str:

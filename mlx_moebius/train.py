@@ -14,19 +14,19 @@ import mlx.core as mx
 import typer
 
 from mlx_moebius.errors import MoebiusError, one_line_errors
+from mlx_moebius.memory import parse_size
 from mlx_moebius.models import find_model
 from mlx_moebius.networks.config import ModelConfig
-from mlx_moebius.networks.memory import parse_size
 from mlx_moebius.networks.weights import DTYPES
+from mlx_moebius.training.checkpoint import Folder
 from mlx_moebius.training.fit import fit, hold, size
 from mlx_moebius.training.objective import FEW, UNIFORM_SHARE, Timesteps
 from mlx_moebius.training.photos import Decoder, Library, find_photos
 from mlx_moebius.training.ranks import Ranks
 from mlx_moebius.training.run import Plan, Start, run
 from mlx_moebius.training.samples import Samples
-from mlx_moebius.training.saving import Folder
 from mlx_moebius.training.start import load_unfused, load_vae, new_config, new_unet
-from mlx_moebius.training.step import Encoder, Learner, Recipe
+from mlx_moebius.training.step import Encoder, Recipe, Trainer
 from mlx_moebius.training.teacher import load_teacher
 
 FINE_TUNE_LR, NEW_LR = 1e-5, 1e-3
@@ -220,8 +220,8 @@ def describe(start: Start, plan: Plan) -> None:
 
 def measure(start: Start, plan: Plan) -> None:
     """Two steps, of which the second is timed; nothing is written."""
-    learner, encode = (
-        Learner(start.unet, start.config, start.recipe, teacher=start.teacher),
+    trainer, encode = (
+        Trainer(start.unet, start.config, start.recipe, teacher=start.teacher),
         Encoder(start.vae, start.config),
     )
     samples = Samples(start.library.train, start.config, Decoder(typer.echo), plan.seed)
@@ -231,7 +231,7 @@ def measure(start: Start, plan: Plan) -> None:
         batches = [
             samples.batch(part * plan.batch_size, plan.batch_size) for part in range(start.recipe.grad_accumulation)
         ]
-        learner.advance([encode(batch) for batch in batches], plan.learning_rate)
+        trainer.advance([encode(batch) for batch in batches], plan.learning_rate)
         seconds = time.perf_counter() - began
     total = plan.minutes if plan.minutes is not None else plan.steps * seconds / 60
     steps = int(total * 60 / seconds)

@@ -37,8 +37,8 @@ from mlx_moebius.benchmark.graph import (
 )
 from mlx_moebius.benchmark.picture import picture_report, picture_table
 from mlx_moebius.errors import MoebiusError, one_line_errors
+from mlx_moebius.files import replacing
 from mlx_moebius.models import find_model
-from mlx_moebius.networks.blas import BLAS
 from mlx_moebius.networks.config import ModelConfig
 from mlx_moebius.networks.diffusion import Diffusion, Encoded, draw_noise
 from mlx_moebius.networks.kernels import choose_conv
@@ -48,7 +48,7 @@ from mlx_moebius.networks.stages import Stages
 from mlx_moebius.networks.unet import Downsample, Transformer, UNet
 from mlx_moebius.networks.vae import AutoencoderKL
 from mlx_moebius.networks.weights import DTYPES, default_dtype, load_diffusion
-from mlx_moebius.photos.save import replacing
+from mlx_moebius.runtime import BLAS
 
 BATCHES = (1, 2, 4, 8)
 BLOCKS = (Resnet, Transformer, Upsample, Downsample)

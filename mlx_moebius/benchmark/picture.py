@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.inpainting.compose import Settings, Squares, details, finish, level, prepare
+from mlx_moebius.files import replacing
+from mlx_moebius.inpainting.compose import PreparedCrops, Settings, details, finish, match_colours, prepare
 from mlx_moebius.inpainting.pipeline import MoebiusPipeline
 from mlx_moebius.inpainting.stitch import Colours, extract
-from mlx_moebius.photos.masks import Mask
+from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.photos.photo import Photo, read_photo
-from mlx_moebius.photos.save import replacing
 
 HOLE = "hole.png"
 COARSE = 48  # cells of a fill that knows less than the network's grid could hold
@@ -46,13 +46,13 @@ def picture_report(folder: Path, keep: Path | None = None) -> dict[str, Any]:
     hole = np.asarray(drawing) > 127
     inner = np.asarray(drawing.filter(ImageFilter.MinFilter(RIM))) > 127
     pipeline = MoebiusPipeline.from_pretrained("nano")
-    fills: dict[str, Callable[[Squares, Settings], list[Colours]]] = {
-        "ideal": lambda squares, _: [_truth(squares, index, pipeline.size) for index in range(len(squares.windows))],
-        f"ideal, {COARSE} cells": lambda squares, _: [
-            _truth(squares, index, COARSE) for index in range(len(squares.windows))
+    fills: dict[str, Callable[[PreparedCrops, Settings], list[Colours]]] = {
+        "ideal": lambda prepared, _: [_truth(prepared, index, pipeline.size) for index in range(len(prepared.crops))],
+        f"ideal, {COARSE} cells": lambda prepared, _: [
+            _truth(prepared, index, COARSE) for index in range(len(prepared.crops))
         ],
-        "smooth": lambda squares, _: [image / np.float32(255) for image in squares.images],
-        "bundled model": lambda squares, settings: _network(pipeline, squares, settings),
+        "smooth": lambda prepared, _: [image / np.float32(255) for image in prepared.images],
+        "bundled model": lambda prepared, settings: _network(pipeline, prepared, settings),
     }
     report: dict[str, Any] = {}
     for kind, fill in fills.items():
@@ -61,11 +61,11 @@ def picture_report(folder: Path, keep: Path | None = None) -> dict[str, Any]:
             if hole.shape != (photo.height, photo.width):
                 raise MoebiusError(f"{file} has another size than {folder / HOLE}: give masks of the photographs' size")
             settings = pipeline.settings(dilate=0)
-            squares = prepare(photo, hole, pipeline.size, settings)
-            levels = level(squares, fill(squares, settings), settings)
+            prepared = prepare(photo, hole, pipeline.size, settings)
+            levels = match_colours(prepared, fill(prepared, settings), settings)
             for name, wanted in (("before", False), ("after", True)):
-                grown = list(details(squares, levels, replace(settings, detail=wanted)))
-                result = finish(squares, levels, grown, settings)
+                grown = list(details(prepared, levels, replace(settings, detail=wanted)))
+                result = finish(prepared, levels, grown, settings)
                 row = _figures(photo, result.photo, hole, inner) | {
                     "colour_step": result.seam.colour_step if result.seam else 0.0,
                     "seconds": sum(detail.seconds for detail in grown),
@@ -93,10 +93,10 @@ def picture_table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _truth(squares: Squares, index: int, cells: int) -> Colours:
+def _truth(prepared: PreparedCrops, index: int, cells: int) -> Colours:
     """The window's true colours on a grid of `cells`, at the network's size, 0..1."""
-    window = squares.windows[index]
-    image, _ = extract(squares.photo.rgb(), np.zeros_like(squares.mask), window)
+    window = prepared.crops[index]
+    image, _ = extract(prepared.photo.rgb(), np.zeros_like(prepared.mask), window)
     drawn = Image.fromarray(image)
     if cells < window.size:
         small = drawn.resize((cells, cells), Image.Resampling.BOX)
@@ -104,9 +104,9 @@ def _truth(squares: Squares, index: int, cells: int) -> Colours:
     return np.asarray(drawn) / np.float32(255)
 
 
-def _network(pipeline: MoebiusPipeline, squares: Squares, settings: Settings) -> list[Colours]:
-    noise = pipeline.draw_noise([squares], settings)
-    return list(pipeline.decode(pipeline.denoise(pipeline.encode([squares], noise, settings), noise, settings)))
+def _network(pipeline: MoebiusPipeline, prepared: PreparedCrops, settings: Settings) -> list[Colours]:
+    noise = pipeline.draw_noise([prepared], settings)
+    return list(pipeline.decode(pipeline.denoise(pipeline.encode([prepared], noise, settings), noise, settings)))
 
 
 def _figures(truth: Photo, result: Photo, hole: Mask, inner: Mask) -> dict[str, float]:

@@ -8,7 +8,6 @@ A photo counts as done when its line is in the ledger, which comes after its fil
 
 from __future__ import annotations
 
-import hashlib
 import json
 import resource
 import sys
@@ -24,15 +23,16 @@ from pathlib import Path
 import mlx.core as mx
 
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.files import sha256
 from mlx_moebius.folder import ledger
 from mlx_moebius.folder.ledger import Record
-from mlx_moebius.folder.pairing import Pair
-from mlx_moebius.inpainting.compose import Settings, Squares, finish, prepare
+from mlx_moebius.inpainting.compose import PreparedCrops, Settings, finish, prepare
 from mlx_moebius.inpainting.detail import Detail
 from mlx_moebius.inpainting.pipeline import MoebiusPipeline
 from mlx_moebius.inpainting.stitch import Colours
 from mlx_moebius.networks.diffusion import Encoded, Noise, Step
 from mlx_moebius.photos.mask_files import ALPHA, check_share, load_mask
+from mlx_moebius.photos.pairing import Pair
 from mlx_moebius.photos.photo import read_photo
 from mlx_moebius.photos.save import check_output, write_photo
 
@@ -73,7 +73,7 @@ class Job:
 
 @dataclass(slots=True)
 class Task:
-    """A photo on its way. `record` becomes its line in the ledger; without `squares` nothing is left to do.
+    """A photo on its way. `record` becomes its line in the ledger; without `prepared` nothing is left to do.
 
     `ended` of its windows have been through the network; `fills` are what came out, and once all are there, levelled;
     `details` is what was grown in each.
@@ -81,7 +81,7 @@ class Task:
 
     pair: Pair
     record: Record
-    squares: Squares | None = None
+    prepared: PreparedCrops | None = None
     skipped: bool = False
     unmasked: bool = False
     ended: int = 0
@@ -118,7 +118,7 @@ def run(
     try:
         loaded = _ahead(readers, lambda pair: load(pair, job, pipeline.size, request, done), pairs)
         for task in fill(pipeline, loaded, job.settings, on_step):
-            if task.squares is None:
+            if task.prepared is None:
                 yield _recorded(task, job, rank) if "error" in task.record else task
                 continue
             writing.append(writers.submit(store, task, job, pipeline, rank))
@@ -157,8 +157,8 @@ def load(pair: Pair, job: Job, size: int, request: Record, done: dict[str, Recor
         if target.parent.is_dir():
             check_output(photo, target)
         record["warnings"] = [*photo.notes, *warnings]
-        task.squares = prepare(photo, mask, size, job.settings)
-        record["windows"] = len(task.squares.windows)
+        task.prepared = prepare(photo, mask, size, job.settings)
+        record["windows"] = len(task.prepared.crops)
     except Exception as error:
         _fail(task, error)
     task.add_time("read", time.perf_counter() - start)
@@ -168,11 +168,11 @@ def load(pair: Pair, job: Job, size: int, request: Record, done: dict[str, Recor
 def fill(
     pipeline: MoebiusPipeline, tasks: Iterable[Task], settings: Settings, on_step: Callable[[str, Step], None]
 ) -> Iterator[Task]:
-    """Run the network on the windows of all tasks, `max_windows` at a time; yields tasks as they are complete."""
+    """Run the network on the windows of all tasks, `batch_size` at a time; yields tasks as they are complete."""
     waiting: deque[tuple[Task, Encoded, Noise]] = deque()
 
     def batch() -> Iterator[Task]:
-        part = [waiting.popleft() for _ in range(min(pipeline.max_windows, len(waiting)))]
+        part = [waiting.popleft() for _ in range(min(pipeline.batch_size, len(waiting)))]
         owners, encoded, noise = zip(*part, strict=True)
         start = time.perf_counter()
         latents = pipeline.denoise(
@@ -195,25 +195,25 @@ def fill(
                 continue
             if "error" not in owner.record:
                 start = time.perf_counter()
-                assert owner.squares is not None
-                owner.fills, owner.details = pipeline.add_detail(owner.squares, owner.fills, settings)
+                assert owner.prepared is not None
+                owner.fills, owner.details = pipeline.add_detail(owner.prepared, owner.fills, settings)
                 owner.add_time("detail", time.perf_counter() - start)
                 peak = max(stage.peak_bytes for stage in pipeline.stages.by_name.values())
                 owner.record["peak_bytes"] = {"network": peak, "process": process_peak()}
             yield owner
 
     for task in tasks:
-        if task.squares is None:
+        if task.prepared is None:
             yield task
             continue
-        noise = pipeline.draw_noise([task.squares], settings)
+        noise = pipeline.draw_noise([task.prepared], settings)
         start = time.perf_counter()
-        encoded = pipeline.encode([task.squares], noise, settings)
+        encoded = pipeline.encode([task.prepared], noise, settings)
         task.add_time("encode", time.perf_counter() - start)
-        for index in range(len(task.squares.windows)):
+        for index in range(len(task.prepared.crops)):
             own = slice(index, index + 1)
             waiting.append((task, Encoded(*(a[own] for a in encoded)), Noise(*(a[own] for a in noise))))
-        while len(waiting) >= pipeline.max_windows:
+        while len(waiting) >= pipeline.batch_size:
             yield from batch()
     while waiting:
         yield from batch()
@@ -222,9 +222,9 @@ def fill(
 def store(task: Task, job: Job, pipeline: MoebiusPipeline, rank: int) -> Task:
     """Stitch a photo and write it, then at once its line in the ledger. Raises MoebiusError when the disk is full."""
     start = time.perf_counter()
-    assert task.squares is not None
+    assert task.prepared is not None
     try:
-        result = finish(task.squares, task.fills, task.details, job.settings)
+        result = finish(task.prepared, task.fills, task.details, job.settings)
         provenance = pipeline.provenance(job.settings, result) if job.metadata else None
         source, target = job.folder / task.pair.name, job.output / task.pair.name
         notes = write_photo(result.photo, target, job.quality, provenance, source, job.keep_time)
@@ -236,23 +236,11 @@ def store(task: Task, job: Job, pipeline: MoebiusPipeline, rank: int) -> Task:
         if getattr(error.__cause__, "errno", None) in (ENOSPC, EDQUOT, EFBIG):
             raise DiskFullError(str(error)) from error
         _fail(task, error)
-    task.squares = None
+    task.prepared = None
     task.fills.clear()
     task.details.clear()
     task.add_time("write", time.perf_counter() - start)
     return _recorded(task, job, rank)
-
-
-def sha256(path: Path) -> str:
-    """Hexadecimal digest of a file. Raises MoebiusError when it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.sha256()
-            while block := file.read(1 << 20):
-                digest.update(block)
-        return digest.hexdigest()
-    except OSError as error:
-        raise MoebiusError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
 def process_peak() -> int:
@@ -273,7 +261,7 @@ def _fail(task: Task, error: Exception) -> None:
     if str(task.pair.name) not in line:
         line = f"{task.pair.name}: {line}"
     task.record["error"] = line
-    task.squares = None
+    task.prepared = None
 
 
 def _recorded(task: Task, job: Job, rank: int) -> Task:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.photos.save import replacing, sync_folder
+from mlx_moebius.files import replacing, sync_folder
 from mlx_moebius.schema import Bounds, build
 
 NAME = "moebius.jsonl"

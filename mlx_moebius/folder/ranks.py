@@ -20,7 +20,7 @@ import mlx.core as mx
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.folder import ledger
-from mlx_moebius.folder.pairing import Pair
+from mlx_moebius.photos.pairing import Pair
 
 PATIENCE = 300.0  # seconds without a photo of any rank, after which the others are given up
 

@@ -14,9 +14,9 @@ from urllib.parse import quote
 from PIL import Image
 
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.files import replacing
 from mlx_moebius.folder.ledger import Record
 from mlx_moebius.photos.photo import opened, photo_from_image
-from mlx_moebius.photos.save import replacing
 
 NAME = "review.html"
 SIDE = 480  # longest side of a thumbnail, in pixels

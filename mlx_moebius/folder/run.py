@@ -13,11 +13,11 @@ from mlx_moebius.errors import MoebiusError
 from mlx_moebius.folder import ledger, review
 from mlx_moebius.folder.batch import NETWORK, Job, load, run
 from mlx_moebius.folder.ledger import Record
-from mlx_moebius.folder.pairing import Pairing, pair
 from mlx_moebius.folder.ranks import LostError, Ranks, leave
 from mlx_moebius.folder.report import Mode, Report
 from mlx_moebius.inpainting.pipeline import Event, MoebiusPipeline
 from mlx_moebius.networks.diffusion import Step
+from mlx_moebius.photos.pairing import Pairing, pair
 from mlx_moebius.photos.photo import photo_from_image, to_image
 
 INTERRUPTED = 130  # the shell's exit code for Ctrl-C
@@ -126,12 +126,12 @@ def show_plan(pipeline: MoebiusPipeline, job: Job, pairing: Pairing) -> list[str
             what = "done already"
         elif task.unmasked:
             what = "nothing transparent"
-        elif task.squares is None:
+        elif task.prepared is None:
             what = f"error: {task.record['error']}"
         else:
-            count = len(task.squares.windows)
+            count = len(task.prepared.crops)
             windows += count
-            largest = max(window.enlargement for window in task.squares.windows)
+            largest = max(window.enlargement for window in task.prepared.crops)
             what = f"{count} window{'s' * (count > 1)}, enlarged {largest:.2f} times"
         lines.append(f"{each.name} + {mask}: {what}")
     lines += [f"{name}: no mask" for name in pairing.without_mask]

@@ -1,4 +1,4 @@
-"""From a photo to the network's squares, and from their fills back to the photo. No network here."""
+"""From a photo to the network's prepared, and from their fills back to the photo. No network here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.inpainting import reference
-from mlx_moebius.inpainting.crops import Window, plan
+from mlx_moebius.inpainting.crops import Crop, plan
 from mlx_moebius.inpainting.detail import Detail, grow_details, lay
 from mlx_moebius.inpainting.stitch import (
     Colours,
@@ -28,9 +28,10 @@ from mlx_moebius.inpainting.stitch import (
 from mlx_moebius.networks.config import GuidanceScale, NoiseOffset, Share, Steps
 from mlx_moebius.networks.scheduler import Solver
 from mlx_moebius.photos.gain_map import GainMap
+from mlx_moebius.photos.geometry import Box, Mask
 from mlx_moebius.photos.mask_files import check as check_mask
-from mlx_moebius.photos.masks import Mask, components, dilate, grow
-from mlx_moebius.photos.photo import Box, Photo, photo_from_image
+from mlx_moebius.photos.masks import components, dilate, grow
+from mlx_moebius.photos.photo import Photo, photo_from_image
 from mlx_moebius.schema import Bounds, check
 
 BAND = 512  # rows of a photo that are blended at a time, which bounds the memory
@@ -46,8 +47,8 @@ class Settings:
 
     `guidance_until`, `solver` and `reuse_features` (see `Diffusion.denoise`) trade exactness for time.
     `dilate` is a square kernel in pixels (0: none) or "auto"; `compensate` levels the fill's colours with what lies
-    round the mask; `paste` blends the fill into the photo (otherwise the network's whole squares replace it);
-    `context`, `max_crop` and `whole_image` plan the windows (see `crops.plan`); `extend` widens the frame, in pixels
+    round the mask; `paste` blends the fill into the photo (otherwise the network's whole prepared replace it);
+    `context`, `max_crop` and `whole_image` plan the crops (see `crops.plan`); `extend` widens the frame, in pixels
     (left, top, right, bottom); `opaque` makes what is filled opaque (otherwise transparency stays); `reference` does
     all as the official pipeline does, on the whole image reduced to the network's square; `detail` grows what the
     network cannot give from the photo (see `synthesis`).
@@ -80,27 +81,27 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A filled photo, the mask that was filled, the windows, the seam (None: no border), and warnings, a line each.
+    """A filled photo, the mask that was filled, the crops, the seam (None: no border), and warnings, a line each.
 
-    `details` tells what was grown in each window; it is empty where none was wanted.
+    `details` tells what was grown in each crop; it is empty where none was wanted.
     """
 
     photo: Photo
     mask: Mask
-    windows: list[Window]
+    crops: list[Crop]
     seam: Seam | None
     warnings: list[str]
     details: list[Detail] = field(default_factory=list)
 
     @property
     def enlargement(self) -> float:
-        """Of the most enlarged window: 1 is native detail."""
-        return max((window.enlargement for window in self.windows), default=1.0)
+        """Of the most enlarged crop: 1 is native detail."""
+        return max((crop.enlargement for crop in self.crops), default=1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Squares:
-    """What the network fills of one photo: images uint8 [S, S, 3] and masks bool [S, S], one for each window.
+class PreparedCrops:
+    """What the network fills of one photo: images uint8 [S, S, 3] and masks bool [S, S], one for each crop.
 
     The images hold nothing of what is to go, except with `Settings.reference`.
     `levels` are masks too: what colours are levelled with lies round these.
@@ -108,14 +109,14 @@ class Squares:
 
     photo: Photo
     mask: Mask
-    windows: list[Window]
+    crops: list[Crop]
     images: list[NDArray[np.uint8]]
     masks: list[Mask]
     levels: list[Mask]
 
 
-def prepare(photo: Photo, mask: Mask, size: int, settings: Settings, overlap: int = 0) -> Squares:
-    """Plan the windows of a photo and cut them out, for a network that takes `size` pixels.
+def prepare(photo: Photo, mask: Mask, size: int, settings: Settings, overlap: int = 0) -> PreparedCrops:
+    """Plan the crops of a photo and cut them out, for a network that takes `size` pixels.
 
     With `overlap`, known pixels that far round the mask are filled as well, whatever dilation the settings ask for.
     As what belongs there is known, colours are levelled by what the network invents there, not just by what it copies.
@@ -125,72 +126,70 @@ def prepare(photo: Photo, mask: Mask, size: int, settings: Settings, overlap: in
     unknown = mask
     mask = dilate(mask, 2 * overlap + 1) if overlap else grow(mask, settings.dilate)
     check_mask(mask, inverted=False, warnings=[])
-    windows = plan(mask, size, settings.context, settings.max_crop, settings.whole_image)
+    crops = plan(mask, size, settings.context, settings.max_crop, settings.whole_image)
     rgb = photo.rgb()
-    squares = [extract(rgb, mask, window) for window in windows]
-    masks = [hole for _, hole in squares]
-    images = [
-        prefill(image, hole | _hidden(photo, window)) for window, (image, hole) in zip(windows, squares, strict=True)
-    ]
-    levels = [extract(rgb, unknown, window)[1] for window in windows] if overlap else masks
-    return Squares(photo, mask, windows, images, masks, levels)
+    prepared = [extract(rgb, mask, crop) for crop in crops]
+    masks = [hole for _, hole in prepared]
+    images = [prefill(image, hole | _hidden(photo, crop)) for crop, (image, hole) in zip(crops, prepared, strict=True)]
+    levels = [extract(rgb, unknown, crop)[1] for crop in crops] if overlap else masks
+    return PreparedCrops(photo, mask, crops, images, masks, levels)
 
 
-def _hidden(photo: Photo, window: Window) -> Mask:
-    """What is fully transparent in a window [S, S]: the colours stored there (mostly black) were never seen."""
+def _hidden(photo: Photo, crop: Crop) -> Mask:
+    """What is fully transparent in a crop [S, S]: the colours stored there (mostly black) were never seen."""
     alpha = photo.alpha()
     if alpha is None:
-        return np.zeros((window.size, window.size), bool)
-    left, top, right, bottom = window.frame
+        return np.zeros((crop.size, crop.size), bool)
+    left, top, right, bottom = crop.frame
     inside = np.s_[max(0, top) : bottom, max(0, left) : right]
     if alpha[inside].any():
-        return extract(np.zeros((*alpha.shape, 3), np.uint8), alpha == 0, window)[1]
-    return np.zeros((window.size, window.size), bool)  # nothing opaque to continue
+        return extract(np.zeros((*alpha.shape, 3), np.uint8), alpha == 0, crop)[1]
+    return np.zeros((crop.size, crop.size), bool)  # nothing opaque to continue
 
 
-def level(squares: Squares, fills: list[Colours], settings: Settings) -> list[Colours]:
-    """Each window's fill (0..1) in 8-bit levels, its colours levelled; untouched for `Settings.reference`."""
+def match_colours(prepared: PreparedCrops, fills: list[Colours], settings: Settings) -> list[Colours]:
+    """Each crop's fill (0..1) in 8-bit levels, its colours levelled; untouched for `Settings.reference`."""
     if settings.reference:
         return fills
     levels = [fill.clip(0, 1) * np.float32(255) for fill in fills]
     if settings.compensate:
-        levels = [match_colour(*each) for each in zip(levels, squares.images, squares.levels, strict=True)]
+        levels = [match_colour(*each) for each in zip(levels, prepared.images, prepared.levels, strict=True)]
     return levels
 
 
-def details(squares: Squares, levels: list[Colours], settings: Settings) -> Iterator[Detail]:
-    """What is grown in each window, one after the other; nothing where the settings want none."""
+def details(prepared: PreparedCrops, levels: list[Colours], settings: Settings) -> Iterator[Detail]:
+    """What is grown in each crop, one after the other; nothing where the settings want none."""
     if settings.detail and settings.paste and not settings.reference:
         yield from grow_details(
-            squares.photo, squares.mask, squares.windows, squares.images, squares.masks, levels, settings.seed
+            prepared.photo, prepared.mask, prepared.crops, prepared.images, prepared.masks, levels, settings.seed
         )
 
 
-def finish(squares: Squares, levels: list[Colours], details: list[Detail], settings: Settings) -> Result:
-    """Blend all windows into the photo; the rest stays bit for bit."""
+def finish(prepared: PreparedCrops, levels: list[Colours], details: list[Detail], settings: Settings) -> Result:
+    """Blend all crops into the photo; the rest stays bit for bit."""
     if settings.reference:
-        return finish_reference(squares, levels, settings)
-    photo, mask, windows = squares.photo, squares.mask, squares.windows
+        return finish_reference(prepared, levels, settings)
+    photo, mask, crops = prepared.photo, prepared.mask, prepared.crops
     if not settings.paste:
-        windows = [replace(window, box=_inside(window, photo)) for window in windows]
+        crops = [replace(crop, box=_inside(crop, photo)) for crop in crops]
         mask = np.ones_like(mask)
     grown = [detail for detail in details if detail.colours is not None]
-    plain = [index for index in range(len(windows)) if not details or details[index].colours is None]
-    windows, levels = [windows[index] for index in plain], [levels[index] for index in plain]
+    plain = [index for index in range(len(crops)) if not details or details[index].colours is None]
+    crops, levels = [crops[index] for index in plain], [levels[index] for index in plain]
     changed = np.zeros((photo.height, photo.width), bool)
-    boxes = [window.reach(photo.width, photo.height) for window in windows] + [detail.box for detail in grown]
+    boxes = [crop.reach(photo.width, photo.height) for crop in crops] + [detail.box for detail in grown]
     for top in range(0, photo.height, BAND):
         band = (0, top, photo.width, min(photo.height, top + BAND))
         if any(box[1] < band[3] and band[1] < box[3] for box in boxes):
-            colours, weights = blend(levels, windows, mask, band)
+            colours, weights = blend(levels, crops, mask, band)
             for detail in grown:
                 lay(detail, band, colours, weights)
             photo = photo.composite(colours, weights, band, settings.opaque)
             changed[band[1] : band[3]] = weights > 0
     photo = replace(photo, gains=_filled_gains(photo, changed))
-    seam = measure_seam(photo.rgb(), squares.mask, widest_feather(windows))
-    result = Result(photo, squares.mask, squares.windows, seam, [], details)
-    soft = max((window.enlargement for window in windows), default=1.0)
+    seam = measure_seam(photo.rgb(), prepared.mask, widest_feather(crops))
+    result = Result(photo, prepared.mask, prepared.crops, seam, [], details)
+    soft = max((crop.enlargement for crop in crops), default=1.0)
     if soft > MAX_ENLARGEMENT:
         result.warnings.append(
             f"the fill is enlarged {soft:.1f} times and will be softer than the photo: "
@@ -218,17 +217,17 @@ def _filled_gains(photo: Photo, changed: Mask) -> GainMap | None:
     return replace(gains, pixels=values.reshape(gains.pixels.shape))
 
 
-def widest_feather(windows: list[Window]) -> int:
+def widest_feather(crops: list[Crop]) -> int:
     """Pixels beyond the mask in which the photo may have changed."""
-    return max((feather_width(window) for window in windows), default=0)
+    return max((feather_width(crop) for crop in crops), default=0)
 
 
-def _inside(window: Window, photo: Photo) -> Box:
-    left, top, right, bottom = window.frame
+def _inside(crop: Crop, photo: Photo) -> Box:
+    left, top, right, bottom = crop.frame
     return max(0, left), max(0, top), min(photo.width, right), min(photo.height, bottom)
 
 
-def prepare_reference(photo: Photo, mask: Mask, size: int, settings: Settings) -> Squares:
+def prepare_reference(photo: Photo, mask: Mask, size: int, settings: Settings) -> PreparedCrops:
     """The whole image as the official pipeline resizes it; what comes out has the network's size."""
     if settings.extend:
         raise MoebiusError("the official pipeline does not widen photos: leave --reference or the extension out")
@@ -243,17 +242,17 @@ def prepare_reference(photo: Photo, mask: Mask, size: int, settings: Settings) -
     hole = reference.network_mask(drawing)
     if settings.dilate not in ("auto", 0):
         hole = dilate(hole, int(settings.dilate))
-    window = Window(0, 0, size, size, (0, 0, size, size))
+    crop = Crop(0, 0, size, size, (0, 0, size, size))
     reduced = replace(photo_from_image(image), format=photo.format, metadata=photo.metadata, gains=photo.gains)
-    return Squares(reduced, hole, [window], [np.asarray(image)], [hole], [hole])
+    return PreparedCrops(reduced, hole, [crop], [np.asarray(image)], [hole], [hole])
 
 
-def finish_reference(squares: Squares, fills: list[Colours], settings: Settings) -> Result:
+def finish_reference(prepared: PreparedCrops, fills: list[Colours], settings: Settings) -> Result:
     """The official pipeline's last step."""
     pixels = reference.to_uint8(fills[0])
     if settings.paste:
-        drawing = Image.fromarray(squares.mask.astype(np.uint8) * 255)
-        pixels = reference.paste(squares.images[0], pixels, drawing, settings.compensate)
-    changed = squares.mask if settings.paste else np.ones_like(squares.mask)
-    photo = replace(squares.photo, pixels=pixels, gains=_filled_gains(squares.photo, changed))
-    return Result(photo, squares.mask, squares.windows, None, [])
+        drawing = Image.fromarray(prepared.mask.astype(np.uint8) * 255)
+        pixels = reference.paste(prepared.images[0], pixels, drawing, settings.compensate)
+    changed = prepared.mask if settings.paste else np.ones_like(prepared.mask)
+    photo = replace(prepared.photo, pixels=pixels, gains=_filled_gains(prepared.photo, changed))
+    return Result(photo, prepared.mask, prepared.crops, None, [])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw, ImageFont
 
 from mlx_moebius.inpainting.compose import Result
-from mlx_moebius.photos.photo import Box
+from mlx_moebius.photos.geometry import Box
 
 SIDE = 512  # longest side of one picture on the sheet
 GAP = 8
@@ -33,8 +33,8 @@ def contact_sheet(results: Sequence[Result]) -> Image.Image:
 
 
 def _surroundings(result: Result) -> Box:
-    """The union of the windows, inside the photo."""
-    frames = [window.frame for window in result.windows]
+    """The union of the crops, inside the photo."""
+    frames = [crop.frame for crop in result.crops]
     left, top = (max(0, min(frame[i] for frame in frames)) for i in (0, 1))
     right = min(result.photo.width, max(frame[2] for frame in frames))
     return left, top, right, min(result.photo.height, max(frame[3] for frame in frames))

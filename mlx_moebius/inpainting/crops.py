@@ -1,13 +1,13 @@
-"""Which square windows of a photo the network fills. Pure geometry: a mask in, windows out.
+"""Which square crops of a photo the network fills. Pure geometry: a mask in, crops out.
 
-From native detail upwards, at each scale (a window side, first the model's size, then 1.25 times more):
+From native detail upwards, at each scale (a crop side, first the model's size, then 1.25 times more):
 
-1. A part of the mask whose window of `context` times its extent is at most twice the scale gets that window.
-2. Limbs, which are runs of a part that are thin and long at this scale (power lines), are swept by windows of this
+1. A part of the mask whose crop of `context` times its extent is at most twice the scale gets that crop.
+2. Limbs, which are runs of a part that are thin and long at this scale (power lines), are swept by crops of this
    side, each of which answers for a piece at most three quarters of its side.
-3. What is left, thick and large, waits for the next scale. At the last one the window is the whole photo.
+3. What is left, thick and large, waits for the next scale. At the last one the crop is the whole photo.
 
-Then windows that can answer for each other's parts without getting larger are made one.
+Then crops that can answer for each other's parts without getting larger are made one.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.photos.masks import Mask, components, dilate
-from mlx_moebius.photos.photo import Box
+from mlx_moebius.photos.geometry import Box, Mask, bounding_box, shifted
+from mlx_moebius.photos.masks import components, dilate
 
-MAX_WINDOWS = 128  # a photo; beyond it, windows get larger instead
-CELLS = 32  # coarse cells along the side of a window of the model's size
-MARGIN = 8  # a window sees at least 1/8 of its side around what it answers for, except at the photo's edges
-REACH = 16  # overlapping windows are blended over 1/16 of their side beyond what they answer for
+MAX_CROPS = 128  # a photo; beyond it, crops get larger instead
+CELLS = 32  # coarse cells along the side of a crop of the model's size
+MARGIN = 8  # a crop sees at least 1/8 of its side around what it answers for, except at the photo's edges
+REACH = 16  # overlapping crops are blended over 1/16 of their side beyond what they answer for
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class Crop:
     """A square of a photo that goes through the network, in pixels of the photo.
 
     `size` is the network's side: where it equals `side`, nothing is resampled. `box` bounds the masked pixels that
-    the window answers for. A window larger than the photo along an axis is centred on it there, `left` or `top`
+    the crop answers for. A crop larger than the photo along an axis is centred on it there, `left` or `top`
     negative, and what lies outside is the photo mirrored.
     """
 
@@ -50,11 +50,11 @@ class Window:
 
     @property
     def frame(self) -> Box:
-        """The window itself as a box; it may lie partly outside the photo."""
+        """The crop itself as a box; it may lie partly outside the photo."""
         return self.left, self.top, self.left + self.side, self.top + self.side
 
     def reach(self, width: int, height: int) -> Box:
-        """Pixels of a width x height photo that the window may change: `box` and the blend around it."""
+        """Pixels of a width x height photo that the crop may change: `box` and the blend around it."""
         by = self.side // REACH
         left, top, right, bottom = self.frame
         return (
@@ -67,22 +67,22 @@ class Window:
 
 def plan(
     mask: Mask, size: int, context: float = 2.0, max_crop: int | None = None, whole_image: bool = False
-) -> list[Window]:
+) -> list[Crop]:
     """Windows that together answer for every masked pixel, in reading order; none for an empty mask.
 
-    They are square, at least `size` pixels wide, and inside the photo wherever it is large enough. A window is
+    They are square, at least `size` pixels wide, and inside the photo wherever it is large enough. A crop is
     shrunk to the photo's short side as long as an eighth of its side remains around the part, and is at most the
-    photo's long side: a hole that spans the frame gets one window of the whole photo, mirrored above and below,
-    because one coherent fill looks better than sharper pieces that disagree. There are at most `MAX_WINDOWS`.
+    photo's long side: a hole that spans the frame gets one crop of the whole photo, mirrored above and below,
+    because one coherent fill looks better than sharper pieces that disagree. There are at most `MAX_CROPS`.
 
     Args:
         mask: bool [H, W], True = fill.
         size: side of the square that the network takes.
-        context: side of a window relative to the longer side of the part that it fills.
-        max_crop: largest side allowed; larger holes are swept by windows of this side, which then see less around.
-        whole_image: one window for everything.
+        context: side of a crop relative to the longer side of the part that it fills.
+        max_crop: largest side allowed; larger holes are swept by crops of this side, which then see less around.
+        whole_image: one crop for everything.
 
-    Raises MoebiusError for settings that contradict each other, or when `max_crop` needs more than `MAX_WINDOWS`.
+    Raises MoebiusError for settings that contradict each other, or when `max_crop` needs more than `MAX_CROPS`.
     """
     if context < 1:
         raise MoebiusError(f"context {context:g} is smaller than the part to fill: use 1 or more (2 is usual)")
@@ -96,16 +96,16 @@ def plan(
     if whole_image:
         return [_place(_exact_box(mask, 0, 0), max(size, width, height), size, width, height)]
     smallest = size
-    while len(pieces := _Planner(mask, size, smallest, context, max_crop).pieces()) > MAX_WINDOWS:
+    while len(pieces := _Planner(mask, size, smallest, context, max_crop).pieces()) > MAX_CROPS:
         if max_crop is not None and smallest >= max_crop:
             raise MoebiusError(f"crops of at most {max_crop} pixels would be {len(pieces)}: allow larger ones")
         smallest = smallest * 5 // 4 if max_crop is None else min(smallest * 5 // 4, max_crop)
-    windows = [_place(box, side, size, width, height) for box, side in pieces]
-    return sorted(windows, key=lambda window: (window.top, window.left))
+    crops = [_place(box, side, size, width, height) for box, side in pieces]
+    return sorted(crops, key=lambda crop: (crop.top, crop.left))
 
 
 class _Planner:
-    """One attempt with windows of at least `smallest` pixels. A piece is what a window answers for, and its side."""
+    """One attempt with crops of at least `smallest` pixels. A piece is what a crop answers for, and its side."""
 
     def __init__(self, mask: Mask, size: int, smallest: int, context: float, max_crop: int | None) -> None:
         self.mask = mask
@@ -128,7 +128,7 @@ class _Planner:
         return self._share(pieces)
 
     def _side(self, box: Box) -> int:
-        """Side of the window for a part that is filled in one go."""
+        """Side of the crop for a part that is filled in one go."""
         extent = max(box[2] - box[0], box[3] - box[1])
         room = -(-extent * MARGIN // (MARGIN - 2))  # the least that leaves a margin on both sides
         wanted = max(room, round(self.context * extent))
@@ -196,7 +196,7 @@ class _Planner:
         return _exact_box(pixels & own, left, top)
 
     def _share(self, pieces: list[tuple[Box, int]]) -> list[tuple[Box, int]]:
-        """Join each piece to the first one before it, largest first, whose window stays as it is when it does."""
+        """Join each piece to the first one before it, largest first, whose crop stays as it is when it does."""
         kept: list[tuple[Box, int]] = []
         boxes = np.empty((len(pieces), 4), np.int64)
         for box, side in sorted(pieces, key=lambda piece: -piece[1]):
@@ -230,13 +230,13 @@ def _strips(cells: Mask, pitch: int) -> Iterator[tuple[int, int, Mask]]:
             strip[:, left : left + pitch] = False
 
 
-def _place(box: Box, side: int, size: int, width: int, height: int) -> Window:
-    """A window centred on a box, shifted inside the photo; centred on the photo along an axis that it exceeds."""
+def _place(box: Box, side: int, size: int, width: int, height: int) -> Crop:
+    """A crop centred on a box, shifted inside the photo; centred on the photo along an axis that it exceeds."""
     left, top = (
         min(max((low + high - side) // 2, 0), length - side) if side <= length else (length - side) // 2
         for low, high, length in ((box[0], box[2], width), (box[1], box[3], height))
     )
-    return Window(left, top, side, size, box)
+    return Crop(left, top, side, size, box)
 
 
 def _coarse(mask: Mask, cell: int) -> Mask:
@@ -248,5 +248,6 @@ def _coarse(mask: Mask, cell: int) -> Mask:
 
 def _exact_box(mask: Mask, left: int, top: int) -> Box:
     """Bounding box of the True pixels, moved by `left` and `top`."""
-    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    return left + int(columns[0]), top + int(rows[0]), left + int(columns[-1]) + 1, top + int(rows[-1]) + 1
+    box = bounding_box(mask)
+    assert box is not None
+    return shifted(box, left, top)

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.photos.limits import check_size
-from mlx_moebius.photos.masks import Mask
 from mlx_moebius.photos.photo import Photo
 from mlx_moebius.photos.privacy import Region, map_regions
 
@@ -77,7 +77,7 @@ def checked(extension: Extension, photo: Photo) -> Extension:
 
 
 def passes(extension: Extension, photo: Photo, size: int) -> list[Extension]:
-    """The extension in steps, each shallow enough for windows near native detail that see mostly known picture.
+    """The extension in steps, each shallow enough for crops near native detail that see mostly known picture.
 
     A step is half of the network's side, or a sixteenth of the photo's short side where that is more; there are
     at most `MAX_PASSES`.

@@ -1,4 +1,4 @@
-"""A photo and a mask in, the filled photo out: plan the windows, fill them with the network, stitch them back.
+"""A photo and a mask in, the filled photo out: plan the crops, fill them with the network, stitch them back.
 
 `MoebiusPipeline` is what other programs use; the command line is one of them.
 """
@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.inpainting.compose import Result, Settings, Squares, details, finish, level, prepare
+from mlx_moebius.inpainting.compose import PreparedCrops, Result, Settings, details, finish, match_colours, prepare
 from mlx_moebius.inpainting.detail import Detail, Growth
 from mlx_moebius.inpainting.extend import Extension, checked, extended, passes
 from mlx_moebius.inpainting.stitch import Colours, measure_seam
@@ -25,8 +25,9 @@ from mlx_moebius.networks.config import UNET_NAME, SamplingConfig
 from mlx_moebius.networks.diffusion import Diffusion, Encoded, Noise, Step, draw_noise
 from mlx_moebius.networks.stages import Stages
 from mlx_moebius.networks.weights import load_diffusion
+from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.photos.mask_files import load_mask
-from mlx_moebius.photos.masks import Mask, latent_mask
+from mlx_moebius.photos.masks import latent_mask
 from mlx_moebius.photos.photo import Photo, photo_from_image, to_image
 from mlx_moebius.version import __version__
 
@@ -40,12 +41,12 @@ OVERLAP = 16  # a widened frame redraws at least 1/16 of the network's side of w
 class MoebiusPipeline:
     """A loaded model, ready to fill photos.
 
-    `max_windows` is how many squares are denoised at once; `stages` collects time and memory.
+    `batch_size` is how many crops are denoised at once; `stages` collects time and memory.
     """
 
     diffusion: Diffusion
     name: str
-    max_windows: int = 4
+    batch_size: int = 4
     stages: Stages = field(default_factory=Stages)
 
     @classmethod
@@ -117,7 +118,7 @@ class MoebiusPipeline:
             mask: one for each image, of the same size (or aspect); white, or what is painted, is filled.
             callback: called after every step; whatever it raises ends the run.
             output: "pil" for filled images like those that came in, "latents" for the [B, h, w, C] array of all
-                windows in order (see `crops.plan`; with `reference`, one an image).
+                crops in order (see `crops.plan`; with `reference`, one an image).
             latents: [B, h, w, C], noisy latents to start from instead of the noised image.
             noise: the randomness of the run (see `diffusion.draw_noise`) instead of the seed's.
             settings: fields of `Settings`, such as num_steps=20, guidance_scale=2.5, seed=0; not `extend`.
@@ -140,7 +141,7 @@ class MoebiusPipeline:
         if output == "latents":
             return checked_finite(finished)
         fills = self.decode(finished)
-        results = [self.finish(each, list(islice(fills, len(each.windows))), chosen) for each in prepared]
+        results = [self.finish(each, list(islice(fills, len(each.crops))), chosen) for each in prepared]
         filled = [to_image(result.photo.pixels, result.photo.mode) for result in results]
         return filled[0] if isinstance(image, Image.Image) else filled
 
@@ -189,7 +190,7 @@ class MoebiusPipeline:
         """Widen the frame pass by pass; each starts from the last one's result, and the photo itself stays as it is."""
         checked(Extension(*(sum(sides) for sides in zip(*steps, strict=True))), photo)
         settings = replace(settings, opaque=True)
-        canvas, windows, warnings = photo, [], []
+        canvas, crops, warnings = photo, [], []
         new = np.zeros((photo.height, photo.width), bool)
         for index, step in enumerate(steps):
             before = canvas
@@ -205,24 +206,24 @@ class MoebiusPipeline:
             grown = added.copy()
             grown[known] = new
             new = grown
-            windows += result.windows
+            crops += result.crops
             warnings += [line for line in result.warnings if line not in warnings]
-        return Result(canvas, new, windows, measure_seam(canvas.rgb(), new), warnings)
+        return Result(canvas, new, crops, measure_seam(canvas.rgb(), new), warnings)
 
-    def draw_noise(self, prepared: Sequence[Squares], settings: Settings) -> Noise:
-        """The seed's noise for all windows of some photos."""
+    def draw_noise(self, prepared: Sequence[PreparedCrops], settings: Settings) -> Noise:
+        """The seed's noise for all crops of some photos."""
         vae = self.diffusion.config.vae
-        parts = [index for each in prepared for index in range(len(each.windows))]
+        parts = [index for each in prepared for index in range(len(each.crops))]
         size = self.size // vae.downsampling
         return draw_noise([settings.seed] * len(parts), parts, size, vae.latent_channels, settings.noise_offset)
 
-    def encode(self, prepared: Sequence[Squares], noise: Noise, settings: Settings) -> Encoded:
-        """All windows of some photos, one by one: the VAE's activations are what takes the memory."""
+    def encode(self, prepared: Sequence[PreparedCrops], noise: Noise, settings: Settings) -> Encoded:
+        """All crops of some photos, one by one: the VAE's activations are what takes the memory."""
         cell = self.diffusion.config.vae.downsampling
-        squares = [pair for each in prepared for pair in zip(each.images, each.masks, strict=True)]
+        crops = [pair for each in prepared for pair in zip(each.images, each.masks, strict=True)]
         parts = []
         with self.stages.measure("encode"):
-            for index, (image, hole) in enumerate(squares):
+            for index, (image, hole) in enumerate(crops):
                 pixels = mx.array(image[None]).astype(mx.float32) / 127.5 - 1
                 small = mx.array(latent_mask(hole, cell, settings.reference)[None, ..., None])
                 own = Noise(*(array[index : index + 1] for array in noise))
@@ -239,16 +240,16 @@ class MoebiusPipeline:
         callback: Callable[[Step], None] | None = None,
         latents: mx.array | None = None,
     ) -> mx.array:
-        """Final latents [B, h, w, C] of all windows, `max_windows` of them at a time.
+        """Final latents [B, h, w, C] of all crops, `batch_size` of them at a time.
 
         Raises MoebiusError for guidance that the model does not know.
         """
         self.diffusion.check_guidance(settings.guidance_scale)
         total = encoded.latents.shape[0]
-        starts = range(0, total, self.max_windows)
+        starts = range(0, total, self.batch_size)
         finished = []
         for index, start in enumerate(starts):
-            own = slice(start, start + self.max_windows)
+            own = slice(start, start + self.batch_size)
             here = _part(callback, index, len(starts))
             with self.stages.measure("denoise"):
                 for step in self.diffusion.denoise(
@@ -268,20 +269,20 @@ class MoebiusPipeline:
         return mx.concatenate(finished)
 
     def finish(
-        self, squares: Squares, fills: list[Colours], settings: Settings, callback: Callback | None = None
+        self, prepared: PreparedCrops, fills: list[Colours], settings: Settings, callback: Callback | None = None
     ) -> Result:
         """The network's fills (0..1) of one photo, levelled, given detail and blended into it."""
-        levels, grown = self.add_detail(squares, fills, settings, callback)
-        return finish(squares, levels, grown, settings)
+        levels, grown = self.add_detail(prepared, fills, settings, callback)
+        return finish(prepared, levels, grown, settings)
 
     def add_detail(
-        self, squares: Squares, fills: list[Colours], settings: Settings, callback: Callback | None = None
+        self, prepared: PreparedCrops, fills: list[Colours], settings: Settings, callback: Callback | None = None
     ) -> tuple[list[Colours], list[Detail]]:
-        """Levelled fills, and what is grown in each window, which `callback` sees as `Growth`."""
-        levels = level(squares, fills, settings)
+        """Levelled fills, and what is grown in each crop, which `callback` sees as `Growth`."""
+        levels = match_colours(prepared, fills, settings)
         grown: list[Detail] = []
         with self.stages.measure("detail"):
-            for detail in details(squares, levels, settings):
+            for detail in details(prepared, levels, settings):
                 grown.append(detail)
                 if callback is not None:
                     callback(Growth(len(grown), len(levels)))

@@ -1,4 +1,4 @@
-"""Between a photo and the network's squares: cut a window out, level its colours, blend it back, measure the seam.
+"""Between a photo and the network's squares: cut a crop out, level its colours, blend it back, measure the seam.
 
 Colours are RGB in 8-bit levels (0..255); float32 wherever they are not a photo's own.
 """
@@ -13,37 +13,37 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mlx_moebius.inpainting.crops import REACH, Window
-from mlx_moebius.photos.masks import Mask, dilate
-from mlx_moebius.photos.photo import Box
+from mlx_moebius.inpainting.crops import REACH, Crop
+from mlx_moebius.photos.geometry import Box, Mask, intersection
+from mlx_moebius.photos.masks import dilate
 
 Colours = NDArray[np.float32]
 
-FEATHER = 64  # the feather is 1/64 of the window's side wide: 8 pixels at 512
-GRID = 64  # cells along a window's side in which colours are levelled
+FEATHER = 64  # the feather is 1/64 of the crop's side wide: 8 pixels at 512
+GRID = 64  # cells along a crop's side in which colours are levelled
 RING = 2  # cells round the mask that are compared
 SURROUNDINGS = 32  # pixels round a fill whose sharpness it is compared with
 STRIP = 512  # rows at a time, which bounds the memory
 
 
-def extract(rgb: NDArray[np.uint8], mask: Mask, window: Window) -> tuple[NDArray[np.uint8], Mask]:
-    """What the network gets to see of a photo [H, W, 3] and its mask [H, W]: squares of the window's `size`.
+def extract(rgb: NDArray[np.uint8], mask: Mask, crop: Crop) -> tuple[NDArray[np.uint8], Mask]:
+    """What the network gets to see of a photo [H, W, 3] and its mask [H, W]: squares of the crop's `size`.
 
     Where `side` equals `size`, these are the photo's own pixels. Otherwise the image is reduced with a Lanczos filter
     and a mask pixel is set if any masked pixel falls on it (thin lines survive) or on one of its neighbours, which
     the filter blends. Outside the photo both are mirrored.
     """
-    left, top, right, bottom = window.frame
+    left, top, right, bottom = crop.frame
     height, width = mask.shape
     pad = (max(0, -top), max(0, bottom - height)), (max(0, -left), max(0, right - width))
     inside = np.s_[max(0, top) : bottom, max(0, left) : right]
     image = np.pad(rgb[inside], (*pad, (0, 0)), "symmetric")
     hole = np.pad(mask[inside], pad, "symmetric")
-    if window.side == window.size:
+    if crop.side == crop.size:
         return image, hole
-    size = window.size
+    size = crop.size
     image = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS))
-    starts = -(-np.arange(size) * window.side // size)  # pixel i is i * size // side of the reduced mask
+    starts = -(-np.arange(size) * crop.side // size)  # pixel i is i * size // side of the reduced mask
     hole = np.logical_or.reduceat(np.logical_or.reduceat(hole, starts, 0), starts, 1)
     return image, dilate(hole, 3)
 
@@ -81,12 +81,12 @@ def push_pull(values: Colours, known: Mask) -> Colours:
     return filled[:height, :width]
 
 
-def enlarge(fill: Colours, window: Window, box: Box) -> Colours:
+def enlarge(fill: Colours, crop: Crop, box: Box) -> Colours:
     """The part of a fill [size, size, 3] that covers a box of the photo, [h, w, 3], with a Lanczos filter."""
-    left, top, right, bottom = (edge - origin for edge, origin in zip(box, (window.left, window.top) * 2, strict=True))
-    if window.side == window.size:
+    left, top, right, bottom = (edge - origin for edge, origin in zip(box, (crop.left, crop.top) * 2, strict=True))
+    if crop.side == crop.size:
         return fill[top:bottom, left:right]
-    scale = window.size / window.side
+    scale = crop.size / crop.side
     source = (left * scale, top * scale, right * scale, bottom * scale)
     channels = [
         Image.fromarray(fill[..., channel]).resize((right - left, bottom - top), Image.Resampling.LANCZOS, source)
@@ -115,7 +115,7 @@ def feather(mask: Mask, width: int) -> NDArray[np.float32]:
 def match_colour(fill: Colours, original: NDArray[np.uint8], mask: Mask) -> Colours:
     """The fill, levelled so that it meets the original round the mask; all at the network's size S, [S, S, ...].
 
-    The network redraws the whole window, so what it got wrong shows on a ring round the mask, where the original is
+    The network redraws the whole crop, so what it got wrong shows on a ring round the mask, where the original is
     known: a tint there is also the tint inside. Official `compensate` adds one mean difference per channel; here each
     place gets its own, the mean of the ring's differences (original - fill) weighted by 1 / distance^4 (Shepard, "A
     two-dimensional interpolation function for irregularly-spaced data", 1968), on a grid of 64 x 64 cells. Texture
@@ -141,35 +141,33 @@ def match_colour(fill: Colours, original: NDArray[np.uint8], mask: Mask) -> Colo
     return levelled
 
 
-def blend(
-    fills: Sequence[Colours], windows: Sequence[Window], mask: Mask, box: Box
-) -> tuple[Colours, NDArray[np.float32]]:
+def blend(fills: Sequence[Colours], crops: Sequence[Crop], mask: Mask, box: Box) -> tuple[Colours, NDArray[np.float32]]:
     """What to lay over a box of the photo: colours [h, w, 3] and their weights [h, w], 0 where the photo stays.
 
     `fills` are the network's squares [size, size, 3], levelled; `mask` is the whole photo's. Any box will do: bands of
-    a large photo bound the memory. A window's share is 1 in its own box and falls to 0 within 1/16 of its side; shares
-    of overlapping windows are scaled to a sum of 1, so that on the mask the weight is exactly 1.
+    a large photo bound the memory. A crop's share is 1 in its own box and falls to 0 within 1/16 of its side; shares
+    of overlapping crops are scaled to a sum of 1, so that on the mask the weight is exactly 1.
     """
     height, width = mask.shape
     shape = box[3] - box[1], box[2] - box[0]
     colours = np.zeros((*shape, 3), np.float32)
     weights, shares = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    for fill, window in zip(fills, windows, strict=True):
-        part = _intersection(window.reach(width, height), box)
+    for fill, crop in zip(fills, crops, strict=True):
+        part = intersection(crop.reach(width, height), box)
         if part is None:
             continue
         here = np.s_[part[1] - box[1] : part[3] - box[1], part[0] - box[0] : part[2] - box[0]]
-        share = _share(window, part)
-        colours[here] += share[..., None] * enlarge(fill, window, part)
-        weights[here] += share * _feathered(mask, window, part)
+        share = _share(crop, part)
+        colours[here] += share[..., None] * enlarge(fill, crop, part)
+        weights[here] += share * _feathered(mask, crop, part)
         shares[here] += share
     shares[shares == 0] = 1
     return colours / shares[..., None], weights / shares
 
 
-def feather_width(window: Window) -> int:
-    """Pixels of the photo over which a window's fill fades into it."""
-    return max(2, window.side // FEATHER)
+def feather_width(crop: Crop) -> int:
+    """Pixels of the photo over which a crop's fill fades into it."""
+    return max(2, crop.side // FEATHER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,24 +286,19 @@ def _interpolate(known: Mask, counts: Colours, values: Colours) -> Colours:
     return result
 
 
-def _share(window: Window, part: Box) -> NDArray[np.float32]:
-    """A window's share in a part of its reach, before shares are scaled to a sum of 1."""
-    slope = 1 / (window.side // REACH + 1)
-    left, top, right, bottom = window.box
+def _share(crop: Crop, part: Box) -> NDArray[np.float32]:
+    """A crop's share in a part of its reach, before shares are scaled to a sum of 1."""
+    slope = 1 / (crop.side // REACH + 1)
+    left, top, right, bottom = crop.box
     x, y = np.arange(part[0], part[2]), np.arange(part[1], part[3])
     across = 1 - slope * np.maximum(0, np.maximum(left - x, x - right + 1))
     down = 1 - slope * np.maximum(0, np.maximum(top - y, y - bottom + 1))
     return (down[:, None] * across).astype(np.float32)
 
 
-def _feathered(mask: Mask, window: Window, part: Box) -> NDArray[np.float32]:
+def _feathered(mask: Mask, crop: Crop, part: Box) -> NDArray[np.float32]:
     """The feather in a part of the photo, as the mask around it makes it."""
-    width = feather_width(window)
+    width = feather_width(crop)
     left, top = max(0, part[0] - width), max(0, part[1] - width)
     weight = feather(mask[top : part[3] + width, left : part[2] + width], width)
     return weight[part[1] - top : part[3] - top, part[0] - left : part[2] - left]
-
-
-def _intersection(a: Box, b: Box) -> Box | None:
-    left, top, right, bottom = max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
-    return (left, top, right, bottom) if left < right and top < bottom else None

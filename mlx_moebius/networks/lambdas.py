@@ -9,7 +9,7 @@ from __future__ import annotations
 import mlx.core as mx
 import mlx.nn as nn
 
-from mlx_moebius.networks.layers import BatchNorm, Linear, Weights, fold, linear, through
+from mlx_moebius.networks.layers import BatchNorm, Linear, Weights, conv_bn, fold, linear
 from mlx_moebius.networks.local_term import local_term
 
 
@@ -44,7 +44,7 @@ class SelfLambda(nn.Module):
     def _project(self, x: mx.array) -> tuple[mx.array, mx.array, mx.array]:
         """Queries [B, H, W, C], keys and values [B, H, W, C / h]."""
         if "to_q" in self:
-            q, v = through(x, self.to_q, self.norm_q, linear), through(x, self.to_v, self.norm_v, linear)
+            q, v = conv_bn(x, self.to_q, self.norm_q, linear), conv_bn(x, self.to_v, self.norm_v, linear)
             return q, self.to_k(x), v
         C = x.shape[-1]
         q, k, v = mx.split(mx.addmm(self.qkv_bias, x, self.qkv_weight.T), [C, C + C // self.heads], axis=-1)
@@ -97,7 +97,7 @@ class CrossLambda(nn.Module):
         keys = mx.softmax(self.to_k(tokens), axis=1, precise=True)
         table = (keys[:, None] + self.rel_pos_emb).swapaxes(2, 3)
         if "to_q" in self:
-            dtype, values = self.to_q.weight.dtype, through(tokens, self.to_v, self.norm_v, linear)
+            dtype, values = self.to_q.weight.dtype, conv_bn(tokens, self.to_v, self.norm_v, linear)
         else:
             dtype, values = self.q_weight.dtype, mx.addmm(self.v_bias, tokens, self.v_weight.T)
         return mx.contiguous(table.astype(dtype)), values.astype(dtype)
@@ -109,7 +109,7 @@ class CrossLambda(nn.Module):
         """
         N, H, W, C = x.shape
         branches = table.shape[0]
-        q = through(x, self.to_q, self.norm_q, linear) if "to_q" in self else mx.addmm(self.q_bias, x, self.q_weight.T)
+        q = conv_bn(x, self.to_q, self.norm_q, linear) if "to_q" in self else mx.addmm(self.q_bias, x, self.q_weight.T)
         q = q.reshape(1 if shared else branches, -1, H * W, self.heads, C // self.heads)
         scores = q @ table[:, None]  # (G, B, N, h, M)
         return (scores.reshape(branches, -1, scores.shape[-1]) @ values).reshape(-1, H, W, C)

@@ -3,7 +3,7 @@
 Modules declare their parameters under the released names, in MLX layouts (convolutions OHWI, 1x1
 convolutions and linears as matrices [out, in]). `fuse` then turns them, once and in the dtype they were
 loaded in (float32), into inference form: BatchNorm disappears into the weights beside it. Training calls the
-same modules as they are, not fused: `through` then folds a BatchNorm on the fly, or normalises by the batch.
+same modules as they are, not fused: `conv_bn` then folds a BatchNorm on the fly, or normalises by the batch.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def linear(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
     return mx.addmm(bias, x, weight.T)
 
 
-def through(
+def conv_bn(
     x: mx.array, layer: Weights, norm: BatchNorm, product: Callable[[mx.array, mx.array, mx.array], mx.array]
 ) -> mx.array:
     """What training computes of x, `product(x, weight, bias)` of a layer without bias, and the BatchNorm after it."""
@@ -88,7 +88,7 @@ def through(
     return product(x, weight.astype(x.dtype), bias.astype(x.dtype))
 
 
-def absorb(norm: Weights, layer: Weights) -> None:
+def fold_norm_affine(norm: Weights, layer: Weights) -> None:
     """Move a normalisation's weight and bias into a matrix that reads its output; `norm` keeps its own."""
     bias = layer.weight @ norm.bias
     layer.bias = layer.bias + bias if "bias" in layer else bias
@@ -231,8 +231,8 @@ class DepthwiseSeparableConv(nn.Module):
     def __call__(self, x: mx.array, shift: mx.array | None = None) -> mx.array:
         """[B, H, W, in] -> [B, H, W, out]; `shift` [B or 1, 1, 1, out] is added to the result."""
         if "conv_dw" in self:
-            h = relu(through(x, self.conv_dw, self.bn1, depthwise_conv))
-            h = through(h, self.conv_pw, self.bn2, linear)
+            h = relu(conv_bn(x, self.conv_dw, self.bn1, depthwise_conv))
+            h = conv_bn(h, self.conv_pw, self.bn2, linear)
             h = h if shift is None else h + shift
             return x + h if self.skip else h
         h = relu(depthwise_conv(x, self.depth_weight, self.depth_bias))

@@ -29,7 +29,7 @@ from mlx_moebius.networks.layers import (
     Resnet,
     Upsample,
     Weights,
-    absorb,
+    fold_norm_affine,
 )
 
 BACKGROUND_TOKENS = range(0, 10)  # the conditional branch: "fill with background"
@@ -90,7 +90,7 @@ class TransformerBlock(nn.Module):
         ]
         for norm, layers in readers:
             for layer in layers:
-                absorb(norm, layer)
+                fold_norm_affine(norm, layer)
             del norm.weight, norm.bias
 
     def __call__(self, x: mx.array, table: mx.array, values: mx.array, shared: bool) -> mx.array:
@@ -113,7 +113,7 @@ class Transformer(nn.Module):
 
     def fuse(self) -> None:
         """Let `proj_in` absorb the normalisation's weight and bias."""
-        absorb(self.norm, self.proj_in)
+        fold_norm_affine(self.norm, self.proj_in)
         del self.norm.weight, self.norm.bias
 
     def __call__(self, x: mx.array, table: mx.array, values: mx.array, shared: bool = False) -> mx.array:

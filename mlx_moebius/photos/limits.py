@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import resource
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from PIL import Image
 
+from mlx_moebius import memory
 from mlx_moebius.errors import MoebiusError
 
 BYTES_A_PIXEL = 24  # at the peak of reading, filling and writing; measured: 23 for RGB
@@ -26,13 +25,6 @@ def allow(pixels: int | None) -> None:
     _asked[:] = [] if pixels is None else [pixels]
 
 
-def memory() -> int:
-    """Bytes that the machine has, or that a limit leaves to this process."""
-    known = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
-    return known if allowed == resource.RLIM_INFINITY else min(known, allowed)
-
-
 def bytes_taken(width: int, height: int, copies: int = 1) -> int:
     """What a picture takes at the peak of reading, filling and writing: pixels, floats and tiles."""
     return width * height * BYTES_A_PIXEL * copies
@@ -45,7 +37,7 @@ def check_size(width: int, height: int, copies: int = 1) -> None:
     """
     if max(width, height) > LONGEST:
         raise MoebiusError(f"{width} x {height} pixels: a side can have {LONGEST:,} at most")
-    most = _asked[0] if _asked else int(memory() * SHARE) // (BYTES_A_PIXEL * copies)
+    most = _asked[0] if _asked else int(memory.available() * SHARE) // (BYTES_A_PIXEL * copies)
     if width * height > most:
         why = "as asked for" if _asked else f"half of this machine's memory at {BYTES_A_PIXEL * copies} bytes a pixel"
         raise MoebiusError(

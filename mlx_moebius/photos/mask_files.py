@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.photos.masks import Mask
+from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.photos.photo import Photo, oriented, read_photo
 from mlx_moebius.photos.tones import marked, painted_over, tones
 

@@ -11,9 +11,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mlx_moebius.photos.photo import Box
+from mlx_moebius.photos.geometry import Box, Mask
 
-Mask: TypeAlias = NDArray[np.bool_]
 Runs: TypeAlias = NDArray[np.int64]
 """Horizontal runs of True, one a row of the array: y, first x, x after the last. [R, 3]"""
 

@@ -13,20 +13,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, PngImagePlugin, UnidentifiedImageError
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.photos import attached, deep, formats, gain_map, jxl, limits, metadata, nclx, recognise
+from mlx_moebius.photos import attached, formats, gain_map, jxl, limits, metadata, nclx, recognise, sixteen_bit
+from mlx_moebius.photos.geometry import Box, Pixels, slices
 from mlx_moebius.photos.privacy import Region, map_regions, turned
-
-Pixels: TypeAlias = NDArray[Any]
-"""uint8 or uint16, [H, W] or [H, W, C]."""
-Box: TypeAlias = tuple[int, int, int, int]
-"""left, top, right, bottom in pixels; right and bottom are outside (Pillow's convention)."""
 
 TEXT_LIMIT = 64 << 20  # bytes of text or ICC profile in a PNG, unpacked: Pillow's 1 MB is less than editors write
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = TEXT_LIMIT
@@ -101,7 +97,7 @@ class Photo:
         Opacity is ignored (colours under transparent parts are taken as stored), grey is repeated, 16 bits are
         rounded to 8, CMYK goes to sRGB by the photo's ICC profile.
         """
-        pixels = self.pixels[_slices(box or self.box)]
+        pixels = self.pixels[slices(box or self.box)]
         if self.mode == "CMYK":
             return np.asarray(_convert(to_image(pixels, "CMYK"), "RGB", self.metadata.icc))
         if pixels.dtype == np.uint16:
@@ -120,7 +116,7 @@ class Photo:
         photo by default). Opacity stays as it is unless `opaque`, which makes filled parts opaque by their weight.
         """
         pixels = self.pixels.copy()
-        window = pixels[_slices(box or self.box)]
+        window = pixels[slices(box or self.box)]
         for top in range(0, len(window), BAND):
             rows = slice(top, top + BAND)
             window[rows] = self._blended(window[rows], fill[rows], weight[rows], opaque)
@@ -176,7 +172,7 @@ def read_photo(path: str | Path) -> Photo:
                 notes.append(f"{path} has {bits} bits a channel; they are reduced to 8")
             elif bits == 16 and image.format in ("PNG", "TIFF"):
                 is_deep = True
-                deep.require()
+                sixteen_bit.require()
                 limits.check_size(*image.size, copies=2)
             else:
                 raise MoebiusError(
@@ -193,8 +189,8 @@ def read_photo(path: str | Path) -> Photo:
         page = image.tell() if image.format == "TIFF" else 0
         photo = photo_from_image(image)
         if is_deep:
-            pixels = deep.read_pixels(file, str(image.format), page)
-            photo = replace(photo, pixels=oriented(pixels, photo.orientation), mode=deep.MODES[pixels.shape[-1]])
+            pixels = sixteen_bit.read_pixels(file, str(image.format), page)
+            photo = replace(photo, pixels=oriented(pixels, photo.orientation), mode=sixteen_bit.MODES[pixels.shape[-1]])
         if lost := formats.unusable(image):
             notes.append(f"{path}: its {' and '.join(lost)} cannot be read and was left out")
         if extra := formats.extra_channels(image):
@@ -335,11 +331,6 @@ def require_heic() -> None:
         importlib.import_module("pillow_heif").register_heif_opener()
     except ImportError:
         raise MoebiusError('HEIC needs an optional package: pip install "mlx-moebius[heic]"') from None
-
-
-def _slices(box: Box) -> tuple[slice, slice]:
-    left, top, right, bottom = box
-    return slice(top, bottom), slice(left, right)
 
 
 def _convert(image: Image.Image, mode: str, icc: bytes) -> Image.Image:

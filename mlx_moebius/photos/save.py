@@ -7,24 +7,24 @@ from __future__ import annotations
 
 import io
 import os
-import secrets
 import stat
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from PIL import PngImagePlugin
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.photos import attached, deep, gain_map, jxl, metadata
-from mlx_moebius.photos.attributes import copy_tags
+from mlx_moebius.files import replacing
+from mlx_moebius.photos import attached, gain_map, jxl, metadata, sixteen_bit
 from mlx_moebius.photos.formats import EXTENSIONS, MODES, jpeg_segment
 from mlx_moebius.photos.limits import check_format
 from mlx_moebius.photos.photo import Metadata, Photo, require_heic, to_image
 from mlx_moebius.photos.privacy import without_previews, without_streams
+from mlx_moebius.photos.xattr import copy_tags
 
 WRITABLE = 0o222  # asked of the mode itself too: the system lets its administrator write anything
 QUALITY = 95  # of a lossy format, where the source's own encoding is unknown
@@ -113,7 +113,7 @@ def write_photo(
         raise MoebiusError(f"{path}: not enough memory to encode it") from None
     except (OSError, ValueError, RuntimeError, SystemError) as error:  # encoders' limits, such as 16383 for WebP
         raise MoebiusError(f"{path}: {name} cannot hold this picture ({error}): choose another format") from error
-    with replacing(path, source, keep_time) as file:
+    with replacing(path, None if source is None else _like(source, keep_time)) as file:
         file.write(data)
     return [f"{path}: {note}" for note in notes]
 
@@ -177,45 +177,18 @@ def encode(
     return data, notes
 
 
-@contextmanager
-def replacing(path: Path, source: Path | None = None, keep_time: bool = False) -> Iterator[BinaryIO]:
-    """A new file that takes the place of `path` when the block ends, whole and on disk; nothing remains on an error.
+def _like(source: Path, keep_time: bool) -> Callable[[Path], None]:
+    """Gives a file the permissions of `source` (its owner may always write), its tags, and its time if wanted."""
 
-    It takes over the permissions of `source` (its owner may always write), the Finder's tags where the file system
-    keeps them, and, with `keep_time`, its time.
-    """
-    if path.is_symlink():  # it stays, what it points to is replaced
-        path = path.resolve()
-    temporary = path.with_name(f".moebius-{secrets.token_hex(6)}.part")  # same folder: a rename is atomic
-    try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if source is not None:
-            like = source.stat()
-            temporary.chmod(stat.S_IMODE(like.st_mode) & 0o777 | stat.S_IWUSR)
-            with suppress(OSError):  # tags are no reason to lose a photo; many file systems have none
-                copy_tags(source, temporary)
-            if keep_time:
-                os.utime(temporary, ns=(like.st_atime_ns, like.st_mtime_ns))
-        os.replace(temporary, path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise MoebiusError(f"{path} could not be written: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    def prepare(path: Path) -> None:
+        like = source.stat()
+        path.chmod(stat.S_IMODE(like.st_mode) & 0o777 | stat.S_IWUSR)
+        with suppress(OSError):  # tags are no reason to lose a photo; many file systems have none
+            copy_tags(source, path)
+        if keep_time:
+            os.utime(path, ns=(like.st_atime_ns, like.st_mtime_ns))
 
-
-def sync_folder(folder: Path) -> None:
-    """Bring a folder's new names to disk, where the file system can: a power cut then takes none of them back."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    return prepare
 
 
 def _storable(photo: Photo, name: str) -> Photo | None:
@@ -241,13 +214,13 @@ def _goes_as_jpeg(photo: Photo) -> bool:
 
 def _encoded(stored: Photo, name: str, options: dict[str, Any]) -> bytes:
     """The pixels as a file, with what Pillow's save options hold."""
-    is_deep = stored.mode in deep.MODES.values()
+    is_deep = stored.mode in sixteen_bit.MODES.values()
     if is_deep and name == "TIFF":
-        return deep.tiff(stored.pixels, options)
+        return sixteen_bit.tiff(stored.pixels, options)
     buffer = io.BytesIO()
     shown = to_image(np.zeros((1, 1, 3), np.uint8), "RGB") if is_deep else to_image(stored.pixels, stored.mode)
     shown.save(buffer, name, **options)
-    return deep.png(stored.pixels, buffer.getvalue()) if is_deep else buffer.getvalue()
+    return sixteen_bit.png(stored.pixels, buffer.getvalue()) if is_deep else buffer.getvalue()
 
 
 def _encoding(photo: Photo, name: str, quality: int | None) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from mlx_moebius.photos.masks import Mask, dilate
+from mlx_moebius.photos.geometry import Mask
+from mlx_moebius.photos.masks import dilate
 from mlx_moebius.photos.photo import BAND, Photo
 
 NEAR = 32  # levels round a tone that count as it

@@ -26,7 +26,7 @@ class Terms(NamedTuple):
     feat: mx.array
 
 
-class Taught(NamedTuple):
+class TeacherOutput(NamedTuple):
     """What a teacher says of a batch: its prediction [B, h, w, C], and its features [B, h', w', width]."""
 
     predicted: mx.array
@@ -51,7 +51,7 @@ def features(outputs: list[mx.array]) -> mx.array:
 
 
 def distillation_terms(
-    student: list[mx.array], taught: Taught, wanted: mx.array, projection: mx.array | None = None
+    student: list[mx.array], taught: TeacherOutput, wanted: mx.array, projection: mx.array | None = None
 ) -> Terms:
     """Losses of a student's traced outputs; `projection` [teacher's width, student's width] where the widths differ.
 

@@ -13,8 +13,9 @@ import mlx.nn as nn
 from mlx.utils import tree_flatten
 
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.memory import check_address_space
 from mlx_moebius.networks.config import ModelConfig
-from mlx_moebius.networks.memory import DENOISE, STRIP, WHOLE, check_address_space
+from mlx_moebius.networks.footprint import DENOISE, STRIP, WHOLE
 from mlx_moebius.networks.unet import UNet
 from mlx_moebius.networks.vae import STRIP_ELEMENTS, AutoencoderKL
 from mlx_moebius.training.step import Recipe

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mlx_moebius.photos.masks import Mask, dilate
+from mlx_moebius.photos.geometry import Mask
+from mlx_moebius.photos.masks import dilate
 
 LARGEST = 0.6  # share of the window that a hole may take
 STROKES_OVER_BOXES = 1 / 1.3  # official odds, 1 to 0.3

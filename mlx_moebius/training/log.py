@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.photos.save import replacing
+from mlx_moebius.files import replacing
 
 LOG_NAME, CURVE_NAME, SHEET_NAME = "log.jsonl", "loss.png", "held_out.png"
 WIDTH, HEIGHT, MARGIN = 800, 400, 50

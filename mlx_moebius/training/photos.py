@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -13,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.files import sha256
 from mlx_moebius.photos.formats import EXTENSIONS
+from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.photos.mask_files import load_mask
-from mlx_moebius.photos.masks import Mask
 from mlx_moebius.photos.photo import opened, read_photo
 
 MASK_SUFFIX = "_mask"
@@ -65,10 +65,9 @@ def find_photos(folder: Path, side: int, share: float = HELD_OUT) -> Library:
         if path in masks.values():
             continue
         try:
-            with opened(path) as (file, image):
+            with opened(path) as (_, image):
                 width, height = image.size
-                file.seek(0)
-                digest = hashlib.sha256(file.read()).hexdigest()
+                digest = sha256(path)
             if min(width, height) < side:
                 raise MoebiusError(f"{path}: {width} x {height} pixels are smaller than the window of {side}")
         except MoebiusError as error:

@@ -15,18 +15,18 @@ from typing import Any
 import mlx.core as mx
 
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.files import replacing
 from mlx_moebius.networks.config import VAE_NAME, ModelConfig
 from mlx_moebius.networks.unet import UNet
 from mlx_moebius.networks.vae import AutoencoderKL
-from mlx_moebius.photos.save import replacing
+from mlx_moebius.training.checkpoint import Folder
 from mlx_moebius.training.log import SHEET_NAME, Log
 from mlx_moebius.training.network import Arrays
 from mlx_moebius.training.optimisers import learning_rate
 from mlx_moebius.training.photos import Decoder, Library
 from mlx_moebius.training.ranks import Ranks
 from mlx_moebius.training.samples import Batch, Samples
-from mlx_moebius.training.saving import Folder
-from mlx_moebius.training.step import Encoder, Learner, Recipe
+from mlx_moebius.training.step import Encoder, Recipe, Trainer
 from mlx_moebius.training.teacher import Teacher
 from mlx_moebius.training.validation import SEED, Validation
 
@@ -75,16 +75,16 @@ def run(start: Start, plan: Plan, out: Path, resume: bool, report: Callable[[str
     written, or when a loss is not finite: what was saved last is then still there.
     """
     ranks, folder = Ranks(), Folder(out)
-    learner = Learner(start.unet, start.config, start.recipe, ranks, start.teacher)
+    trainer = Trainer(start.unet, start.config, start.recipe, ranks, start.teacher)
     settings = start.settings | {"plan": asdict(plan), "recipe": asdict(start.recipe)}
     steps, spent = plan.steps if plan.minutes is None else UNPLANNED, 0.0
     if resume:
         if ranks.first:
-            steps, spent = _restore(folder, learner, folder.load_state(), settings, start.config)
-        steps, step = ranks.given(steps), ranks.given(learner.step)
-        learner.restore(ranks.shared(learner.state()), step)
+            steps, spent = _restore(folder, trainer, folder.load_state(), settings, start.config)
+        steps, step = ranks.given(steps), ranks.given(trainer.step)
+        trainer.restore(ranks.shared(trainer.state()), step)
     elif ranks.first:
-        check_room(out, start.config, learner)
+        check_room(out, start.config, trainer)
         folder.begin(start.vae_folder / VAE_NAME, settings)
     if plan.minutes is None:
         steps = plan.steps
@@ -93,43 +93,43 @@ def run(start: Start, plan: Plan, out: Path, resume: bool, report: Callable[[str
     samples = Samples(start.library.train, start.config, decoder, plan.seed, timesteps, start.recipe.uniform_share)
     held_out = Samples(start.library.held_out, start.config, decoder, SEED)
     validation = Validation(held_out, start.vae, start.config, timesteps)
-    log = Log(out, learner.step if resume else -1) if ranks.first else None
+    log = Log(out, trainer.step if resume else -1) if ranks.first else None
     encode = Encoder(start.vae, start.config, timesteps)
     size = plan.batch_size * start.recipe.grad_accumulation
     clock, look = _Clock(spent), MEASURED if steps == UNPLANNED else 0
 
     def save() -> None:
         if ranks.first:
-            state = learner.state() | {PLAN: mx.array([float(learner.step), float(steps), clock.spent()])}
-            folder.save(start.config, learner.weights(), state, NOTE)
+            state = trainer.state() | {PLAN: mx.array([float(trainer.step), float(steps), clock.spent()])}
+            folder.save(start.config, trainer.weights(), state, NOTE)
 
     def validate() -> None:
         if log is not None:
-            judged = validation.judge(learner.weights())
-            log.add({"step": learner.step, "bands": judged.losses, "psnr": judged.psnr})
+            judged = validation.judge(trainer.weights())
+            log.add({"step": trainer.step, "bands": judged.losses, "psnr": judged.psnr})
             log.draw()
             with replacing(out / SHEET_NAME) as file:
                 judged.sheet.save(file, "PNG")
             bands = " ".join(f"{t}: {loss:.4f}" for t, loss in judged.losses.items())
-            report(f"step {learner.step}: held out {judged.loss:.4f} ({bands}), {judged.psnr:.2f} dB within holes")
+            report(f"step {trainer.step}: held out {judged.loss:.4f} ({bands}), {judged.psnr:.2f} dB within holes")
 
-    if learner.step == 0:
+    if trainer.step == 0:
         validate()
-    first, ended = (learner.step * ranks.size + ranks.rank) * size, False
+    first, ended = (trainer.step * ranks.size + ranks.rank) * size, False
     with _until_interrupted() as interrupted, closing(_batches(samples, first, plan, size, ranks.size)) as batches:
         for each in batches:
             ended = ranks.any(interrupted())
-            if learner.step >= steps or ended or ranks.any(clock.over(plan.minutes)):
+            if trainer.step >= steps or ended or ranks.any(clock.over(plan.minutes)):
                 break
-            lr = learning_rate(learner.step, steps, plan.learning_rate, plan.warmup)
-            learned = learner.advance([encode(batch) for batch in each], lr)
+            lr = learning_rate(trainer.step, steps, plan.learning_rate, plan.warmup)
+            learned = trainer.advance([encode(batch) for batch in each], lr)
             seconds = clock.end_step()
             if not _finite(learned.loss, learned.norm):
                 raise MoebiusError(
-                    f"the loss is not finite in step {learner.step + 1}; {out} keeps what was saved last: "
+                    f"the loss is not finite in step {trainer.step + 1}; {out} keeps what was saved last: "
                     "lower --lr and start again, or --resume with a lower one"
                 )
-            done = learner.step
+            done = trainer.step
             if plan.minutes is not None and (clock.steps == look or (look and done == steps)):
                 planned = int((plan.minutes * 60 * MARGIN - clock.spent()) / clock.mean()) + done
                 early = not ranks.any(look > MEASURED and clock.spent() > plan.minutes * 60 * PLANNING)
@@ -154,23 +154,23 @@ def run(start: Start, plan: Plan, out: Path, resume: bool, report: Callable[[str
         if not ended:
             validate()
         else:
-            report(f"saved step {learner.step} of {steps} in {out}; --resume goes on")
+            report(f"saved step {trainer.step} of {steps} in {out}; --resume goes on")
             raise KeyboardInterrupt
 
 
-def check_room(out: Path, config: ModelConfig, learner: Learner) -> None:
+def check_room(out: Path, config: ModelConfig, trainer: Trainer) -> None:
     """Raise MoebiusError unless the disk has room for two saves, the old one and the new one."""
     place = next(parent for parent in [out, *out.resolve().parents] if parent.is_dir())
-    needed = 2 * (sum(a.nbytes for a in learner.state().values()) + sum(a.nbytes for a in learner.weights().values()))
+    needed = 2 * (sum(a.nbytes for a in trainer.state().values()) + sum(a.nbytes for a in trainer.weights().values()))
     free = shutil.disk_usage(place).free
     if free < needed:
         raise MoebiusError(f"{place} has {free / 1e9:.1f} GB free, a run needs {needed / 1e9:.1f}: choose another -o")
 
 
 def _restore(
-    folder: Folder, learner: Learner, state: Arrays, settings: dict[str, Any], config: ModelConfig
+    folder: Folder, trainer: Trainer, state: Arrays, settings: dict[str, Any], config: ModelConfig
 ) -> tuple[int, float]:
-    """Bring a learner to where a run was saved; the steps that it planned and the seconds that it took."""
+    """Bring a trainer to where a run was saved; the steps that it planned and the seconds that it took."""
     before = folder.settings()
     free = ("steps", "minutes", "save_every", "val_every", "learning_rate", "warmup", "blend")
     for part in ("plan", "recipe"):
@@ -189,10 +189,10 @@ def _restore(
             raise MoebiusError(f"{said} that the run in {folder.path} began with: start another one")
     try:
         step, steps, seconds = (float(value) for value in state.pop(PLAN).tolist())  # type: ignore[union-attr, arg-type]
-        learner.restore(state, int(step))
+        trainer.restore(state, int(step))
     except KeyError as error:
         raise MoebiusError(f"the state in {folder.path} is of another network: it has no {error.args[0]}") from None
-    folder.repair(config, learner.weights(), NOTE)
+    folder.repair(config, trainer.weights(), NOTE)
     return int(steps), seconds
 
 

@@ -20,7 +20,8 @@ from PIL import Image
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.networks.config import ModelConfig
 from mlx_moebius.networks.unet import BACKGROUND_TOKENS, FOREGROUND_TOKENS
-from mlx_moebius.photos.masks import Mask, components, latent_mask
+from mlx_moebius.photos.geometry import Mask
+from mlx_moebius.photos.masks import components, latent_mask
 from mlx_moebius.training.holes import draw_hole, grow_as_official
 from mlx_moebius.training.objective import UNIFORM_SHARE, Timesteps, draw_timesteps, sampled_timesteps
 from mlx_moebius.training.photos import Decoder, Found, Pixels

@@ -15,7 +15,7 @@ from mlx_moebius.networks.scheduler import Scheduler
 from mlx_moebius.networks.unet import UNet
 from mlx_moebius.networks.vae import AutoencoderKL
 from mlx_moebius.networks.weights import DTYPES
-from mlx_moebius.training.distillation import Balance, Taught, Terms, balance, distillation_terms, total
+from mlx_moebius.training.distillation import Balance, TeacherOutput, Terms, balance, distillation_terms, total
 from mlx_moebius.training.network import (
     Arrays,
     batch_statistics,
@@ -107,7 +107,7 @@ class Encoder:
         return example
 
 
-class Learner:
+class Trainer:
     """A network that learns: float32 masters, moments and moving average, and the functions that advance them.
 
     `parameters` are trained; `rest` is not, such as running statistics; `average` covers both; `origin` is what they
@@ -189,7 +189,7 @@ class Learner:
         return learned
 
     def _taught(self, example: Example) -> Sequence[mx.array]:
-        """What the teacher says, a `Taught`; empty without one."""
+        """What the teacher says, a `TeacherOutput`; empty without one."""
         if self.teacher is None:
             return ()
         return self.teacher(example.x, example.timesteps, example.ids, example.alpha, self.kind)
@@ -254,7 +254,7 @@ class Learner:
     ) -> Any:
         """((loss, its terms, batch statistics), gradients) of one batch, in float32 whatever the network computes in.
 
-        `taught` is a `Taught`, or empty; `weights` are a `Balance`.
+        `taught` is a `TeacherOutput`, or empty; `weights` are a `Balance`.
         """
 
         def loss(parameters: Arrays) -> tuple[mx.array, mx.array, Arrays]:
@@ -271,7 +271,7 @@ class Learner:
         wanted = target(self.kind, example.clean, example.noise, example.alpha)
         if not taught:
             return (mean_squared_error(outputs[-1], wanted),)
-        return distillation_terms(outputs, Taught(*taught), wanted, projection)
+        return distillation_terms(outputs, TeacherOutput(*taught), wanted, projection)
 
     def _updated(
         self,

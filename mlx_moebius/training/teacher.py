@@ -14,7 +14,7 @@ from mlx_moebius.networks.config import UNET_NAME, VAE_NAME, ModelConfig, Predic
 from mlx_moebius.networks.scheduler import clean_and_noise
 from mlx_moebius.networks.unet import UNet
 from mlx_moebius.networks.weights import DTYPES, load_strict
-from mlx_moebius.training.distillation import Taught, features
+from mlx_moebius.training.distillation import TeacherOutput, features
 from mlx_moebius.training.network import Arrays, trace
 from mlx_moebius.training.objective import FEW, Timesteps, sampled_timesteps, target
 
@@ -31,7 +31,7 @@ class Teacher:
 
     def __call__(
         self, x: mx.array, timesteps: mx.array, ids: mx.array, alpha: mx.array, kind: PredictionType
-    ) -> Taught:
+    ) -> TeacherOutput:
         """Prediction, as a student of `kind` would put it, and features of a batch.
 
         Args:
@@ -47,7 +47,7 @@ class Teacher:
             noisy = x[..., : predicted.shape[-1]]
             clean, noise = clean_and_noise(own, noisy, predicted, alpha[:, None, None, None])
             predicted = target(kind, clean, noise, alpha)
-        taught = Taught(predicted, features(outputs))
+        taught = TeacherOutput(predicted, features(outputs))
         mx.eval(taught)
         return taught
 

@@ -34,7 +34,7 @@ SEED = 20260619
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judgement:
+class EvalResult:
     """Mean loss at each timestep that is judged, PSNR within the holes in dB, and pictures of hole, fill and truth."""
 
     losses: dict[int, float]
@@ -62,7 +62,7 @@ class Validation:
         encode = Encoder(vae, config)
         self.examples = [encode(batch) for batch in self.batches]
 
-    def judge(self, weights: Arrays) -> Judgement:
+    def judge(self, weights: Arrays) -> EvalResult:
         """Losses and fills with these weights, BatchNorm as in use."""
         self.unet = UNet(self.config.unet)
         put(self.unet, weights)
@@ -80,7 +80,7 @@ class Validation:
             rows.append(np.concatenate([truth * (1 - hole) + 0.5 * hole, pasted, truth], axis=1))
         del self.unet  # which would keep these weights beside those that are learnt on
         psnr = float(np.mean([-10 * np.log10(max(error, 1e-10)) for error in errors]))
-        return Judgement(losses, psnr, _sheet(rows))
+        return EvalResult(losses, psnr, _sheet(rows))
 
     def _loss(self, example: Example, timestep: int) -> float:
         alpha = mx.array(self.alphas[[timestep]])

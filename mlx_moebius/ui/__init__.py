@@ -1,8 +1,8 @@
 """A local web page: paint over the thing, look at the fill, download. Needs the extra `ui`.
 
 Start it with `python -m mlx_moebius.ui`, or from Python with `mlx_moebius.ui.launch()`.
-Begin with `app`, what answers where; `guard` decides who is let in, `api` is what the page asks for, `desk` knows who
-is here, `pictures` what they have, `runs` what they wait for, and `jobs` does it. May import folder, inpainting and
+Begin with `app`, what answers where; `guard` decides who is let in, `api` is what the page asks for, `sessions` knows
+who is here, `pictures` what they have, `runs` what they wait for, and `jobs` does it. May import folder, inpainting and
 what is below them.
 """
 

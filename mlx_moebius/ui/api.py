@@ -16,12 +16,12 @@ from mlx_moebius.errors import MoebiusError
 from mlx_moebius.inpainting.presets import PRESETS, presets_are_alike
 from mlx_moebius.photos.formats import EXTENSIONS
 from mlx_moebius.photos.save import check_output
-from mlx_moebius.ui.desk import Desk, Session
 from mlx_moebius.ui.guard import Door
 from mlx_moebius.ui.pictures import Picture
 from mlx_moebius.ui.refusals import Refused, sentence
 from mlx_moebius.ui.runs import MAX_SEEDS, MAX_STEPS, Request, Runs
 from mlx_moebius.ui.series import Series
+from mlx_moebius.ui.sessions import Session, Sessions
 from mlx_moebius.ui.tiles import black_and_white, mask_tile, png
 from mlx_moebius.ui.uploads import MAX_BYTES, built, check_size, file_name, read_json, receive
 
@@ -32,8 +32,8 @@ FOREVER = {"cache-control": "private, max-age=86400, immutable"}  # a version's 
 class Api:
     """The page's requests. A photo's or run's name cannot be guessed: who has it was told by the session it is of."""
 
-    def __init__(self, desk: Desk, runs: Runs, door: Door, series: Series | None = None) -> None:
-        self.desk = desk
+    def __init__(self, sessions: Sessions, runs: Runs, door: Door, series: Series | None = None) -> None:
+        self.sessions = sessions
         self.runs = runs
         self.door = door
         self.series = series
@@ -70,7 +70,7 @@ class Api:
 
     def session(self, request: Asked) -> Session:
         """Whose request it is, by the token that only the page knows. Raises Refused."""
-        session = self.desk.session(request.headers.get(TOKEN))
+        session = self.sessions.session(request.headers.get(TOKEN))
         if session is None:
             raise Refused(401, "the page has been started anew: reload it")
         return session
@@ -78,7 +78,7 @@ class Api:
     def listening(self, request: Asked) -> Session:
         """Whose events are wanted: an EventSource has no headers, and in a frame no cookies."""
         given = (request.headers.get(TOKEN), request.query_params.get("session"), request.cookies.get(self.door.cookie))
-        session = next((found for token in given if (found := self.desk.session(token))), None)
+        session = next((found for token in given if (found := self.sessions.session(token))), None)
         if session is None:
             raise Refused(401, "the page has been started anew: reload it")
         return session
@@ -86,7 +86,7 @@ class Api:
     def state(self, request: Asked) -> Response:
         """What there is; a browser without a session gets one."""
         given = request.headers.get(TOKEN) or request.cookies.get(self.door.cookie)
-        session = self.desk.session(given) or self.desk.new_session()
+        session = self.sessions.session(given) or self.sessions.new_session()
         answer = JSONResponse(self._state(session))
         self.keep_session(answer, session)
         return answer
@@ -96,13 +96,13 @@ class Api:
         answer.set_cookie(self.door.cookie, session.token, httponly=True, samesite="strict")
 
     def _state(self, session: Session) -> dict[str, Any]:
-        models = self.desk.models()
-        sampling = {model: self.desk.sampling(model) for model in models}
+        models = self.sessions.models()
+        sampling = {model: self.sessions.sampling(model) for model in models}
         return {
-            "boot": self.desk.boot,
+            "boot": self.sessions.boot,
             "token": session.token,
             "models": models,
-            "model": self.desk.model,
+            "model": self.sessions.model,
             "presets": list(PRESETS),
             "defaults": {
                 model: {
@@ -131,8 +131,8 @@ class Api:
 
     def picture(self, request: Asked, changing: bool = False) -> Picture:
         """The photo that a request names. What changes it needs the token too."""
-        owner, picture = self.desk.picture(request.path_params["id"])
-        if changing and self.session(request) is not owner and owner is not self.desk.shared:
+        owner, picture = self.sessions.picture(request.path_params["id"])
+        if changing and self.session(request) is not owner and owner is not self.sessions.shared:
             raise Refused(404, "this photo is no longer open here: open it again")
         owner.use(picture)
         return picture
@@ -169,7 +169,7 @@ class Api:
     def close(self, request: Asked) -> Response:
         """Forget a photo."""
         picture = self.picture(request, changing=True)
-        self.desk.forget(self.session(request), picture)
+        self.sessions.forget(self.session(request), picture)
         return Response(status_code=204)
 
     async def add_version(self, request: Asked) -> Response:
@@ -277,9 +277,9 @@ class Api:
     async def start(self, request: Asked) -> Response:
         """Queue a run of what is painted."""
         picture = self.picture(request, changing=True)
-        session = self.desk.picture(picture.id)[0]
+        session = self.sessions.picture(picture.id)[0]
         values = await read_json(request)
-        wanted = built(Request, {"model": self.desk.model} | values if isinstance(values, dict) else values)
+        wanted = built(Request, {"model": self.sessions.model} | values if isinstance(values, dict) else values)
         run = await run_in_threadpool(self.runs.start, session, picture, wanted)
         return JSONResponse(self.runs.shown(run), 202)
 

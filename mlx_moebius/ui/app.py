@@ -18,13 +18,13 @@ from starlette.staticfiles import StaticFiles
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.ui.api import Api
-from mlx_moebius.ui.desk import Desk
 from mlx_moebius.ui.guard import Door, Guard
-from mlx_moebius.ui.programs import Programs
 from mlx_moebius.ui.refusals import Refused, sentence
+from mlx_moebius.ui.rest_api import RestApi
 from mlx_moebius.ui.runs import Runs
 from mlx_moebius.ui.series import Series
 from mlx_moebius.ui.series_api import SeriesApi
+from mlx_moebius.ui.sessions import Sessions
 
 STATIC = Path(__file__).parent / "static"
 TOKEN = "{{token}}"
@@ -44,19 +44,19 @@ class Files(StaticFiles):
 
 
 def build(
-    desk: Desk, door: Door, started: Callable[[], None] = lambda: None, folders: tuple[Path, Path] | None = None
+    sessions: Sessions, door: Door, started: Callable[[], None] = lambda: None, folders: tuple[Path, Path] | None = None
 ) -> Starlette:
     """The application; `started` is called once it answers. `folders` are of a series: its photos, its results.
 
     Raises MoebiusError when they cannot be used.
     """
-    runs = Runs(desk)
-    series = None if folders is None else Series(desk, runs, *folders)
-    api = Api(desk, runs, door, series)
+    runs = Runs(sessions)
+    series = None if folders is None else Series(sessions, runs, *folders)
+    api = Api(sessions, runs, door, series)
 
     def page(request: Request) -> Response:
         """The page, with the token of its session; with the door's token, the browser remembers that too."""
-        session = desk.session(request.cookies.get(door.cookie)) or desk.new_session()
+        session = sessions.session(request.cookies.get(door.cookie)) or sessions.new_session()
         text = (STATIC / "index.html").read_text()
         answer = HTMLResponse(text.replace(TOKEN, session.token))
         api.keep_session(answer, session)
@@ -73,7 +73,7 @@ def build(
         routes=[
             Route("/", page),
             *api.routes(),
-            *Programs(desk, runs).routes(),
+            *RestApi(sessions, runs).routes(),
             *([] if series is None else SeriesApi(api, series).routes()),
             Mount("/static", Files(directory=STATIC)),
         ],

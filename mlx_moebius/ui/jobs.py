@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
-from mlx_moebius.inpainting.compose import Result, Settings, Squares, prepare
+from mlx_moebius.inpainting.compose import PreparedCrops, Result, Settings, prepare
 from mlx_moebius.inpainting.pipeline import Event, MoebiusPipeline
 from mlx_moebius.models import locate
 from mlx_moebius.networks.diffusion import Step
-from mlx_moebius.photos.masks import Mask
-from mlx_moebius.photos.photo import Box, Photo
+from mlx_moebius.photos.geometry import Box, Mask
+from mlx_moebius.photos.photo import Photo
 from mlx_moebius.ui.refusals import Refused
 
 PREVIEW = 1024  # longest side of a picture of a fill that is under way
@@ -146,11 +146,11 @@ class Job:
 class Preview:
     """What the network thinks the clean photo is, after a step, where it is being filled."""
 
-    def __init__(self, pipeline: MoebiusPipeline, squares: Squares, runs: int) -> None:
+    def __init__(self, pipeline: MoebiusPipeline, prepared: PreparedCrops, runs: int) -> None:
         self.pipeline = pipeline
-        self.squares = squares
+        self.prepared = prepared
         self.runs = runs
-        photo, frames = squares.photo, [window.frame for window in squares.windows]
+        photo, frames = prepared.photo, [window.frame for window in prepared.crops]
         left, top = max(0, min(frame[0] for frame in frames)), max(0, min(frame[1] for frame in frames))
         right, bottom = max(frame[2] for frame in frames), max(frame[3] for frame in frames)
         self.box = left, top, min(photo.width, right), min(photo.height, bottom)
@@ -166,7 +166,7 @@ class Preview:
         start = time.monotonic()
         if start < self.next:
             return None
-        at_once, windows = self.pipeline.max_windows, self.squares.windows
+        at_once, windows = self.pipeline.batch_size, self.prepared.crops
         batches = -(-len(windows) // at_once)
         steps = step.total // (self.runs * batches)
         first = (step.number - 1) // steps % batches * at_once
@@ -176,7 +176,7 @@ class Preview:
             frame = windows[index].frame
             left, top, right, bottom = (round((edge - self.box[i % 2]) * scale) for i, edge in enumerate(frame))
             size = max(1, right - left), max(1, bottom - top)
-            hole = Image.fromarray(self.squares.masks[index].astype(np.uint8) * 255).resize(size)
+            hole = Image.fromarray(self.prepared.masks[index].astype(np.uint8) * 255).resize(size)
             square = Image.fromarray((fill.clip(0, 1) * 255).astype(np.uint8)).resize(size)
             self.picture.paste(square, (left, top), hole)
         end = time.monotonic()

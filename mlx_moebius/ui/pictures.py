@@ -10,11 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from mlx_moebius.photos.geometry import Box, Mask, bounding_box
 from mlx_moebius.photos.mask_files import load_mask
-from mlx_moebius.photos.masks import Mask
-from mlx_moebius.photos.photo import Box, Photo, read_photo
+from mlx_moebius.photos.photo import Photo, read_photo
 from mlx_moebius.photos.save import default_output, write_photo
 from mlx_moebius.ui.jobs import Filled
 from mlx_moebius.ui.refusals import Refused, sentence
@@ -195,7 +193,7 @@ class Picture:
         notes = write_photo(photo, file, provenance=filled.provenance)
         version = Version(number, filled.settings.seed, file, base, painted, run=run, candidate=True)
         version.offset = extension[:2] if extension else (0, 0)
-        version.box = box_of(filled.result.mask) if not extension else photo.box
+        version.box = bounding_box(filled.result.mask) if not extension else photo.box
         version.levels = self._store(photo, version)
         with self.lock:
             if wanted():
@@ -265,11 +263,3 @@ class Picture:
         """Remove its files."""
         with self.lock:
             shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def box_of(mask: Mask) -> Box | None:
-    """The box round all that is set; None where nothing is."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return None
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

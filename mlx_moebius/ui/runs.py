@@ -19,14 +19,15 @@ from mlx_moebius.inpainting.compose import Seed
 from mlx_moebius.inpainting.extend import Extension, parse_aspect, parse_sides
 from mlx_moebius.inpainting.presets import Preset, preset_settings
 from mlx_moebius.networks.config import GuidanceScale
+from mlx_moebius.photos.geometry import Box, Mask, union
 from mlx_moebius.photos.mask_files import LARGE, check
-from mlx_moebius.photos.masks import Mask, components
-from mlx_moebius.photos.photo import Box, Photo
+from mlx_moebius.photos.masks import components
+from mlx_moebius.photos.photo import Photo
 from mlx_moebius.schema import Bounds
-from mlx_moebius.ui.desk import Desk, Session
 from mlx_moebius.ui.jobs import Cancelled, Filled, Job, Progress, Worker
 from mlx_moebius.ui.pictures import Painted, Picture
 from mlx_moebius.ui.refusals import Refused, sentence
+from mlx_moebius.ui.sessions import Session, Sessions
 
 MAX_SEEDS = 8
 MAX_STEPS = 200
@@ -67,9 +68,9 @@ class Request:
         """One for each fill."""
         return [self.seed + i for i in range(self.count)]
 
-    def changes(self, desk: Desk) -> dict[str, Any]:
+    def changes(self, sessions: Sessions) -> dict[str, Any]:
         """Fields of `Settings`, without seed and extension. Raises MoebiusError for a model that is not here."""
-        changes = preset_settings(self.preset, desk.sampling(self.model))
+        changes = preset_settings(self.preset, sessions.sampling(self.model))
         if self.steps is not None:
             changes["num_steps"] = self.steps
         if self.guidance is not None:
@@ -133,11 +134,11 @@ class Run:
 class Runs:
     """All runs, in the order in which they were asked for."""
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+    def __init__(self, sessions: Sessions) -> None:
+        self.sessions = sessions
         self._runs: dict[str, Run] = {}
         self._lock = threading.RLock()
-        desk.leaving.append(self.leave)
+        sessions.leaving.append(self.leave)
 
     def shown(self, run: Run) -> dict[str, Any]:
         """A run as the page gets it."""
@@ -171,7 +172,7 @@ class Runs:
         extension = request.extension(picture.photo(request.on))
         if extension and request.count > 1:
             raise Refused(400, "the frame is extended with one seed at a time: set the number of fills to 1")
-        changes = {**request.changes(self.desk), **more}
+        changes = {**request.changes(self.sessions), **more}
         mask = picture.mask(painted, request.on)
         if not extension or mask.any():
             check(mask, inverted=False, warnings=[])
@@ -190,7 +191,7 @@ class Runs:
             for old in [each for each in self._runs.values() if each.ended is not None][:-KEPT_RUNS]:
                 del self._runs[old.id]
         self._tell(run)
-        self.desk.worker.submit(lambda: self._work(run), background=run.task is not None)
+        self.sessions.worker.submit(lambda: self._work(run), background=run.task is not None)
         return run
 
     def cancel(self, run: Run) -> None:
@@ -219,7 +220,7 @@ class Runs:
         run.finished.set_result(None)
 
     def _tell(self, run: Run) -> None:
-        self.desk.tell(run.session, "run", self._brief(run))
+        self.sessions.tell(run.session, "run", self._brief(run))
 
     def _work(self, run: Run) -> None:
         with self._lock:
@@ -229,7 +230,7 @@ class Runs:
         self._tell(run)
         try:
             work = run.task or self._job(run).work
-            work(self.desk.worker, lambda event: self._progress(run, event))
+            work(self.sessions.worker, lambda event: self._progress(run, event))
         except Cancelled:
             self._end(run, "cancelled")
         except (MoebiusError, MemoryError) as error:
@@ -251,7 +252,7 @@ class Runs:
         if extension and mask is not None and not mask.any():
             mask = None
         changes = {**run.changes, "extend": extension}
-        return Job(photo, mask, self.desk.source(request.model), changes, request.seeds(), run.stopped)
+        return Job(photo, mask, self.sessions.source(request.model), changes, request.seeds(), run.stopped)
 
     def _progress(self, run: Run, event: Progress | Filled) -> None:
         if isinstance(event, Filled):
@@ -265,15 +266,12 @@ class Runs:
             image, box = event.picture
             run.preview = webp(image)
             url = f"/api/runs/{run.id}/preview?step={event.done}"
-            self.desk.tell(run.session, "preview", {"run": run.id, "url": url, "box": box})
+            self.sessions.tell(run.session, "preview", {"run": run.id, "url": url, "box": box})
 
 
 def united(boxes: list[Box]) -> list[Box]:
     """The boxes themselves, or what holds them all when there are many."""
-    if len(boxes) <= BOXES:
-        return boxes
-    left, top = min(box[0] for box in boxes), min(box[1] for box in boxes)
-    return [(left, top, max(box[2] for box in boxes), max(box[3] for box in boxes))]
+    return boxes if len(boxes) <= BOXES else [union(boxes)]
 
 
 def webp(image: Image.Image) -> bytes:

@@ -15,19 +15,20 @@ from typing import Any
 from PIL import Image
 
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.files import replacing
 from mlx_moebius.folder import batch, ledger, review
-from mlx_moebius.folder.pairing import Pair
 from mlx_moebius.folder.run import find_pairs
 from mlx_moebius.networks.diffusion import Step
+from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.photos.mask_files import LARGE, check
-from mlx_moebius.photos.masks import Mask, components
+from mlx_moebius.photos.masks import components
+from mlx_moebius.photos.pairing import Pair
 from mlx_moebius.photos.photo import read_photo, to_image
-from mlx_moebius.photos.save import replacing
-from mlx_moebius.ui.desk import Desk
 from mlx_moebius.ui.jobs import Cancelled, Filled, Progress, Worker
 from mlx_moebius.ui.pictures import Painted, Picture, Version
 from mlx_moebius.ui.refusals import Refused
 from mlx_moebius.ui.runs import Request, Run, Runs, united, webp
+from mlx_moebius.ui.sessions import Sessions
 from mlx_moebius.ui.tiles import black_and_white, png
 
 THUMBNAIL = 256
@@ -108,13 +109,13 @@ class Series:
     Raises MoebiusError when there are no photos, or results cannot go there.
     """
 
-    def __init__(self, desk: Desk, runs: Runs, folder: Path, output: Path) -> None:
-        self.desk, self.runs = desk, runs
+    def __init__(self, sessions: Sessions, runs: Runs, folder: Path, output: Path) -> None:
+        self.sessions, self.runs = sessions, runs
         self.folder, self.output = folder, output
         found = find_pairs(folder, [], [], output, recursive=False, own=False)
         names = sorted([*(each.name for each in found.pairs), *found.without_mask])
         self._stack = ExitStack()
-        desk.closing.append(self.close)
+        sessions.closing.append(self.close)
         try:
             output.mkdir(parents=True, exist_ok=True)
             self._stack.enter_context(ledger.locked(output))
@@ -125,14 +126,14 @@ class Series:
         skipped = self._skipped()
         self.pictures: dict[str, FolderPicture] = {}
         for name in names:
-            own = desk.shared.new_folder()
+            own = sessions.shared.new_folder()
             picture = FolderPicture(folder / name, own, name, output / MASKS / "strokes" / f"{name}.json")
             record = records.get(name.as_posix(), {})
             picture.error = record.get("error")
             picture.skipped = picture.name in skipped
             picture.recall(output / name)
             self.pictures[picture.id] = picture
-            desk.shared.pictures[picture.id] = picture
+            sessions.shared.pictures[picture.id] = picture
 
     def close(self) -> None:
         """Let others write into the results."""
@@ -203,12 +204,12 @@ class Series:
         check(mask, inverted=False, warnings=[])
         if mask.mean() > LARGE and not request.yes:
             raise Refused(409, f"{mask.mean():.0%} of the photo would be filled: is that meant?", ask=True)
-        changes = request.changes(self.desk)
+        changes = request.changes(self.sessions)
         file = self._save_mask(picture, mask)
         if picture.skipped:
             self.skip(picture, False)
         boxes = united([part.box for part in components(mask)])
-        run = Run(self.desk.shared, picture, request, painted, boxes, changes)
+        run = Run(self.sessions.shared, picture, request, painted, boxes, changes)
         run.task = lambda worker, report: self._fill(run, picture, file, worker, report)
         return self.runs.queue(run)
 
@@ -229,7 +230,7 @@ class Series:
         report: Callable[[Progress | Filled], None],
     ) -> None:
         """As the command line does it, for one photo; on the worker's thread."""
-        pipeline = worker.pipeline(self.desk.source(run.request.model))
+        pipeline = worker.pipeline(self.sessions.source(run.request.model))
         settings = pipeline.settings(**run.changes, seed=run.request.seed)
         job = batch.Job(self.folder, self.output, settings, large=True)  # `queue` has asked
 

@@ -50,7 +50,7 @@ class SeriesApi:
         self.api.session(request)
         picture = self.picture(request)
         values: Any = await read_json(request)
-        wanted = built(Request, {"model": self.api.desk.model} | values if isinstance(values, dict) else values)
+        wanted = built(Request, {"model": self.api.sessions.model} | values if isinstance(values, dict) else values)
         run = await run_in_threadpool(self.series.queue, picture, wanted)
         return JSONResponse(self.api.runs.shown(run), 202)
 

@@ -16,9 +16,9 @@ import uvicorn
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.ui.app import build
-from mlx_moebius.ui.desk import Desk
 from mlx_moebius.ui.folder import TemporaryFolder
 from mlx_moebius.ui.guard import EVERYWHERE, LOOPBACK, Door
+from mlx_moebius.ui.sessions import Sessions
 
 CONNECTIONS = 400  # at once; a page takes a few
 SWEEP = 30.0  # seconds between looking for sessions that are gone
@@ -43,9 +43,9 @@ class Server:
         self._door = Door(frozenset(names), port, token, frames, host in EVERYWHERE)
         self._folder = TemporaryFolder()
         try:
-            self.desk = Desk(self._folder.path, model)
+            self.sessions = Sessions(self._folder.path, model)
             answering = threading.Event()
-            application = build(self.desk, self._door, answering.set, folders)
+            application = build(self.sessions, self._door, answering.set, folders)
         except BaseException:
             self._socket.close()
             self._folder.close()
@@ -73,7 +73,7 @@ class Server:
 
     def _sweep(self) -> None:
         while not self._ended.wait(SWEEP):
-            self.desk.sweep()
+            self.sessions.sweep()
 
     def show(self) -> None:
         """Open the page in the browser."""
@@ -82,7 +82,7 @@ class Server:
     def close(self) -> None:
         """Stop serving, and remove every file."""
         self._ended.set()
-        self.desk.close()
+        self.sessions.close()
         self._server.should_exit = True
         self._thread.join()
         self._socket.close()

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.photos.masks import Mask
+from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.schema import Bounds, build
 
 MAX_STROKES = 20_000

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mlx_moebius.photos.masks import Mask
-from mlx_moebius.photos.photo import Box, Photo
+from mlx_moebius.photos.geometry import Box, Mask
+from mlx_moebius.photos.photo import Photo
 
 TILE = 512  # side of a tile, in pixels of its level
 THUMBNAIL = 256  # longest side of a thumbnail

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlx_moebius.networks.kernel_cache import make_private
+from mlx_moebius.runtime import make_private
 
 MEASURE = "import mlx_moebius, mlx.core as mx, tempfile; f = mx.compile(lambda x: mx.exp(x) * 2 + x); "
 MEASURE += "print(round(f(mx.zeros(3)).sum().item()), tempfile.gettempdir())"

@@ -20,7 +20,7 @@ from mlx_moebius.inpainting.compose import Settings
 from mlx_moebius.inpainting.pipeline import MoebiusPipeline
 from mlx_moebius.models import BUNDLED
 from mlx_moebius.networks.config import CONFIG_NAME, UNET_NAME, VAE_NAME, ModelConfig
-from mlx_moebius.networks.memory import windows_within
+from mlx_moebius.networks.footprint import windows_within
 from mlx_moebius.networks.weights import load_diffusion
 from mlx_moebius.photos.photo import photo_from_image
 from mlx_moebius.photos.save import write_photo

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mlx_moebius.convert.folder import verify
-from mlx_moebius.training.saving import STATE_NAME
+from mlx_moebius.training.checkpoint import STATE_NAME
 from tests.faults.injectors import disk_of
 from tests.support.studio import paint_photos
 from tests.training.test_train import COMMAND, SIZES, arguments, lines, train

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.inpainting.crops import MAX_WINDOWS, Window, plan
-from mlx_moebius.photos.photo import Box
+from mlx_moebius.inpainting.crops import MAX_CROPS, Crop, plan
+from mlx_moebius.photos.geometry import Box
 
 Mask = NDArray[np.bool_]
 Painter = Callable[[Mask, np.random.Generator], None]
@@ -89,30 +89,30 @@ def extent(box: Box) -> int:
     return max(box[2] - box[0], box[3] - box[1])
 
 
-def check(mask: Mask, windows: list[Window], size: int) -> None:
+def check(mask: Mask, crops: list[Crop], size: int) -> None:
     """Everything that must hold for any mask and any settings."""
     height, width = mask.shape
-    assert bool(windows) == bool(mask.any())
-    assert len(windows) <= MAX_WINDOWS
+    assert bool(crops) == bool(mask.any())
+    assert len(crops) <= MAX_CROPS
     covered = np.zeros_like(mask)
-    for window in windows:
-        left, top, right, bottom = window.box
-        assert window.size == size
-        assert size <= window.side <= max(size, width, height)
+    for crop in crops:
+        left, top, right, bottom = crop.box
+        assert crop.size == size
+        assert size <= crop.side <= max(size, width, height)
         covered[top:bottom, left:right] = True
         own = mask[top:bottom, left:right]  # a tight box: masked pixels along each of its edges
         assert own.shape == (bottom - top, right - left)
         assert all(edge.any() for edge in (own[0], own[-1], own[:, 0], own[:, -1]))
-        for low, high, first, length in ((left, right, window.left, width), (top, bottom, window.top, height)):
-            last = first + window.side
-            if window.side <= length:
+        for low, high, first, length in ((left, right, crop.left, width), (top, bottom, crop.top, height)):
+            last = first + crop.side
+            if crop.side <= length:
                 assert 0 <= first <= last <= length
             else:
                 assert first <= 0 < length <= last
-            assert first <= 0 or low - first >= window.side // 8
-            assert last >= length or last - high >= window.side // 8
-        by = window.side // 16  # the blend fits into the margin
-        assert window.reach(width, height) == (
+            assert first <= 0 or low - first >= crop.side // 8
+            assert last >= length or last - high >= crop.side // 8
+        by = crop.side // 16  # the blend fits into the margin
+        assert crop.reach(width, height) == (
             max(0, left - by),
             max(0, top - by),
             min(width, right + by),
@@ -141,11 +141,11 @@ def test_largest_crop_is_kept(paint: Painter) -> None:
         paint(mask, rng)
         largest = int(rng.integers(64, 400))
         pieces = -(-height // (largest * 3 // 4)) * -(-width // (largest * 3 // 4))
-        if 2 * pieces > MAX_WINDOWS:
+        if 2 * pieces > MAX_CROPS:
             largest = 400
-        windows = plan(mask, 64, max_crop=largest)
-        check(mask, windows, 64)
-        assert all(window.side <= largest for window in windows)
+        crops = plan(mask, 64, max_crop=largest)
+        check(mask, crops, 64)
+        assert all(crop.side <= largest for crop in crops)
 
 
 def test_empty_mask_needs_no_window() -> None:
@@ -157,26 +157,26 @@ def test_empty_mask_needs_no_window() -> None:
 def test_small_objects_are_filled_at_native_detail() -> None:
     mask = np.zeros((2000, 3000), bool)
     disc(mask, 1500, 900, 100)
-    (window,) = plan(mask, 512)
-    assert (window.side, window.enlargement) == (512, 1)
-    assert window.box == (1400, 800, 1601, 1001)
-    assert (window.left, window.top) == (1244, 644)  # centred
+    (crop,) = plan(mask, 512)
+    assert (crop.side, crop.enlargement) == (512, 1)
+    assert crop.box == (1400, 800, 1601, 1001)
+    assert (crop.left, crop.top) == (1244, 644)  # centred
 
 
 def test_large_object_gets_the_context_asked_for() -> None:
     mask = np.zeros((3000, 4000), bool)
     disc(mask, 1500, 1500, 400)
     for context, side in ((1.5, 1202), (2.0, 1602), (3.0, 2403)):
-        (window,) = plan(mask, 512, context)
-        assert window.side == side
-        assert window.enlargement == side / 512
+        (crop,) = plan(mask, 512, context)
+        assert crop.side == side
+        assert crop.enlargement == side / 512
 
 
 def test_window_at_an_edge_is_shifted_inside() -> None:
     mask = np.zeros((1000, 1500), bool)
     mask[990:, 1480:] = True
-    (window,) = plan(mask, 512)
-    assert window.frame == (988, 488, 1500, 1000)
+    (crop,) = plan(mask, 512)
+    assert crop.frame == (988, 488, 1500, 1000)
 
 
 def test_near_parts_share_a_window_and_far_ones_do_not() -> None:
@@ -184,7 +184,7 @@ def test_near_parts_share_a_window_and_far_ones_do_not() -> None:
     disc(mask, 400, 500, 40)
     disc(mask, 520, 500, 40)
     disc(mask, 2500, 500, 40)
-    near, far = sorted(plan(mask, 512), key=lambda window: window.left)
+    near, far = sorted(plan(mask, 512), key=lambda crop: crop.left)
     assert near.box == (360, 460, 561, 541)
     assert far.box == (2460, 460, 2541, 541)
 
@@ -193,16 +193,16 @@ def test_power_line_is_followed_at_native_detail() -> None:
     mask = np.zeros((4000, 6000), bool)
     line(mask, (0, 500), (3000, 900), 10)
     line(mask, (3000, 900), (6000, 400), 10)
-    windows = plan(mask, 512)
-    assert {window.side for window in windows} == {512}
-    assert len(windows) <= 16 + 1  # pieces of 384 pixels
+    crops = plan(mask, 512)
+    assert {crop.side for crop in crops} == {512}
+    assert len(crops) <= 16 + 1  # pieces of 384 pixels
 
 
 def test_object_on_a_power_line_does_not_blur_the_line() -> None:
     mask = np.zeros((3000, 6000), bool)
     line(mask, (0, 1000), (6000, 1300), 10)
     disc(mask, 3000, 1150, 450)
-    large = [window for window in plan(mask, 512) if window.side > 512]
+    large = [crop for crop in plan(mask, 512) if crop.side > 512]
     assert len(large) == 1
     assert extent(large[0].box) <= 1100
     assert large[0].side <= 2200
@@ -211,49 +211,49 @@ def test_object_on_a_power_line_does_not_blur_the_line() -> None:
 def test_thick_band_is_cut_along_its_length() -> None:
     mask = np.zeros((4000, 6000), bool)
     mask[1500:1800] = True
-    windows = plan(mask, 512)
-    assert 4 <= len(windows) <= 8
-    assert all(4 * 300 <= window.side <= 6 * 300 for window in windows)
+    crops = plan(mask, 512)
+    assert 4 <= len(crops) <= 8
+    assert all(4 * 300 <= crop.side <= 6 * 300 for crop in crops)
 
 
 def test_hole_across_the_frame_gets_the_whole_photo_once() -> None:
     mask = np.zeros((2000, 3000), bool)
     mask[200:1800, 100:2900] = True
-    (window,) = plan(mask, 512)
-    assert window.frame == (0, -500, 3000, 2500)
-    assert window.enlargement == 3000 / 512
+    (crop,) = plan(mask, 512)
+    assert crop.frame == (0, -500, 3000, 2500)
+    assert crop.enlargement == 3000 / 512
 
 
 def test_large_hole_stays_inside_the_short_side_while_it_can() -> None:
     mask = np.zeros((2000, 3000), bool)
     disc(mask, 1400, 1000, 700)
-    (window,) = plan(mask, 512)
-    assert (window.side, window.top) == (2000, 0)
+    (crop,) = plan(mask, 512)
+    assert (crop.side, crop.top) == (2000, 0)
 
 
 def test_image_smaller_than_the_model_is_centred_not_stretched() -> None:
     mask = np.zeros((100, 300), bool)
     mask[40:60, 10:290] = True
-    (window,) = plan(mask, 512)
-    assert window.frame == (-106, -206, 406, 306)
-    assert window.enlargement == 1
+    (crop,) = plan(mask, 512)
+    assert crop.frame == (-106, -206, 406, 306)
+    assert crop.enlargement == 1
 
 
 def test_whole_image() -> None:
     mask = np.zeros((600, 900), bool)
     mask[5, 5] = mask[590, 890] = True
-    (window,) = plan(mask, 128, whole_image=True)
-    assert window.frame == (0, -150, 900, 750)
-    assert window.box == (5, 5, 891, 591)
+    (crop,) = plan(mask, 128, whole_image=True)
+    assert crop.frame == (0, -150, 900, 750)
+    assert crop.box == (5, 5, 891, 591)
 
 
 def test_dust_all_over_a_photo_is_bounded() -> None:
     mask = np.zeros((4000, 6000), bool)
     rng = np.random.default_rng(3)
     mask[rng.integers(0, 4000, 3000), rng.integers(0, 6000, 3000)] = True
-    windows = plan(mask, 512)
-    check(mask, windows, 512)
-    assert max(window.enlargement for window in windows) < 3
+    crops = plan(mask, 512)
+    check(mask, crops, 512)
+    assert max(crop.enlargement for crop in crops) < 3
 
 
 @pytest.mark.parametrize(

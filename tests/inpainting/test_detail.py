@@ -1,4 +1,4 @@
-"""Detail in the product: windows, modes, settings, records."""
+"""Detail in the product: crops, modes, settings, records."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import pytest
 from PIL import Image
 
 from mlx_moebius import MoebiusPipeline
-from mlx_moebius.inpainting.compose import Settings, details, finish, level, prepare
+from mlx_moebius.inpainting.compose import Settings, details, finish, match_colours, prepare
 from mlx_moebius.inpainting.detail import Detail
 from mlx_moebius.inpainting.stitch import Colours
-from mlx_moebius.photos.masks import Mask
+from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.photos.photo import Photo, photo_from_image, read_provenance
 from tests.support.pictures import MODES, picture
 
-PHOTOS = Path(__file__).parents[2] / "examples" / "windows"
+PHOTOS = Path(__file__).parents[2] / "examples" / "crops"
 SIZE = 128
 
 
-def window(name: str, mode: str = "RGB") -> Photo:
+def crop(name: str, mode: str = "RGB") -> Photo:
     image = Image.open(PHOTOS / f"{name}.jpg").convert("RGB").crop((200, 200, 700, 600))
     return photo_from_image(image.convert(mode))
 
@@ -38,11 +38,11 @@ def fill_with(
     photo: Photo, mask: Mask, settings: Settings, fills: list[Colours] | None = None
 ) -> tuple[Photo, list[Detail]]:
     """The product without a network: the smooth filling, or the fills given, 0..1."""
-    squares = prepare(photo, mask, SIZE, settings)
-    fills = fills or [image / np.float32(255) for image in squares.images]
-    levels = level(squares, fills, settings)
-    grown = list(details(squares, levels, settings))
-    return finish(squares, levels, grown, settings).photo, grown
+    prepared = prepare(photo, mask, SIZE, settings)
+    fills = fills or [image / np.float32(255) for image in prepared.images]
+    levels = match_colours(prepared, fills, settings)
+    grown = list(details(prepared, levels, settings))
+    return finish(prepared, levels, grown, settings).photo, grown
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -62,7 +62,7 @@ def test_detail_comes_in_every_mode_and_the_rest_is_untouched(mode: str) -> None
 
 
 def test_colours_under_what_is_transparent_are_not_copied() -> None:
-    photo = window("sand", "RGBA")
+    photo = crop("sand", "RGBA")
     pixels = photo.pixels.copy()
     pixels[:, :180] = 255, 0, 0, 0
     photo = replace(photo, pixels=pixels)
@@ -100,7 +100,7 @@ def test_a_power_line_across_a_sky_shows_no_window_borders() -> None:
 
 
 def test_overlapping_windows_know_what_was_grown_before() -> None:
-    photo = window("lawn")
+    photo = crop("lawn")
     rows, columns = np.mgrid[: photo.height, : photo.width]
     mask = np.abs(rows - columns * 0.7 - 30) < 6
     result, grown = fill_with(photo, mask, Settings(dilate=0))
@@ -116,12 +116,12 @@ def test_overlapping_windows_know_what_was_grown_before() -> None:
 
 def test_seeds_and_batches() -> None:
     pipeline = MoebiusPipeline.from_pretrained("nano", "float32")
-    photo = window("sand")
+    photo = crop("sand")
     rows, columns = np.mgrid[: photo.height, : photo.width]
     mask = np.abs(rows - columns * 0.7 - 30) < 6
     results = []
-    for windows in (1, 4):
-        pipeline.max_windows = windows
+    for crops in (1, 4):
+        pipeline.batch_size = crops
         results.append(pipeline.inpaint(photo, mask, pipeline.settings(num_steps=2)).photo.pixels)
     assert np.array_equal(results[0], results[1])
 
@@ -133,8 +133,8 @@ def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def test_the_command_line_has_it_on_records_it_and_repeats_it(tmp_path: Path) -> None:
     photo, mask = tmp_path / "sand.png", tmp_path / "mask.png"
-    Image.fromarray(window("sand").pixels).save(photo)
-    Image.fromarray(hole(window("sand"))).save(mask)
+    Image.fromarray(crop("sand").pixels).save(photo)
+    Image.fromarray(hole(crop("sand"))).save(mask)
     sharp, soft, again = tmp_path / "sharp.png", tmp_path / "soft.png", tmp_path / "again.png"
     shown = command(photo, "--mask", mask, "-o", sharp, "-v").stdout
     assert "detail grown" in shown
@@ -151,8 +151,8 @@ def test_the_command_line_has_it_on_records_it_and_repeats_it(tmp_path: Path) ->
 
 def test_the_ledger_tells_scale_gain_and_seconds(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    Image.fromarray(window("sand").pixels).save(tmp_path / "in" / "sand.png")
-    Image.fromarray(hole(window("sand"))).save(tmp_path / "in" / "sand_mask.png")
+    Image.fromarray(crop("sand").pixels).save(tmp_path / "in" / "sand.png")
+    Image.fromarray(hole(crop("sand"))).save(tmp_path / "in" / "sand_mask.png")
     command(tmp_path / "in", "-o", tmp_path / "out")
     record = json.loads((tmp_path / "out" / "moebius.jsonl").read_text().splitlines()[-1])
     assert set(record["detail"][0]) == {"cell", "gain", "seconds"}
@@ -160,7 +160,7 @@ def test_the_ledger_tells_scale_gain_and_seconds(tmp_path: Path) -> None:
 
 
 def test_the_reference_and_whole_squares_stay_without(tmp_path: Path) -> None:
-    photo = window("sand")
+    photo = crop("sand")
     for settings in (Settings(paste=False), Settings(detail=False)):
         assert fill_with(photo, hole(photo), settings)[1] == []
     image = photo_from_image(Image.fromarray(photo.pixels).resize((SIZE, SIZE)))

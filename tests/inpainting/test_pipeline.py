@@ -85,7 +85,7 @@ def test_latents_out_whatever_the_batching(tiny: MoebiusPipeline) -> None:
     data = golden("pipeline.npz")
     inputs = images(data, "image", 2), images(data, "mask", 2)
     settings: dict[str, Any] = {"reference": True, "guidance_scale": 2.0, "output": "latents"}
-    for tiny.max_windows in (1, 4):
+    for tiny.batch_size in (1, 4):
         latents = tiny(*inputs, noise=golden_noise("pipe", 2), **settings)
         assert relative_error(nchw(latents), data["paste/latents"]) <= 1e-4
 
@@ -116,7 +116,7 @@ def scene(width: int, height: int, seed: int = 0) -> tuple[Photo, Array]:
 def test_everything_away_from_the_mask_stays_bit_for_bit(nano: MoebiusPipeline, width: int, height: int) -> None:
     photo, mask = scene(width, height, width)
     result = nano.inpaint(photo, mask, nano.settings(num_steps=3))
-    touched = dilate(result.mask, 2 * widest_feather(result.windows) + 1)
+    touched = dilate(result.mask, 2 * widest_feather(result.crops) + 1)
     assert np.array_equal(result.photo.pixels[~touched], photo.pixels[~touched])
     assert (result.photo.pixels != photo.pixels).any(axis=-1)[mask].mean() > 0.5
 
@@ -140,7 +140,7 @@ def test_everything_away_from_any_mask_stays_in_every_mode(nano: MoebiusPipeline
         else:
             mask[y // 2 : y // 2 + height // 3, x // 2 : x // 2 + width // 4] = True
         result = nano.inpaint(photo, mask, nano.settings(num_steps=3))
-        touched = dilate(result.mask, 2 * widest_feather(result.windows) + 1)
+        touched = dilate(result.mask, 2 * widest_feather(result.crops) + 1)
         assert np.array_equal(result.photo.pixels[~touched], photo.pixels[~touched])
         assert not np.array_equal(result.photo.pixels, photo.pixels)
         if (alpha := photo.alpha()) is not None:
@@ -170,15 +170,15 @@ def test_same_seed_same_result_and_another_seed_another(nano: MoebiusPipeline) -
 def test_steps_are_reported_over_all_windows_and_an_exception_ends_the_run(nano: MoebiusPipeline) -> None:
     photo, mask = scene(600, 400)
     seen: list[Event] = []
-    nano.max_windows = 1
+    nano.batch_size = 1
     result = nano.inpaint(photo, mask, nano.settings(num_steps=3), seen.append)
-    nano.max_windows = 4
+    nano.batch_size = 4
     steps = [event for event in seen if isinstance(event, Step)]
-    total = 3 * len(result.windows)
+    total = 3 * len(result.crops)
     assert [step.number for step in steps] == list(range(1, total + 1))
     assert {step.total for step in steps} == {total}
     grown = [event for event in seen if isinstance(event, Growth)]
-    assert grown == [Growth(number + 1, len(result.windows)) for number in range(len(result.windows))]
+    assert grown == [Growth(number + 1, len(result.crops)) for number in range(len(result.crops))]
 
     def cancel(event: Event) -> None:
         raise KeyboardInterrupt
@@ -190,7 +190,7 @@ def test_steps_are_reported_over_all_windows_and_an_exception_ends_the_run(nano:
 def test_no_paste_shows_the_networks_squares(nano: MoebiusPipeline) -> None:
     photo, mask = scene(300, 200)
     result = nano.inpaint(photo, mask, nano.settings(num_steps=3, paste=False))
-    left, top, right, bottom = result.windows[0].frame
+    left, top, right, bottom = result.crops[0].frame
     changed = (result.photo.pixels != photo.pixels).any(axis=-1)
     assert changed[top:bottom, left:right].mean() > 0.8
 

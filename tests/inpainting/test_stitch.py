@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from mlx_moebius.inpainting.crops import Window, plan
+from mlx_moebius.inpainting.crops import Crop, plan
 from mlx_moebius.inpainting.stitch import (
     blend,
     enlarge,
@@ -18,7 +18,7 @@ from mlx_moebius.inpainting.stitch import (
     measure_seam,
     prefill,
 )
-from mlx_moebius.photos.photo import Box
+from mlx_moebius.photos.geometry import Box
 
 Mask = NDArray[np.bool_]
 Colours = NDArray[np.float32]
@@ -56,7 +56,7 @@ def distance_to(mask: Mask) -> NDArray[np.int64]:
 
 def test_native_window_is_the_photo_itself() -> None:
     photo, mask = landscape(300, 400, 20), disc(300, 400, 200, 150, 30)
-    image, hole = extract(photo, mask, Window(100, 90, 128, 128, (170, 120, 231, 181)))
+    image, hole = extract(photo, mask, Crop(100, 90, 128, 128, (170, 120, 231, 181)))
     assert (image == photo[90:218, 100:228]).all()
     assert (hole == mask[90:218, 100:228]).all()
 
@@ -64,10 +64,10 @@ def test_native_window_is_the_photo_itself() -> None:
 def test_small_photo_is_mirrored_around_itself() -> None:
     photo, mask = landscape(50, 70, 20), np.zeros((50, 70), bool)
     mask[:10] = True
-    (window,) = plan(mask, 128)
-    image, hole = extract(photo, mask, window)
+    (crop,) = plan(mask, 128)
+    image, hole = extract(photo, mask, crop)
     assert image.shape == (128, 128, 3)
-    top, left = -window.top, -window.left
+    top, left = -crop.top, -crop.left
     inside = np.s_[top : top + 50, left : left + 70]
     assert (image[inside] == photo).all()
     assert (hole[inside] == mask).all()
@@ -80,7 +80,7 @@ def test_small_photo_is_mirrored_around_itself() -> None:
 def test_thin_line_survives_reduction(side: int) -> None:
     mask = np.zeros((2600, 2600), bool)
     mask[np.arange(side), np.arange(side)] = True
-    image, hole = extract(np.zeros((2600, 2600, 3), np.uint8), mask, Window(0, 0, side, 128, (0, 0, side, side)))
+    image, hole = extract(np.zeros((2600, 2600, 3), np.uint8), mask, Crop(0, 0, side, 128, (0, 0, side, side)))
     assert image.shape == (128, 128, 3)
     assert hole.diagonal().all()
     assert hole.mean() < 0.06
@@ -89,19 +89,19 @@ def test_thin_line_survives_reduction(side: int) -> None:
 @pytest.mark.parametrize("side", [128, 200, 640])
 def test_reduced_and_enlarged_photo_is_where_it_was(side: int) -> None:
     photo = landscape(700, 800)
-    window = Window(60, 40, side, 128, (100, 80, 140, 120))
-    image, _ = extract(photo, np.zeros((700, 800), bool), window)
-    box = (window.left + 20, window.top + 30, window.left + side - 25, window.top + side - 35)
-    back = enlarge(image.astype(np.float32), window, box)
+    crop = Crop(60, 40, side, 128, (100, 80, 140, 120))
+    image, _ = extract(photo, np.zeros((700, 800), bool), crop)
+    box = (crop.left + 20, crop.top + 30, crop.left + side - 25, crop.top + side - 35)
+    back = enlarge(image.astype(np.float32), crop, box)
     assert np.abs(back - photo[box[1] : box[3], box[0] : box[2]]).max() <= 2
 
 
 def test_enlarging_a_part_is_part_of_enlarging_the_whole() -> None:
     fill = np.random.default_rng(0).uniform(0, 255, (64, 64, 3)).astype(np.float32)
-    window = Window(10, 20, 301, 64, (50, 60, 100, 110))
-    everything = enlarge(fill, window, window.frame)
+    crop = Crop(10, 20, 301, 64, (50, 60, 100, 110))
+    everything = enlarge(fill, crop, crop.frame)
     assert everything.shape == (301, 301, 3)
-    np.testing.assert_allclose(enlarge(fill, window, (47, 81, 203, 99)), everything[61:79, 37:193], atol=0.01)
+    np.testing.assert_allclose(enlarge(fill, crop, (47, 81, 203, 99)), everything[61:79, 37:193], atol=0.01)
 
 
 # Feather
@@ -131,7 +131,7 @@ def test_feather_falls_smoothly() -> None:
 
 
 def test_feather_scales_with_the_window() -> None:
-    assert [feather_width(Window(0, 0, side, 512, (0, 0, 1, 1))) for side in (128, 512, 2048)] == [2, 8, 32]
+    assert [feather_width(Crop(0, 0, side, 512, (0, 0, 1, 1))) for side in (128, 512, 2048)] == [2, 8, 32]
 
 
 # Colour
@@ -201,36 +201,36 @@ def test_weights_are_one_on_the_mask_and_zero_beyond_the_feather() -> None:
         mask = np.zeros((height, width), bool)
         for _ in range(rng.integers(1, 4)):
             mask |= disc(height, width, rng.uniform(0, width), rng.uniform(0, height), rng.uniform(1, 60))
-        windows = plan(mask, 64)
-        colours, weights = blend([np.zeros((64, 64, 3), np.float32)] * len(windows), windows, mask, whole(mask))
+        crops = plan(mask, 64)
+        colours, weights = blend([np.zeros((64, 64, 3), np.float32)] * len(crops), crops, mask, whole(mask))
         assert (weights[mask] == 1).all()
-        widest = max((feather_width(window) for window in windows), default=0)
+        widest = max((feather_width(crop) for crop in crops), default=0)
         assert (weights[feather(mask, 2 * widest) == 0] == 0).all()
         assert colours.shape == (*mask.shape, 3)
 
 
 def test_even_fills_blend_to_the_same_colour() -> None:
     mask = line_mask()
-    windows = plan(mask, 64)
-    assert len(windows) > 10
-    colours, weights = blend([np.full((64, 64, 3), 200, np.float32)] * len(windows), windows, mask, whole(mask))
+    crops = plan(mask, 64)
+    assert len(crops) > 10
+    colours, weights = blend([np.full((64, 64, 3), 200, np.float32)] * len(crops), crops, mask, whole(mask))
     assert np.abs(colours[weights > 0] - 200).max() < 0.01
 
 
 def test_right_fills_give_the_photo_back() -> None:
     photo, mask = landscape(400, 900), line_mask()
-    windows = plan(mask, 64)
-    fills = [extract(photo, mask, window)[0].astype(np.float32) for window in windows]
-    colours, weights = blend(fills, windows, mask, whole(mask))
+    crops = plan(mask, 64)
+    fills = [extract(photo, mask, crop)[0].astype(np.float32) for crop in crops]
+    colours, weights = blend(fills, crops, mask, whole(mask))
     assert np.abs(colours - photo)[weights > 0].max() <= 2
 
 
 def test_windows_that_disagree_fade_into_each_other() -> None:
     mask = np.zeros((128, 600), bool)
     mask[60:68] = True
-    windows = plan(mask, 128)
-    fills = [np.full((128, 128, 3), 100 * (index % 2), np.float32) for index in range(len(windows))]
-    colours, _ = blend(fills, windows, mask, whole(mask))
+    crops = plan(mask, 128)
+    fills = [np.full((128, 128, 3), 100 * (index % 2), np.float32) for index in range(len(crops))]
+    colours, _ = blend(fills, crops, mask, whole(mask))
     along = colours[64, :, 0]
     assert along.min() == 0
     assert along.max() == 100
@@ -239,20 +239,20 @@ def test_windows_that_disagree_fade_into_each_other() -> None:
 
 def test_window_that_answers_for_all_of_itself_shows_its_whole_fill() -> None:
     fill = np.random.default_rng(1).uniform(0, 255, (64, 64, 3)).astype(np.float32)
-    window = Window(30, 20, 64, 64, (30, 20, 94, 84))
-    colours, weights = blend([fill], [window], np.ones((200, 300), bool), (0, 0, 300, 200))
+    crop = Crop(30, 20, 64, 64, (30, 20, 94, 84))
+    colours, weights = blend([fill], [crop], np.ones((200, 300), bool), (0, 0, 300, 200))
     np.testing.assert_allclose(colours[20:84, 30:94], fill, rtol=1e-6)
     assert weights.sum() == 64 * 64
 
 
 def test_bands_are_the_whole() -> None:
     rng, mask = np.random.default_rng(6), line_mask()
-    windows = plan(mask, 64)
-    fills = [rng.uniform(0, 255, (64, 64, 3)).astype(np.float32) for _ in windows]
-    colours, weights = blend(fills, windows, mask, whole(mask))
+    crops = plan(mask, 64)
+    fills = [rng.uniform(0, 255, (64, 64, 3)).astype(np.float32) for _ in crops]
+    colours, weights = blend(fills, crops, mask, whole(mask))
     for top in range(0, 400, 90):
         bottom = min(400, top + 90)
-        band_colours, band_weights = blend(fills, windows, mask, (0, top, 900, bottom))
+        band_colours, band_weights = blend(fills, crops, mask, (0, top, 900, bottom))
         np.testing.assert_array_equal(band_weights, weights[top:bottom])
         np.testing.assert_allclose(band_colours, colours[top:bottom], atol=0.01)
 

@@ -13,8 +13,9 @@ from PIL import Image
 from mlx_moebius.inpainting.stitch import Colours, push_pull
 from mlx_moebius.inpainting.synthesis.grids import Scene, resize
 from mlx_moebius.inpainting.synthesis.grow import grow
-from mlx_moebius.inpainting.synthesis.trust import trusted_cells
-from mlx_moebius.photos.masks import Mask, dilate
+from mlx_moebius.inpainting.synthesis.trust import reliable_resolution
+from mlx_moebius.photos.geometry import Mask
+from mlx_moebius.photos.masks import dilate
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "windows"
 Pixels = NDArray[np.uint8]
@@ -43,11 +44,11 @@ def reduced(photo: Pixels | Colours, cells: int) -> Colours:
     return resize(small, photo.shape[:2], Image.Resampling.BICUBIC)
 
 
-def scene(photo: Pixels, hole: Mask, fill: Colours | None = None, barred: Mask | None = None) -> Scene:
+def scene(photo: Pixels, hole: Mask, fill: Colours | None = None, excluded: Mask | None = None) -> Scene:
     rows, columns = np.nonzero(hole)
     box = int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
     fill = smooth(photo, hole) if fill is None else fill
-    others = hole if barred is None else hole | barred
+    others = hole if excluded is None else hole | excluded
     return Scene(photo, hole, others, dilate(others, 9), fill[box[1] : box[3], box[0] : box[2]], box)
 
 
@@ -110,14 +111,14 @@ def test_a_trusted_fill_keeps_its_say_and_gets_the_photos_detail(name: str, cell
 @pytest.mark.parametrize(("side", "cells"), [(128, 16), (128, 32), (128, 64), (128, 128), (512, 128), (512, 256)])
 def test_the_truth_reduced_is_trusted_to_about_that_scale(name: str, side: int, cells: int) -> None:
     photo, hole = seen(name, side)
-    trusted = trusted_cells(photo, reduced(photo, cells) if cells < side else photo, hole)
+    trusted = reliable_resolution(photo, reduced(photo, cells) if cells < side else photo, hole)
     assert cells / 2 <= trusted < cells * 1.5
 
 
 @pytest.mark.parametrize("name", ["bark", "lawn", "path", "sand", "steppe", "sunset", "wall", "waterfall"])
 def test_a_smooth_fill_is_not_trusted(name: str) -> None:
     photo, hole = seen(name, 128)
-    assert trusted_cells(photo, push_pull(photo, ~hole), hole) < 24
+    assert reliable_resolution(photo, push_pull(photo, ~hole), hole) < 24
 
 
 def test_nothing_is_copied_from_the_hole_other_parts_or_a_rim() -> None:

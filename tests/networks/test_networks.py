@@ -58,7 +58,8 @@ def test_guidance_branches_in_one_batch_equal_separate_runs() -> None:
     shifts = network.time_shifts(mx.array([450]))
     together = network(x, shifts, network.condition(mx.array(BRANCHES))).noise
     apart = [network(x, shifts, network.condition(mx.array([ids]))).noise for ids in BRANCHES]
-    assert relative_error(together, np.asarray(mx.concatenate(apart))) <= 2e-6
+    # OpenBLAS sums in an order that depends on the processor and the shape: 2.1e-6 with its AVX2 kernels for Zen.
+    assert relative_error(together, np.asarray(mx.concatenate(apart))) <= 4e-6
 
 
 def test_one_timestep_a_sample() -> None:

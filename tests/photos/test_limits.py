@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from mlx_moebius import memory
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.inpainting.extend import parse_sides
 from mlx_moebius.photos import limits
@@ -51,7 +52,7 @@ def bomb(path: Path, width: int, height: int) -> Path:
 def test_a_bomb_is_one_line_within_bounded_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int, height: int, said: str
 ) -> None:
-    monkeypatch.setattr(limits, "memory", lambda: 2**31)
+    monkeypatch.setattr(memory, "available", lambda: 2**31)
     path = bomb(tmp_path / "bomb.png", width, height)
     tracemalloc.start()
     with pytest.raises(MoebiusError) as caught:
@@ -66,9 +67,9 @@ def test_the_machine_s_memory_is_the_limit_and_can_be_overruled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = saved(tmp_path / "a.png", picture("RGB", 100, 80))
-    monkeypatch.setattr(limits, "memory", lambda: 2 * 24 * 8000)
+    monkeypatch.setattr(memory, "available", lambda: 2 * 24 * 8000)
     assert read_photo(path).width == 100
-    monkeypatch.setattr(limits, "memory", lambda: 2 * 24 * 7999)
+    monkeypatch.setattr(memory, "available", lambda: 2 * 24 * 7999)
     with pytest.raises(MoebiusError, match="--max-pixels"):
         read_photo(path)
     limits.allow(8000)

@@ -13,9 +13,9 @@ import pytest
 from PIL import PngImagePlugin
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.folder.pairing import pair
 from mlx_moebius.photos import metadata
 from mlx_moebius.photos.metadata import Field
+from mlx_moebius.photos.pairing import pair
 from mlx_moebius.photos.photo import read_photo
 from mlx_moebius.photos.save import default_output, write_photo
 from tests.support.pictures import SRGB, picture, saved

@@ -126,7 +126,7 @@ class Held:
             begun.set()
             self.go.wait(60)
 
-        self.server.desk.worker.submit(task)
+        self.server.sessions.worker.submit(task)
         assert begun.wait(60)
         return self
 

@@ -16,7 +16,7 @@ from mlx_moebius.models import find_model
 from mlx_moebius.networks.config import ModelConfig
 from mlx_moebius.training.fit import fit, needed
 from mlx_moebius.training.start import load_unfused, load_vae
-from mlx_moebius.training.step import Example, Learner, Recipe
+from mlx_moebius.training.step import Example, Recipe, Trainer
 from tests.support.studio import paint_photos
 from tests.training.test_train import SIZES, arguments, lines, train
 
@@ -30,17 +30,17 @@ def test_the_estimate_is_no_less_than_what_is_taken_nor_twice_as_much(recipe: Re
     folder, batch = find_model("nano"), 4
     unet, config = load_unfused(folder)
     vae = load_vae(folder)
-    learner = Learner(unet, config, recipe)
+    trainer = Trainer(unet, config, recipe)
     rng, side = np.random.default_rng(0), config.unet.sample_size
     x, clean, noise = (mx.array(rng.standard_normal((batch, side, side, c), dtype=np.float32)) for c in (17, 8, 8))
     alpha, timesteps = mx.full(batch, 0.3), mx.full(batch, 500, mx.int32)
     example = Example(x, timesteps, mx.array([list(range(10))] * batch), clean, noise, alpha)
-    mx.eval(vae.parameters(), learner.parameters, learner.moments, example)
+    mx.eval(vae.parameters(), trainer.parameters, trainer.moments, example)
     gc.collect()  # what other tests left must not be freed while this is measured
     held = mx.get_active_memory()
     mx.reset_peak_memory()
-    learner.advance([example] * recipe.grad_accumulation, 1e-5)
-    own = sum(array.nbytes for array in [*learner.parameters.values(), *learner.moments.values()])
+    trainer.advance([example] * recipe.grad_accumulation, 1e-5)
+    own = sum(array.nbytes for array in [*trainer.parameters.values(), *trainer.moments.values()])
     # Other tests' arrays may be held, too: what this run holds is counted, and what it takes on top is measured.
     taken = own + mx.get_peak_memory() - held
     estimate = needed(config, recipe, batch)

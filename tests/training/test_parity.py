@@ -14,7 +14,7 @@ from mlx_moebius.convert.stored_tensor import StoredTensor
 from mlx_moebius.networks.config import PredictionType
 from mlx_moebius.networks.scheduler import Scheduler
 from mlx_moebius.networks.unet import UNet
-from mlx_moebius.training.distillation import Taught, Terms, balance, distillation_terms, features, total
+from mlx_moebius.training.distillation import TeacherOutput, Terms, balance, distillation_terms, features, total
 from mlx_moebius.training.network import (
     Arrays,
     batch_statistics,
@@ -182,7 +182,7 @@ def test_distillation_with_adaptive_weights() -> None:
     (unet, parameters), (teacher, _) = student(), student("teacher.")
     b = batch()
     outputs = trace(teacher, b["x"], b["t"], b["ids"])
-    taught = Taught(outputs[-1], features(outputs))
+    taught = TeacherOutput(outputs[-1], features(outputs))
 
     def terms() -> Terms:
         return distillation_terms(trace(unet, b["x"], b["t"], b["ids"]), taught, b["noise"])

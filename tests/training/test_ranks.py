@@ -11,7 +11,7 @@ import mlx.core as mx
 import pytest
 
 from mlx_moebius.convert.folder import verify
-from mlx_moebius.training.saving import STATE_NAME
+from mlx_moebius.training.checkpoint import STATE_NAME
 from tests.support.studio import paint_photos
 from tests.training.test_train import COMMAND, SIZES, lines
 

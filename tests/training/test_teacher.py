@@ -17,11 +17,11 @@ from mlx_moebius.convert.folder import verify
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.networks.config import ModelConfig, PredictionType, SchedulerConfig, UNetConfig
 from mlx_moebius.networks.scheduler import Scheduler
+from mlx_moebius.training.checkpoint import STATE_NAME
 from mlx_moebius.training.network import trace
 from mlx_moebius.training.objective import clean_from
-from mlx_moebius.training.saving import STATE_NAME
 from mlx_moebius.training.start import new_unet
-from mlx_moebius.training.step import Example, Learner, Recipe
+from mlx_moebius.training.step import Example, Recipe, Trainer
 from mlx_moebius.training.teacher import PROJECTION, Teacher, check_teacher, load_teacher
 from tests.support.studio import paint_photos
 from tests.training.test_train import COMMAND, SIZES, arguments, lines, train
@@ -129,8 +129,8 @@ def test_layers_computed_twice_change_nothing() -> None:
     wide = replace(TINY, block_out_channels=(32, 64))
     teacher = Teacher(new_unet(wide, 1), replace(CONFIG, unet=wide))
     for twice in (False, True):
-        learner = Learner(new_unet(TINY, 0), CONFIG, Recipe(checkpoint=twice, grad_accumulation=2), teacher=teacher)
-        found.append((learner.advance([given, given], 1e-3), learner.state()))
+        trainer = Trainer(new_unet(TINY, 0), CONFIG, Recipe(checkpoint=twice, grad_accumulation=2), teacher=teacher)
+        found.append((trainer.advance([given, given], 1e-3), trainer.state()))
     (plain, before), (checkpointed, after) = found
     assert plain.taught == pytest.approx(checkpointed.taught, rel=1e-4)
     assert all(mx.allclose(before[name], after[name], 1e-3, 1e-5) for name in before if name.endswith(".m"))

@@ -22,7 +22,7 @@ from mlx_moebius.models import find_model
 from mlx_moebius.networks.config import ModelConfig
 from mlx_moebius.networks.weights import load_diffusion
 from mlx_moebius.train import main
-from mlx_moebius.training.saving import STATE_NAME
+from mlx_moebius.training.checkpoint import STATE_NAME
 from tests.support.studio import paint_photos
 
 SIZES: dict[str, Any] = {

@@ -18,8 +18,8 @@ from PIL import Image
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.ui import launch
-from mlx_moebius.ui.desk import GONE
 from mlx_moebius.ui.server import Server
+from mlx_moebius.ui.sessions import GONE
 from tests.support.visitor import Held, Visitor, brush
 from tests.ui.stage import PHOTO
 
@@ -80,7 +80,7 @@ def test_browsers_are_told_to_be_strict(visitor: Visitor) -> None:
 
 
 def test_uploads_that_break_off_or_are_no_pictures_leave_nothing(visitor: Visitor, tmp_path: Path) -> None:
-    folder = visitor.server.desk.session(visitor.state["token"])
+    folder = visitor.server.sessions.session(visitor.state["token"])
     assert folder is not None
     assert visitor.post("/api/photos?name=a.png", content=b"no picture").status_code == 400
     assert visitor.post("/api/photos?name=a.png", content=b"").status_code == 400
@@ -170,11 +170,11 @@ def test_sessions_that_nobody_listens_to_are_forgotten_with_their_photos() -> No
     with launch("nano") as server:
         gone, heard = Visitor(server), Visitor(server)
         photos = [gone.open(PHOTO), heard.open(PHOTO)]
-        folder = server.desk.session(gone.state["token"])
+        folder = server.sessions.session(gone.state["token"])
         assert folder is not None
         with heard.listening():
-            server.desk.clock = lambda: time.monotonic() + GONE + 1
-            server.desk.sweep()
+            server.sessions.clock = lambda: time.monotonic() + GONE + 1
+            server.sessions.sweep()
             assert [gone.get(f"/api/photos/{photo['id']}").status_code for photo in photos] == [404, 200]
         assert not folder.folder.exists()
 

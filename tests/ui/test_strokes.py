@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.photos.masks import Mask
+from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.ui import strokes as module
 from mlx_moebius.ui.strokes import rasterise, read_strokes
 

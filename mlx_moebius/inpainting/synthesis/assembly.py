@@ -14,7 +14,7 @@ import numpy as np
 
 from mlx_moebius.inpainting.synthesis.grids import Floats, Grid, box_sum, unflatten
 from mlx_moebius.inpainting.synthesis.offsets import Offsets
-from mlx_moebius.inpainting.synthesis.search import Indices, look_alike
+from mlx_moebius.inpainting.synthesis.search import Indices, nearest_patch
 
 PATCH = 7  # cells that a source is compared on
 KEPT = 32  # candidates a cell that are weighed against its neighbours'
@@ -52,10 +52,10 @@ def assemble(grid: Grid, offsets: Offsets, guide: Guide) -> Indices:
     cost = _likeness(grid, cells, offsets, guide)
     longest = max(height, width)
     cost += FAR * (3 * offsets[:, 0] ** 2 + offsets[:, 1] ** 2) / longest**2
-    usable = inside & ~grid.barred.ravel()[sources]
+    usable = inside & ~grid.excluded.ravel()[sources]
     cost[~usable] = NEVER
     if len(lost := np.flatnonzero(~usable.any(axis=1))):  # no offset leads out of the hole from here
-        sources[lost, 0] = look_alike(grid, guide.fill, cells[lost])
+        sources[lost, 0] = nearest_patch(grid, guide.fill, cells[lost])
         cost[lost, 0] = 0
     cost += rim(grid, cells, sources)
     if len(offsets) > KEPT:
@@ -156,7 +156,7 @@ def _likeness(grid: Grid, cells: Indices, offsets: Offsets, guide: Guide) -> Flo
     cost = np.empty((len(cells), len(offsets)), np.float32)
     for index, (by_rows, by_columns) in enumerate(offsets):
         moved = (down + by_rows).clip(0, height - 1), (across + by_columns).clip(0, width - 1)
-        usable = ~grid.barred[moved]
+        usable = ~grid.excluded[moved]
         difference = known * ((grid.colours[region] - grid.colours[moved]) ** 2).sum(-1)
         difference += TEXTURE * ((grid.texture[region] - grid.texture[moved]) ** 2).sum(-1)
         own = wanted * ((guide.fill[region] - guide.photo[moved]) ** 2).sum(-1)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mlx_moebius.inpainting.stitch import Colours, push_pull
-from mlx_moebius.photos.masks import Mask, dilate
-from mlx_moebius.photos.photo import Box
+from mlx_moebius.photos.geometry import Box, Mask
+from mlx_moebius.photos.masks import dilate
 
 Floats = NDArray[np.float32]
 Shape = tuple[int, int]
@@ -31,7 +31,7 @@ TEXTURE_RIM = 19  # a kernel in pixels: contrast near the hole is the hole's own
 class Grid(NamedTuple):
     """A window in cells, with a margin of `MARGIN` cells that are neither known nor to be filled.
 
-    `colours` [R, C, 3]: means of the known pixels. `known`, `hole`, `barred` (not to be copied; holds the hole)
+    `colours` [R, C, 3]: means of the known pixels. `known`, `hole`, `excluded` (not to be copied; holds the hole)
     [R, C] bool. `texture` [R, C, 3]: square roots of local contrasts at three scales, continued into the hole.
     `fill` [R, C, 3]: the same colours with the fill inside the hole.
     """
@@ -39,7 +39,7 @@ class Grid(NamedTuple):
     colours: Floats
     known: Mask
     hole: Mask
-    barred: Mask
+    excluded: Mask
     texture: Floats
     fill: Floats
 
@@ -53,14 +53,14 @@ class Grid(NamedTuple):
 class Scene:
     """What detail is grown in: a window of a photo, uint8 [H, W, 3], and its fill, float32 [h, w, 3] over `box`.
 
-    `hole` [H, W] is what to grow; `unknown` holds it and whatever else of the window has no true colours; `barred`
+    `hole` [H, W] is what to grow; `unknown` holds it and whatever else of the window has no true colours; `excluded`
     holds that and what must not be copied.
     """
 
     photo: NDArray[np.uint8]
     hole: Mask
     unknown: Mask
-    barred: Mask
+    excluded: Mask
     fill: Colours
     box: Box
 
@@ -101,7 +101,7 @@ class Scene:
             "known": resize(known, shape),
             "smooth": resize(smooth, shape),
             "hole": resize(self.hole.astype(np.float32), shape),
-            "barred": resize(self.barred.astype(np.float32), shape),
+            "excluded": resize(self.excluded.astype(np.float32), shape),
             "colours": np.stack(colours, axis=-1),
             "texture": np.stack(textures, axis=-1),
             "fill": np.stack(fills, axis=-1),
@@ -113,8 +113,8 @@ class Scene:
         part = {name: resize(values, shape) for name, values in self._parts.items()}
         hole = part["hole"] > 0.5
         known = (part["known"] > 0.5) & ~hole
-        # On coarse grids a cell that holds a few barred pixels is still the mean of its known ones.
-        barred = hole | ~known | (part["barred"] > (0.5 if cells < 60 else 0.02))
+        # On coarse grids a cell that holds a few excluded pixels is still the mean of its known ones.
+        excluded = hole | ~known | (part["excluded"] > (0.5 if cells < 60 else 0.02))
         colours = part["colours"] / part["known"].clip(1e-3)[..., None]
         rough = part["smooth"] > 0.9 * part["smooth"].max()
         texture = push_pull(part["texture"] / part["smooth"].clip(1e-3)[..., None], rough)
@@ -123,7 +123,7 @@ class Scene:
             _margin(np.where(known[..., None], colours, fill)),
             np.pad(known, MARGIN),
             np.pad(hole, MARGIN),
-            np.pad(barred, MARGIN, constant_values=True),
+            np.pad(excluded, MARGIN, constant_values=True),
             _margin(TEXTURE_WEIGHT * texture),
             _margin(fill),
         )

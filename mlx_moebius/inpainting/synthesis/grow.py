@@ -17,11 +17,11 @@ from mlx_moebius.inpainting.synthesis import offsets
 from mlx_moebius.inpainting.synthesis.assembly import Guide, assemble
 from mlx_moebius.inpainting.synthesis.grids import Grid, Scene, near, regrid
 from mlx_moebius.inpainting.synthesis.membrane import corrections
+from mlx_moebius.inpainting.synthesis.patch_voting import FEW, depth, estimate
 from mlx_moebius.inpainting.synthesis.refine import refine
 from mlx_moebius.inpainting.synthesis.render import add_detail, copy_pieces, restore
-from mlx_moebius.inpainting.synthesis.search import Indices, look_alike
-from mlx_moebius.inpainting.synthesis.transfer import STRIDE, look_alikes
-from mlx_moebius.inpainting.synthesis.vote import FEW, depth, estimate
+from mlx_moebius.inpainting.synthesis.search import Indices, nearest_patch
+from mlx_moebius.inpainting.synthesis.transfer import STRIDE, match_tiles
 
 VOTING = ((32, 8), (48, 8), (72, 4))  # cells and rounds
 ASSEMBLY = 128  # cells of the grid on which pieces are put together
@@ -46,7 +46,7 @@ def grow(scene: Scene, trusted: float, seed: int) -> Colours | None:
         grid = scene.grid(cells)
         if _too_little(grid):
             return None
-        return add_detail(scene, grid, cells, look_alikes(scene, cells), STRIDE)
+        return add_detail(scene, grid, cells, match_tiles(scene, cells), STRIDE)
     guided = cells >= COARSE
     size = min(scene.side, ASSEMBLY)
     grid = scene.grid(size)
@@ -62,7 +62,7 @@ def grow(scene: Scene, trusted: float, seed: int) -> Colours | None:
 
 def _too_little(grid: Grid) -> bool:
     """Whether there is too little to learn from: it would be seen again and again."""
-    usable = np.count_nonzero(~near(grid.barred, 2))
+    usable = np.count_nonzero(~near(grid.excluded, 2))
     return bool(usable < max(FEW, LEAST * np.count_nonzero(grid.hole)))
 
 
@@ -87,7 +87,7 @@ def _followed(scene: Scene, grid: Grid, cells: int, rng: np.random.Generator) ->
     low = regrid(scene.grid(cells).fill, grid)
     matches = np.full(grid.hole.size, -1)
     targets = np.flatnonzero(grid.hole)
-    matches[targets] = look_alike(grid, low, targets)
+    matches[targets] = nearest_patch(grid, low, targets)
     found = [offsets.of_matches(matches, grid.width, 1, GUIDED_MATCHES), offsets.repeats(grid, GUIDED_REPEATS, rng)]
     guide = Guide(low, low, FOLLOW, reach=3)
     return assemble(grid, np.unique(np.concatenate(found), axis=0), guide)

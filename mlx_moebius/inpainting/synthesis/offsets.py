@@ -31,7 +31,7 @@ def repeats(grid: Grid, count: int, rng: np.random.Generator) -> Offsets:
     height, width = grid.hole.shape
     inner = np.zeros_like(grid.hole)
     inner[half : height - half, half : width - half] = True
-    places = np.flatnonzero(inner & ~near(grid.barred, half))
+    places = np.flatnonzero(inner & ~near(grid.excluded, half))
     if len(places) < 2:
         return np.zeros((0, 2), np.int64)
     samples = patches(grid.colours, places, PATCH)

@@ -30,7 +30,7 @@ def refine(coarse: Grid, matches: Indices, grid: Grid) -> Indices:
     inside = (down >= 0) & (down < height) & (across >= 0) & (across < width) & inherited
     sources = down.clip(0, height - 1) * width + across.clip(0, width - 1)
     cost = rim(grid, cells, sources) + likeness(grid, cells, sources)
-    cost[~inside | grid.barred.ravel()[sources]] = NEVER
+    cost[~inside | grid.excluded.ravel()[sources]] = NEVER
     return label(grid, cells, sources, cost, ROUNDS)
 
 
@@ -41,13 +41,13 @@ def likeness(grid: Grid, cells: Indices, sources: Indices) -> Floats:
     at_rim = np.flatnonzero(near(grid.known, half).ravel()[cells])
     count = np.zeros((len(at_rim), sources.shape[1]), np.float32)
     total = np.zeros_like(count)
-    flat, known, barred = grid.colours.reshape(-1, 3), grid.known.ravel(), grid.barred.ravel()
+    flat, known, excluded = grid.colours.reshape(-1, 3), grid.known.ravel(), grid.excluded.ravel()
     last = len(flat) - 1
     for down in range(-half, half + 1):
         for across in range(-half, half + 1):
             step = down * grid.width + across
             here, there = cells[at_rim] + step, (sources[at_rim] + step).clip(0, last)
-            usable = known[here][:, None] & ~barred[there]
+            usable = known[here][:, None] & ~excluded[there]
             total += usable * ((flat[here][:, None] - flat[there]) ** 2).sum(axis=-1)
             count += usable
     cost[at_rim] = KNOWN * total / count.clip(1)
@@ -92,6 +92,6 @@ def _best(grid: Grid, cells: Indices, offsets: Offsets, count: int) -> tuple[Off
     inside = (down >= 0) & (down < height) & (across >= 0) & (across < width)
     sources = down.clip(0, height - 1) * width + across.clip(0, width - 1)
     cost = likeness(grid, cells, sources)
-    cost[~inside | grid.barred.ravel()[sources]] = NEVER
+    cost[~inside | grid.excluded.ravel()[sources]] = NEVER
     best = np.argsort(cost, axis=1, kind="stable")[:, :count]
     return offsets[best], np.take_along_axis(cost, best, 1) < NEVER

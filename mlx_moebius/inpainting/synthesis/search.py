@@ -42,9 +42,9 @@ def describe(grid: Grid, colours: Floats, cells: Indices, side: int) -> Floats:
     return np.concatenate([patches(colours, cells, side), texture, position], axis=1).astype(np.float32)
 
 
-def look_alike(grid: Grid, colours: Floats, cells: Indices, side: int = 5) -> Indices:
+def nearest_patch(grid: Grid, colours: Floats, cells: Indices, side: int = 5) -> Indices:
     """The place that looks most like each of some cells, in `colours` [R, C, 3]; -1 where there is no place at all."""
-    places = np.flatnonzero(~near(grid.barred, side // 2))
+    places = np.flatnonzero(~near(grid.excluded, side // 2))
     if not len(places):
         return np.full(len(cells), -1)
     sources = describe(grid, colours, places, side)

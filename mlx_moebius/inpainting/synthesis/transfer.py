@@ -17,7 +17,7 @@ EXACT = 144
 STEPS = (2, 1)  # cells
 
 
-def look_alikes(scene: Scene, cells: int) -> Indices:
+def match_tiles(scene: Scene, cells: int) -> Indices:
     """Sources of the tiles that touch the hole, flat [R * C] on the grid of `cells`; -1 elsewhere."""
     size = cells
     while size > EXACT:
@@ -46,7 +46,7 @@ def _tiles(grid: Grid) -> Indices:
 
 def _places(grid: Grid) -> Indices:
     """Cells that may be copied with what is round them."""
-    return np.flatnonzero(~near(grid.barred, max(1, PATCH // 2)))
+    return np.flatnonzero(~near(grid.excluded, max(1, PATCH // 2)))
 
 
 def _finer(coarse: Grid, matches: Indices, grid: Grid) -> Indices:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from mlx_moebius.inpainting.stitch import Colours, push_pull
 from mlx_moebius.inpainting.synthesis.grids import Floats, near, resize
-from mlx_moebius.photos.masks import Mask
+from mlx_moebius.photos.geometry import Mask
 
 COARSEST = 8  # cells along the side
 OCTAVE = 2**0.5  # from one grid to the next
@@ -27,7 +27,7 @@ NOISE = 0.1  # squared levels: a band as weak as this decides nothing; a clear s
 RING = 8  # the ring is 1/8 of the side wide
 
 
-def trusted_cells(photo: Colours, fill: Colours, hole: Mask) -> float:
+def reliable_resolution(photo: Colours, fill: Colours, hole: Mask) -> float:
     """Cells along the side up to which a fill can be trusted: 0 for not at all, the side for all of it.
 
     Args:

@@ -58,7 +58,7 @@ class Session:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-class Desk:
+class Sessions:
     """All sessions, by their tokens, under `folder`; `models` are the names that visitors may use.
 
     `model` is what the page starts with: a name, or a folder that whoever started the page gave.

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from mlx_moebius import MoebiusError, MoebiusPipeline
-from mlx_moebius.networks import memory
+from mlx_moebius.memory import parse_size
+from mlx_moebius.networks import footprint
 from mlx_moebius.networks.config import ModelConfig
-from mlx_moebius.networks.memory import MOST, needed, parse_size, windows_within
+from mlx_moebius.networks.footprint import MOST, needed, windows_within
 from mlx_moebius.photos.limits import bytes_taken
 from mlx_moebius.photos.photo import photo_from_image
 from tests.support.pictures import picture
@@ -18,7 +19,7 @@ from tests.support.pictures import picture
 @pytest.mark.parametrize("windows", [1, 4])
 def test_the_estimate_covers_what_a_run_takes(windows: int) -> None:
     pipeline = MoebiusPipeline.from_pretrained("nano")
-    pipeline.max_windows = windows
+    pipeline.batch_size = windows
     mask = np.zeros((300, 600), bool)
     for left in (40, 200, 360, 520):
         mask[100:130, left : left + 30] = True
@@ -45,7 +46,7 @@ def test_windows_grow_with_the_limit_up_to_what_is_useful() -> None:
 
 def test_a_photo_leaves_fewer_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     released = ModelConfig()
-    monkeypatch.setattr(memory, "device_memory", lambda: 8 << 30)
+    monkeypatch.setattr(footprint, "device_memory", lambda: 8 << 30)
     alone, beside = windows_within(released), windows_within(released, beside=bytes_taken(20_000, 11_000))
     assert windows_within(released, beside=bytes_taken(6000, 4000)) == alone  # within what the network leaves
     assert alone > beside >= 1

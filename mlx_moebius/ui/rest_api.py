@@ -25,12 +25,12 @@ from mlx_moebius.inpainting.compose import Settings
 from mlx_moebius.photos.mask_files import load_mask, transparent
 from mlx_moebius.photos.photo import photo_from_image, read_photo
 from mlx_moebius.photos.save import check_output, encode
-from mlx_moebius.ui.desk import Desk, Session
 from mlx_moebius.ui.events import event
 from mlx_moebius.ui.openapi import describe, html
 from mlx_moebius.ui.pictures import Picture
 from mlx_moebius.ui.refusals import Refused, sentence
 from mlx_moebius.ui.runs import MAX_SEEDS, Request, Run, Runs
+from mlx_moebius.ui.sessions import Session, Sessions
 from mlx_moebius.ui.tiles import black_and_white
 from mlx_moebius.ui.uploads import MAX_BYTES, bounded, built, check_size, file_name
 
@@ -47,11 +47,11 @@ class Order:
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Programs:
+class RestApi:
     """`/fill`, `/v1/images/edits`, and what describes them."""
 
-    def __init__(self, desk: Desk, runs: Runs) -> None:
-        self.desk = desk
+    def __init__(self, sessions: Sessions, runs: Runs) -> None:
+        self.sessions = sessions
         self.runs = runs
 
     def routes(self) -> list[Route]:
@@ -65,27 +65,27 @@ class Programs:
 
     def openapi(self, request: Asked) -> Response:
         """The description that programs read."""
-        return JSONResponse(describe(self.desk.models()))
+        return JSONResponse(describe(self.sessions.models()))
 
     def docs(self, request: Asked) -> Response:
         """The same for people."""
-        return HTMLResponse(html(describe(self.desk.models())))
+        return HTMLResponse(html(describe(self.sessions.models())))
 
     async def fill(self, request: Asked) -> Response:
         """A photo and a mask in, the filled photo out; with `Accept: text/event-stream`, how it goes."""
         form = await read_form(request)
         order = self._order(form)
-        session = self.desk.new_session()
+        session = self.sessions.new_session()
         try:
             run = await run_in_threadpool(self._start, session, form, order)
             if "text/event-stream" in request.headers.get("accept", ""):
                 return StreamingResponse(self._progress(session, run), media_type="text/event-stream")
             await self._wait(request, run)
             version = run.picture.version(run.versions[0])
-            leave = BackgroundTask(self.desk.end, session)
+            leave = BackgroundTask(self.sessions.end, session)
             return FileResponse(version.file, filename=version.file.name, background=leave)
         except BaseException:
-            self.desk.end(session)
+            self.sessions.end(session)
             raise
         finally:
             await form.close()
@@ -99,7 +99,7 @@ class Programs:
         own = {name: value for name, value in values.items() if name in OWN and value is not None}
         more = {name: value for name, value in values.items() if name not in OWN and value is not None}
         limits = {LIMITED[name]: more[name] for name in LIMITED if name in more}
-        request = built(Request, {"model": self.desk.model, "yes": True} | own | limits)
+        request = built(Request, {"model": self.sessions.model, "yes": True} | own | limits)
         Settings(**more)  # refuses what is out of bounds
         return Order(request, more)
 
@@ -162,7 +162,7 @@ class Programs:
         """As clients of the well-known API for editing images ask and understand it."""
         try:
             form = await read_form(request)
-            session = self.desk.new_session()
+            session = self.sessions.new_session()
             try:
                 run = await run_in_threadpool(self._start_edit, session, form)
                 await self._wait(request, run)
@@ -171,7 +171,7 @@ class Programs:
                     lambda: [encoded(run.picture, number, kind) for number in run.versions]
                 )
             finally:
-                self.desk.end(session)
+                self.sessions.end(session)
                 await form.close()
         except MoebiusError as error:
             body = {"message": sentence(error), "type": "invalid_request_error", "param": None, "code": None}
@@ -204,7 +204,7 @@ class Programs:
             raise Refused(400, "give a mask that is transparent where to fill")
         picture.paint([mask_stroke(picture.keep_mask(mask))], [])
         count, model = value_of(str(form.get("n") or 1)), str(form.get("model") or "")
-        known = model if model in self.desk.models() else self.desk.model  # tools send names of their own
+        known = model if model in self.sessions.models() else self.sessions.model  # tools send names of their own
         if not isinstance(count, int) or not 1 <= count <= MAX_SEEDS:
             raise Refused(400, f"n must be a whole number from 1 to {MAX_SEEDS}")
         wanted = built(Request, {"model": known, "count": count, "yes": True})

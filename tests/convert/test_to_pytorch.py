@@ -11,10 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from mlx_moebius.convert.__main__ import app
-from mlx_moebius.convert.back import released_tensors
 from mlx_moebius.convert.checkpoint import read_tensors
 from mlx_moebius.convert.folder import convert_checkpoint
 from mlx_moebius.convert.safetensors_file import write_safetensors
+from mlx_moebius.convert.to_pytorch import released_tensors
 from mlx_moebius.networks.config import UNET_NAME
 from mlx_moebius.networks.quantize import quantization_config
 from tests.support.fill import fill

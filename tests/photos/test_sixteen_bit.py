@@ -15,8 +15,9 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from mlx_moebius import memory
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.photos import limits, metadata
+from mlx_moebius.photos import metadata
 from mlx_moebius.photos.metadata import Field
 from mlx_moebius.photos.photo import Photo, read_photo, read_provenance
 from mlx_moebius.photos.save import check_output, write_photo
@@ -157,7 +158,7 @@ def test_damaged_files_are_one_line(tmp_path: Path) -> None:
 
 def test_memory_is_counted_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tiff(tmp_path / "a.tif", pixels(3))
-    monkeypatch.setattr(limits, "memory", lambda: 2 * 24 * 83 * 61)
+    monkeypatch.setattr(memory, "available", lambda: 2 * 24 * 83 * 61)
     with pytest.raises(MoebiusError, match="at 48 bytes a pixel"):
         read_photo(path)
 

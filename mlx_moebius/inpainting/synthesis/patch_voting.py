@@ -11,7 +11,7 @@ import numpy as np
 
 from mlx_moebius.inpainting.synthesis.grids import MARGIN, Floats, Grid, near
 from mlx_moebius.inpainting.synthesis.search import Basis, Indices, fair_nearest, patches
-from mlx_moebius.photos.masks import Mask
+from mlx_moebius.photos.geometry import Mask
 
 PATCH = 7  # cells; less on the coarsest grids
 TEXTURE = 1.0  # weight of texture against colours
@@ -29,7 +29,7 @@ def estimate(grid: Grid, start: Floats, rounds: int, rng: np.random.Generator) -
     inner = np.zeros_like(grid.hole)
     inner[half : height - half, half : width - half] = True
     targets = np.flatnonzero(inner & near(grid.hole, half))
-    places = np.flatnonzero(inner & ~near(grid.barred, half))
+    places = np.flatnonzero(inner & ~near(grid.excluded, half))
     colours = np.where(grid.hole[..., None], start, grid.colours)
     chosen = np.full(grid.hole.size, -1)
     if len(places) < FEW or not len(targets):

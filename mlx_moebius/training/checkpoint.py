@@ -23,8 +23,8 @@ from mlx_moebius.convert.folder import CARD_NAME, file_record, write_network
 from mlx_moebius.convert.safetensors_file import write_safetensors
 from mlx_moebius.convert.stored_tensor import StoredTensor
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.files import replacing
 from mlx_moebius.networks.config import CONFIG_NAME, UNET_NAME, VAE_NAME, ModelConfig
-from mlx_moebius.photos.save import replacing
 from mlx_moebius.training.network import Arrays
 
 STATE_NAME = "train_state.safetensors"

@@ -20,11 +20,11 @@ from mlx_moebius.files import replacing
 from mlx_moebius.folder.batch import Job
 from mlx_moebius.folder.report import Mode
 from mlx_moebius.folder.run import default_folder, fill_folder, find_pairs, show_plan
-from mlx_moebius.inpainting.compose import Settings
 from mlx_moebius.inpainting.contact_sheet import contact_sheet
 from mlx_moebius.inpainting.extend import Extension, parse_aspect, parse_sides
 from mlx_moebius.inpainting.pipeline import MoebiusPipeline
 from mlx_moebius.inpainting.presets import preset_settings
+from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.memory import parse_size
 from mlx_moebius.models import DEFAULT_MODEL, find_model, locate
 from mlx_moebius.networks.config import ModelConfig

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.inpainting.compose import Settings
+from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.schema import bounds
 from mlx_moebius.version import __version__
 

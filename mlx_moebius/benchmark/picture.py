@@ -18,10 +18,11 @@ from PIL import Image, ImageFilter
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import replacing
-from mlx_moebius.inpainting.compose import PreparedCrops, Settings, details, finish, match_colours, prepare
+from mlx_moebius.inpainting.compose import PreparedCrops, details, finish, match_colours, prepare
 from mlx_moebius.inpainting.pipeline import MoebiusPipeline
-from mlx_moebius.inpainting.stitch import Colours, extract
-from mlx_moebius.photos.geometry import Mask
+from mlx_moebius.inpainting.settings import Settings
+from mlx_moebius.inpainting.stitch import extract
+from mlx_moebius.photos.geometry import Colours, Mask
 from mlx_moebius.photos.photo import Photo, read_photo
 
 HOLE = "hole.png"

@@ -26,11 +26,12 @@ from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import sha256
 from mlx_moebius.folder import ledger
 from mlx_moebius.folder.ledger import Record
-from mlx_moebius.inpainting.compose import PreparedCrops, Settings, finish, prepare
+from mlx_moebius.inpainting.compose import PreparedCrops, finish, prepare
 from mlx_moebius.inpainting.detail import Detail
 from mlx_moebius.inpainting.pipeline import MoebiusPipeline
-from mlx_moebius.inpainting.stitch import Colours
+from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.networks.diffusion import Encoded, Noise, Step
+from mlx_moebius.photos.geometry import Colours
 from mlx_moebius.photos.mask_files import ALPHA, check_share, load_mask
 from mlx_moebius.photos.pairing import Pair
 from mlx_moebius.photos.photo import read_photo

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,69 +13,19 @@ from mlx_moebius.errors import MoebiusError
 from mlx_moebius.inpainting import reference
 from mlx_moebius.inpainting.crops import Crop, plan
 from mlx_moebius.inpainting.detail import Detail, grow_details, lay
-from mlx_moebius.inpainting.stitch import (
-    Colours,
-    Seam,
-    blend,
-    extract,
-    feather_width,
-    match_colour,
-    measure_seam,
-    prefill,
-    push_pull,
-)
-from mlx_moebius.networks.config import GuidanceScale, NoiseOffset, Share, Steps
-from mlx_moebius.networks.scheduler import Solver
+from mlx_moebius.inpainting.push_pull import push_pull
+from mlx_moebius.inpainting.seam import Seam, measure_seam
+from mlx_moebius.inpainting.settings import Settings
+from mlx_moebius.inpainting.stitch import blend, extract, feather_width, match_colour, prefill
 from mlx_moebius.photos.gain_map import GainMap
-from mlx_moebius.photos.geometry import Box, Mask
+from mlx_moebius.photos.geometry import Box, Colours, Mask
 from mlx_moebius.photos.mask_files import check as check_mask
 from mlx_moebius.photos.masks import components, dilate, grow
 from mlx_moebius.photos.photo import Photo, photo_from_image
-from mlx_moebius.schema import Bounds, check
 
 BAND = 512  # rows of a photo that are blended at a time, which bounds the memory
-Seed = Annotated[int, Bounds(0, 2**64 - 1)]
-Pixels = Annotated[int, Bounds(0, 1_000_000)]
 GAINS_RIM = 8  # pixels of a gain map round what is filled in it
 MAX_ENLARGEMENT = 3.0  # beyond it the fill is visibly softer than the photo
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Everything that decides what comes out, besides model, photo and mask.
-
-    `guidance_until`, `solver` and `reuse_features` (see `Diffusion.denoise`) trade exactness for time.
-    `dilate` is a square kernel in pixels (0: none) or "auto"; `compensate` levels the fill's colours with what lies
-    round the mask; `paste` blends the fill into the photo (otherwise the network's whole prepared replace it);
-    `context`, `max_crop` and `whole_image` plan the crops (see `crops.plan`); `extend` widens the frame, in pixels
-    (left, top, right, bottom); `opaque` makes what is filled opaque (otherwise transparency stays); `reference` does
-    all as the official pipeline does, on the whole image reduced to the network's square; `detail` grows what the
-    network cannot give from the photo (see `synthesis`).
-
-    Raises MoebiusError for a value of the wrong type or out of bounds.
-    """
-
-    num_steps: Steps = 20
-    guidance_scale: GuidanceScale = 2.5
-    strength: Share = 0.99
-    noise_offset: NoiseOffset = 0.0357
-    seed: Seed = 0
-    dilate: Pixels | Literal["auto"] = "auto"
-    compensate: bool = True
-    paste: bool = True
-    context: Annotated[float, Bounds(1, 1000)] = 2.0
-    max_crop: Pixels | None = None
-    whole_image: bool = False
-    extend: tuple[Pixels, Pixels, Pixels, Pixels] | None = None
-    opaque: bool = False
-    reference: bool = False
-    guidance_until: Share = 1.0
-    solver: Solver = "ddim"
-    reuse_features: Steps = 1
-    detail: bool = True
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlx_moebius.inpainting.crops import Crop
-from mlx_moebius.inpainting.stitch import Colours, blend
+from mlx_moebius.inpainting.stitch import blend
 from mlx_moebius.inpainting.synthesis.grids import Scene
 from mlx_moebius.inpainting.synthesis.grow import grow
 from mlx_moebius.inpainting.synthesis.trust import reliable_resolution
-from mlx_moebius.photos.geometry import Box, Mask, bounding_box, intersection, shifted, slices
+from mlx_moebius.photos.geometry import Box, Colours, Mask, bounding_box, intersection, shifted, slices
 from mlx_moebius.photos.masks import dilate
 from mlx_moebius.photos.photo import Photo
 

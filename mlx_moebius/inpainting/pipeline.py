@@ -16,16 +16,17 @@ import numpy as np
 from PIL import Image
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.inpainting.compose import PreparedCrops, Result, Settings, details, finish, match_colours, prepare
+from mlx_moebius.inpainting.compose import PreparedCrops, Result, details, finish, match_colours, prepare
 from mlx_moebius.inpainting.detail import Detail, Growth
 from mlx_moebius.inpainting.extend import Extension, checked, extended, passes
-from mlx_moebius.inpainting.stitch import Colours, measure_seam
+from mlx_moebius.inpainting.seam import measure_seam
+from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.models import find_model
 from mlx_moebius.networks.config import UNET_NAME, SamplingConfig
 from mlx_moebius.networks.diffusion import Diffusion, Encoded, Noise, Step, draw_noise
 from mlx_moebius.networks.stages import Stages
 from mlx_moebius.networks.weights import load_diffusion
-from mlx_moebius.photos.geometry import Mask
+from mlx_moebius.photos.geometry import Colours, Mask
 from mlx_moebius.photos.mask_files import load_mask
 from mlx_moebius.photos.masks import latent_mask
 from mlx_moebius.photos.photo import Photo, photo_from_image, to_image

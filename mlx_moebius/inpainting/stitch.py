@@ -1,4 +1,4 @@
-"""Between a photo and the network's squares: cut a crop out, level its colours, blend it back, measure the seam.
+"""Between a photo and the network's squares: cut a crop out, level its colours, blend it back.
 
 Colours are RGB in 8-bit levels (0..255); float32 wherever they are not a photo's own.
 """
@@ -6,24 +6,19 @@ Colours are RGB in 8-bit levels (0..255); float32 wherever they are not a photo'
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from mlx_moebius.inpainting.crops import REACH, Crop
-from mlx_moebius.photos.geometry import Box, Mask, intersection
+from mlx_moebius.inpainting.push_pull import push_pull
+from mlx_moebius.photos.geometry import Box, Colours, Mask, intersection
 from mlx_moebius.photos.masks import dilate
-
-Colours = NDArray[np.float32]
 
 FEATHER = 64  # the feather is 1/64 of the crop's side wide: 8 pixels at 512
 GRID = 64  # cells along a crop's side in which colours are levelled
 RING = 2  # cells round the mask that are compared
-SURROUNDINGS = 32  # pixels round a fill whose sharpness it is compared with
-STRIP = 512  # rows at a time, which bounds the memory
 
 
 def extract(rgb: NDArray[np.uint8], mask: Mask, crop: Crop) -> tuple[NDArray[np.uint8], Mask]:
@@ -55,30 +50,6 @@ def prefill(image: NDArray[np.uint8], hole: Mask) -> NDArray[np.uint8]:
     """
     filled = push_pull(image.astype(np.float32), ~hole)
     return np.where(hole[..., None], np.rint(filled).clip(0, 255).astype(np.uint8), image)
-
-
-def push_pull(values: Colours, known: Mask) -> Colours:
-    """Values [H, W, C] where they are known [H, W], continued smoothly to everywhere else.
-
-    Push-pull interpolation (Gortler et al., "The lumigraph", 1996): means of known pixels at ever coarser levels, then
-    each level's gaps filled from the next coarser one.
-    """
-    height, width = known.shape
-    side = 1 << (max(height, width) - 1).bit_length()
-    pad = (0, side - height), (0, side - width)
-    weights = [np.pad(known.astype(np.float32), pad)[..., None]]
-    levels = [np.pad(values, (*pad, (0, 0))) * weights[0]]
-    while len(levels[-1]) > 1:
-        sums, counts = (a.reshape(len(a) // 2, 2, len(a) // 2, 2, -1).sum((1, 3)) for a in (levels[-1], weights[-1]))
-        weights.append(counts.clip(0, 1))
-        levels.append(sums * (weights[-1] / counts.clip(1e-6)))
-    filled = levels.pop() / weights.pop().clip(1e-6)
-    for level, weight in zip(levels[::-1], weights[::-1], strict=True):
-        smooth = [
-            Image.fromarray(c).resize(weight.shape[:2], Image.Resampling.BILINEAR) for c in np.moveaxis(filled, -1, 0)
-        ]
-        filled = level + (1 - weight) * np.stack([np.asarray(channel) for channel in smooth], axis=-1)
-    return filled[:height, :width]
 
 
 def enlarge(fill: Colours, crop: Crop, box: Box) -> Colours:
@@ -168,94 +139,6 @@ def blend(fills: Sequence[Colours], crops: Sequence[Crop], mask: Mask, box: Box)
 def feather_width(crop: Crop) -> int:
     """Pixels of the photo over which a crop's fill fades into it."""
     return max(2, crop.side // FEATHER)
-
-
-@dataclass(frozen=True, slots=True)
-class Seam:
-    """Steps across the mask's border in 8-bit levels, and how many times the photo's own they are (1: invisible).
-
-    `sharpness` is how many times as strong the gradients in the whole of the fill are as those round it.
-    """
-
-    colour_step: float
-    colour_ratio: float
-    gradient_step: float
-    gradient_ratio: float
-    sharpness: float
-
-
-def measure_seam(result: NDArray[Any], mask: Mask, gap: int = 0, depth: int = 8) -> Seam | None:
-    """How visible the border of a fill is; None where nothing unmasked borders on the mask.
-
-    Across the border run profiles along the rows and columns of `result` [H, W, C]: `depth` masked pixels, then,
-    `gap` pixels (the feather) apart, `depth` untouched ones, and as far again `depth` more. The colour step is the
-    difference of the means just inside and just outside, the gradient step that of the mean differences between
-    neighbours (sharpness); averaged over profiles and channels. The ratios set them against the same steps between
-    the untouched pixels, taken as one level at least.
-    """
-    touched = dilate(mask, 2 * gap + 1)
-    across = result.swapaxes(0, 1)
-    parts = [
-        _profiles(result, mask, touched, gap, depth),
-        _profiles(result[:, ::-1], mask[:, ::-1], touched[:, ::-1], gap, depth),
-        _profiles(across, mask.T, touched.T, gap, depth),
-        _profiles(across[:, ::-1], mask.T[:, ::-1], touched.T[:, ::-1], gap, depth),
-    ]
-    values, valid = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    steps = [*_steps(values, valid), *_steps(np.abs(np.diff(values, axis=2)), valid[:, :, 1:] & valid[:, :, :-1])]
-    if None in steps:
-        return None
-    colour, colour_own, gradient, gradient_own = steps
-    sharpness = _sharpness(result, mask, touched)
-    return Seam(colour, colour / max(colour_own, 1), gradient, gradient / max(gradient_own, 1), sharpness)
-
-
-def _sharpness(result: NDArray[Any], mask: Mask, touched: Mask) -> float:
-    """Mean gradient in the mask over that within `SURROUNDINGS` pixels round what was touched, each plus one level."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    top, left = max(0, rows[0] - SURROUNDINGS), max(0, columns[0] - SURROUNDINGS)
-    here = np.s_[top : rows[-1] + SURROUNDINGS + 1, left : columns[-1] + SURROUNDINGS + 1]
-    inside, around = mask[here], dilate(mask[here], 2 * SURROUNDINGS + 1) & ~touched[here]
-    sums, counts = np.zeros(2), np.zeros(2)
-    for start in range(0, len(inside), STRIP):
-        strip = slice(start, start + STRIP)
-        grey = result[here][strip].astype(np.float32).mean(axis=-1)
-        steps = np.abs(np.diff(grey, axis=0))[:, :-1] + np.abs(np.diff(grey, axis=1))[:-1]
-        for index, part in enumerate((inside, around)):
-            own = steps[part[strip][:-1, :-1]]
-            sums[index] += own.sum()
-            counts[index] += own.size
-    within, without = sums / counts.clip(1)
-    return float((within + 1) / (without + 1))
-
-
-def _profiles(
-    pixels: NDArray[Any], mask: Mask, touched: Mask, gap: int, depth: int
-) -> tuple[NDArray[np.float32], Mask]:
-    """Profiles where a row leaves the mask, left to right: pixels [n, 3, depth, C], and which of them count.
-
-    The three are masked pixels, untouched ones next to the feather, and those beyond.
-    """
-    width = mask.shape[1]
-    rows, columns = np.nonzero(mask[:, :-1] & ~mask[:, 1:])
-    steps = np.stack([first + np.arange(depth) for first in (1 - depth, 1 + gap, 1 + gap + depth + gap)])
-    where = columns[:, None, None] + steps
-    inside = (where >= 0) & (where < width)
-    at = rows[:, None, None], where.clip(0, width - 1)
-    valid = inside & np.stack([mask[at][:, 0], *(~touched[at][:, part] for part in (1, 2))], axis=1)
-    return pixels[at].astype(np.float32), valid
-
-
-def _steps(samples: NDArray[np.float32], valid: Mask) -> tuple[float, float] | tuple[None, None]:
-    """Mean difference of the means of a profile's first two thirds, and of its last two; samples [n, 3, depth, C]."""
-    counts = valid.sum(axis=2)
-    whole = counts.all(axis=1)
-    if not whole.any():
-        return None, None
-    sums = (samples[whole] * valid[whole][..., None]).sum(axis=2)
-    means = sums / counts[whole][..., None]
-    across, own = np.abs(np.diff(means, axis=1)).mean(axis=(0, 2)).tolist()
-    return across, own
 
 
 def _window_sum(values: NDArray[np.int32], radius: int, axis: int) -> NDArray[np.int32]:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 Pixels: TypeAlias = NDArray[Any]
 """uint8 or uint16, [H, W] or [H, W, C]."""
+Colours: TypeAlias = NDArray[np.float32]
+"""float32 [H, W, C], in 8-bit levels (0..255), not rounded."""
 Mask: TypeAlias = NDArray[np.bool_]
 """bool [H, W], True = fill."""
 Box: TypeAlias = tuple[int, int, int, int]

@@ -7,7 +7,7 @@ from dataclasses import MISSING, fields
 from html import escape
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from mlx_moebius.inpainting.compose import Settings
+from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.photos.formats import EXTENSIONS
 from mlx_moebius.schema import Bounds
 from mlx_moebius.ui.runs import MAX_SEEDS, MAX_STEPS, Request

@@ -21,7 +21,7 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Respon
 from starlette.routing import Route
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.inpainting.compose import Settings
+from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.photos.mask_files import load_mask, transparent
 from mlx_moebius.photos.photo import photo_from_image, read_photo
 from mlx_moebius.photos.save import check_output, encode

@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal
 from PIL import Image
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.inpainting.compose import Seed
 from mlx_moebius.inpainting.extend import Extension, parse_aspect, parse_sides
 from mlx_moebius.inpainting.presets import Preset, preset_settings
+from mlx_moebius.inpainting.settings import Seed
 from mlx_moebius.networks.config import GuidanceScale
 from mlx_moebius.photos.geometry import Box, Mask, union
 from mlx_moebius.photos.mask_files import LARGE, check

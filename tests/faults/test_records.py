@@ -16,8 +16,8 @@ from mlx_moebius.errors import MoebiusError
 from mlx_moebius.folder import batch, ledger, review
 from mlx_moebius.folder.batch import Job
 from mlx_moebius.folder.run import fill_folder, find_pairs
-from mlx_moebius.inpainting.compose import Settings
 from mlx_moebius.inpainting.pipeline import MoebiusPipeline
+from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.models import BUNDLED
 from mlx_moebius.networks.config import CONFIG_NAME, UNET_NAME, VAE_NAME, ModelConfig
 from mlx_moebius.networks.footprint import windows_within

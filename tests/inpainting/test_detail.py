@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from mlx_moebius import MoebiusPipeline
-from mlx_moebius.inpainting.compose import Settings, details, finish, match_colours, prepare
+from mlx_moebius.inpainting.compose import details, finish, match_colours, prepare
 from mlx_moebius.inpainting.detail import Detail
-from mlx_moebius.inpainting.stitch import Colours
-from mlx_moebius.photos.geometry import Mask
+from mlx_moebius.inpainting.settings import Settings
+from mlx_moebius.photos.geometry import Colours, Mask
 from mlx_moebius.photos.photo import Photo, photo_from_image, read_provenance
 from tests.support.pictures import MODES, picture
 

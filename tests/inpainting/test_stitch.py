@@ -8,16 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from mlx_moebius.inpainting.crops import Crop, plan
-from mlx_moebius.inpainting.stitch import (
-    blend,
-    enlarge,
-    extract,
-    feather,
-    feather_width,
-    match_colour,
-    measure_seam,
-    prefill,
-)
+from mlx_moebius.inpainting.seam import measure_seam
+from mlx_moebius.inpainting.stitch import blend, enlarge, extract, feather, feather_width, match_colour, prefill
 from mlx_moebius.photos.geometry import Box
 
 Mask = NDArray[np.bool_]

@@ -10,11 +10,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from mlx_moebius.inpainting.stitch import Colours, push_pull
+from mlx_moebius.inpainting.push_pull import push_pull
 from mlx_moebius.inpainting.synthesis.grids import Scene, resize
 from mlx_moebius.inpainting.synthesis.grow import grow
 from mlx_moebius.inpainting.synthesis.trust import reliable_resolution
-from mlx_moebius.photos.geometry import Mask
+from mlx_moebius.photos.geometry import Colours, Mask
 from mlx_moebius.photos.masks import dilate
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "windows"

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mlx_moebius.inpainting.stitch import Colours, push_pull
-from mlx_moebius.photos.geometry import Box, Mask
+from mlx_moebius.inpainting.push_pull import push_pull
+from mlx_moebius.photos.geometry import Box, Colours, Mask
 from mlx_moebius.photos.masks import dilate
 
 Floats = NDArray[np.float32]

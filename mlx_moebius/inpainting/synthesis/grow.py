@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlx_moebius.inpainting.stitch import Colours
 from mlx_moebius.inpainting.synthesis import offsets
 from mlx_moebius.inpainting.synthesis.assembly import Guide, assemble
 from mlx_moebius.inpainting.synthesis.grids import Grid, Scene, near, regrid
@@ -22,6 +21,7 @@ from mlx_moebius.inpainting.synthesis.refine import refine
 from mlx_moebius.inpainting.synthesis.render import add_detail, copy_pieces, restore
 from mlx_moebius.inpainting.synthesis.search import Indices, nearest_patch
 from mlx_moebius.inpainting.synthesis.transfer import STRIDE, match_tiles
+from mlx_moebius.photos.geometry import Colours
 
 VOTING = ((32, 8), (48, 8), (72, 4))  # cells and rounds
 ASSEMBLY = 128  # cells of the grid on which pieces are put together

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mlx_moebius.inpainting.stitch import Colours
 from mlx_moebius.inpainting.synthesis.grids import MARGIN, Floats, Grid, Scene, resize, unflatten
 from mlx_moebius.inpainting.synthesis.search import Indices
+from mlx_moebius.photos.geometry import Colours
 
 RAMP = 2.0  # neighbouring pieces are blended over 1 / RAMP of a cell
 DETAIL_RAMP = 1.3

@@ -14,9 +14,9 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from mlx_moebius.inpainting.stitch import Colours, push_pull
+from mlx_moebius.inpainting.push_pull import push_pull
 from mlx_moebius.inpainting.synthesis.grids import Floats, near, resize
-from mlx_moebius.photos.geometry import Mask
+from mlx_moebius.photos.geometry import Colours, Mask
 
 COARSEST = 8  # cells along the side
 OCTAVE = 2**0.5  # from one grid to the next

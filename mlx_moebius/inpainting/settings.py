@@ -1,0 +1,51 @@
+"""What decides how a photo is filled, besides model, photo and mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from mlx_moebius.networks.config import GuidanceScale, NoiseOffset, Share, Steps
+from mlx_moebius.networks.scheduler import Solver
+from mlx_moebius.schema import Bounds, check
+
+Seed = Annotated[int, Bounds(0, 2**64 - 1)]
+PixelCount = Annotated[int, Bounds(0, 1_000_000)]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that decides what comes out, besides model, photo and mask.
+
+    `guidance_until`, `solver` and `reuse_features` (see `Diffusion.denoise`) trade exactness for time.
+    `dilate` is a square kernel in pixels (0: none) or "auto"; `compensate` levels the fill's colours with what lies
+    round the mask; `paste` blends the fill into the photo (otherwise the network's whole prepared replace it);
+    `context`, `max_crop` and `whole_image` plan the crops (see `crops.plan`); `extend` widens the frame, in pixels
+    (left, top, right, bottom); `opaque` makes what is filled opaque (otherwise transparency stays); `reference` does
+    all as the official pipeline does, on the whole image reduced to the network's square; `detail` grows what the
+    network cannot give from the photo (see `synthesis`).
+
+    Raises MoebiusError for a value of the wrong type or out of bounds.
+    """
+
+    num_steps: Steps = 20
+    guidance_scale: GuidanceScale = 2.5
+    strength: Share = 0.99
+    noise_offset: NoiseOffset = 0.0357
+    seed: Seed = 0
+    dilate: PixelCount | Literal["auto"] = "auto"
+    compensate: bool = True
+    paste: bool = True
+    context: Annotated[float, Bounds(1, 1000)] = 2.0
+    max_crop: PixelCount | None = None
+    whole_image: bool = False
+    extend: tuple[PixelCount, PixelCount, PixelCount, PixelCount] | None = None
+    opaque: bool = False
+    reference: bool = False
+    guidance_until: Share = 1.0
+    solver: Solver = "ddim"
+    reuse_features: Steps = 1
+    detail: bool = True
+
+    def __post_init__(self) -> None:
+        check(self)

@@ -11,6 +11,7 @@ import typer
 from mlx_moebius import models
 from mlx_moebius.convert.folder import verify as verify_folder
 from mlx_moebius.errors import MoebiusError, one_line_errors
+from mlx_moebius.models import acquire, cache
 
 app = typer.Typer(
     add_completion=False,
@@ -31,9 +32,9 @@ def list_models() -> None:
             typer.echo(f"{name:12} {_size(folder):>9}  bundled")
         for name in dict.fromkeys([*models.RELEASED, *_cached()]):
             folder = models.home() / "models" / models.slug(name)
-            line = f"{_size(folder):>9}  {_origin(folder)}" if models.is_complete(folder) else _absent(name)
+            line = f"{_size(folder):>9}  {_origin(folder)}" if cache.is_complete(folder) else _absent(name)
             typer.echo(f"{name:12} {line}")
-        cards = [f"{models.CARDS}/{name}" for name in (models.UNET_REPOSITORY, models.VAE_REPOSITORY)]
+        cards = [f"{acquire.CARDS}/{name}" for name in (models.UNET_REPOSITORY, models.VAE_REPOSITORY)]
         typer.echo(f"licences of the released weights: the cards at {' (U-Net) and '.join(cards)} (VAE)")
         for folder in _folders("downloads"):
             name = models.name_of(folder)
@@ -103,7 +104,7 @@ def _size(folder: Path) -> str:
 
 
 def _origin(folder: Path) -> str:
-    origin = models.read_origin(folder)
+    origin = cache.read_origin(folder)
     if origin is None:
         return "origin unknown"
     commits = {file["repository"]: file["commit"][:12] for file in origin["files"]}

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import Path
 
 import numpy as np
 
 from mlx_moebius.convert.safetensors_file import read_safetensors
-from mlx_moebius.convert.stored_tensor import StoredTensor
+from mlx_moebius.convert.stored_tensor import Array, StoredTensor
 from mlx_moebius.convert.torch_file import read_torch
 from mlx_moebius.errors import MoebiusError
 
+Tensors = dict[str, StoredTensor]
+
 WEIGHT_NAMES = ("diffusion_pytorch_model.bin", "diffusion_pytorch_model.safetensors")
+
+# What PyTorch puts before names: DistributedDataParallel, torch.compile.
+WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:module|_orig_mod)\.")
+BATCH_NORM = re.compile(r"(.*\.(?:bn\d|norm_[qv])\.)weight")  # of the U-Net
+STATISTICS = ("running_mean", "running_var")
 
 # Several tensors may share a storage, or repeat it with stride 0; beyond this it is not a checkpoint but a bomb.
 MAX_GROWTH = 4
 SLACK = 2**20
 MAX_NAME = 256
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+WEB_PAGE = (b"<!doctype html", b"<html", b"<?xml")
 
 
 def read_tensors(path: Path) -> dict[str, StoredTensor]:
@@ -27,6 +38,8 @@ def read_tensors(path: Path) -> dict[str, StoredTensor]:
     """
     try:
         data = np.memmap(path, np.uint8, mode="r")
+        if (other := not_weights(data)) is not None:
+            raise ValueError(other)
         read = read_safetensors if path.suffix == ".safetensors" else read_torch
         tensors = read(data)
         if not all(name.isprintable() and len(name) <= MAX_NAME for name in tensors):
@@ -41,6 +54,51 @@ def read_tensors(path: Path) -> dict[str, StoredTensor]:
         if type(error) is not ValueError:  # not raised for the user's eyes
             reason = f"it is damaged ({reason})"
         raise MoebiusError(f"cannot read tensors from {path}: {reason}") from None
+
+
+def not_weights(data: Array) -> str | None:
+    """What a file is that was saved in place of the weights, in words that follow "cannot read ...: "; mostly None."""
+    head = data[:256].tobytes()
+    if head.startswith(LFS_POINTER):
+        return (
+            f"it is a Git LFS pointer ({data.size} bytes), not the weights: run `git lfs pull` in its repository, "
+            "or download the file itself"
+        )
+    if head.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(WEB_PAGE):
+        return "it is a web page, not the weights: download the file itself (its site may want you to log in first)"
+    return None
+
+
+def read_checkpoint(path: Path) -> tuple[Tensors, list[Path]]:
+    """Tensors of a trainer's checkpoint under the names that the network gives them, and the files they came from.
+
+    What PyTorch puts before names is taken off. A moving average of the weights mostly lacks BatchNorm's statistics:
+    what it lacks is then taken from the checkpoint beside it. Raises MoebiusError.
+    """
+    tensors = _unwrapped(path)
+    norms = [match[1] for name in tensors if (match := BATCH_NORM.fullmatch(name))]
+    if not norms or any(f"{norm}{kind}" in tensors for norm in norms for kind in STATISTICS):
+        return tensors, [path]
+    beside = next((file for name in WEIGHT_NAMES if (file := path.with_name(name)).is_file() and file != path), None)
+    if beside is None:
+        raise MoebiusError(
+            f"{path} has no BatchNorm statistics, as a trainer's moving average: put the checkpoint of the same step "
+            f"beside it, as {WEIGHT_NAMES[0]}"
+        )
+    whole = _unwrapped(beside)
+    if unknown := sorted(set(tensors) - set(whole)):
+        raise MoebiusError(f"{path} and {beside} are not of one network: only the first has {unknown[0][:160]}")
+    return whole | tensors, [path, beside]
+
+
+def _unwrapped(path: Path) -> Tensors:
+    tensors: Tensors = {}
+    for name, tensor in read_tensors(path).items():
+        short = WRAPPERS.sub("", name)
+        if short in tensors:
+            raise MoebiusError(f"{path} holds {short[:160]} twice, once as {name[:160]}")
+        tensors[short] = tensor
+    return tensors
 
 
 def find_weights(path: Path) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mlx_moebius.convert.card import Card, model_card
-from mlx_moebius.convert.checkpoint import find_weights, read_tensors
+from mlx_moebius.convert.checkpoint import find_weights, read_checkpoint, read_tensors
 from mlx_moebius.convert.mapping import Tensors, check_parameters, map_unet, map_vae, unet_shapes, vae_shapes
 from mlx_moebius.convert.safetensors_file import write_safetensors
 from mlx_moebius.convert.settings import (
@@ -84,17 +84,18 @@ def convert_checkpoint(
     _check_out(out, overwrite)
     unet_file, vae_file = find_weights(unet), find_weights(vae)
     vae_settings = vae_settings or vae_file.with_name("config.json")
+    read, unet_files = read_checkpoint(unet_file)
     sources = [
-        (unet_file, unet_file.name),
+        *((file, file.name) for file in unet_files),
         (vae_file, f"vae/{vae_file.name}"),
         (vae_settings, f"vae/{vae_settings.name}"),
     ]
     unet_settings, scheduler = (unet_file.parent / name for name in (UNET_SETTINGS, SCHEDULER_SETTINGS))
     asked = read_settings(unet_settings, "the U-Net's configuration") if unet_settings.exists() else {}
-    unet_config, unet_tensors = map_unet(read_tensors(unet_file), asked)
+    unet_config, unet_tensors = map_unet(read, asked)
     check_unet_settings(asked, unet_config, unet_settings, warn)
     asked = read_settings(vae_settings, "the VAE's configuration")
-    vae_config, vae_tensors = map_vae(read_tensors(vae_file), asked)
+    vae_config, vae_tensors = map_vae(read_checkpoint(vae_file)[0], asked)
     check_vae_settings(asked, vae_config, vae_settings, warn)
     latents = vae_config.latent_channels
     if (unet_config.in_channels, unet_config.out_channels) != (2 * latents + 1, latents):

@@ -24,6 +24,10 @@ MAX_ENTRIES = 0xFFFE  # 0xFFFF says "see the zip64 record", which files under 4 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
 
+# Where trainers put the weights: PyTorch Lightning, most scripts, PyTorch's own tutorials, DeepSpeed.
+STATE_DICTS = ("state_dict", "model", "model_state_dict", "module")
+AVERAGE, AVERAGE_NAMES = "ema_buffers", "ema_name_map"  # `save_litema` in the official trainer's ema.py
+
 Extents = dict[str, tuple[int, int]]
 """Name -> first byte in the file, number of bytes."""
 
@@ -31,21 +35,37 @@ Extents = dict[str, tuple[int, int]]
 def read_torch(data: Array) -> dict[str, StoredTensor]:
     """Tensors of the state dict in the file whose bytes are `data` (memory-mapped uint8), as views of it.
 
-    Takes a dict of tensors, or a dict that holds one under "state_dict". Raises ValueError, LookupError, TypeError or
-    struct.error when the file is damaged or wants more than tensors.
+    Takes a dict of tensors, a dict that holds one beside other things (see `_state_dict`), or a moving average of the
+    official trainer. Raises ValueError, LookupError, TypeError or struct.error when the file is damaged or wants more
+    than tensors.
     """
     is_zip = data[:4].tobytes() == ZIP_START
     value, storages = _read_zip(data) if is_zip else _read_legacy(data)
-    if isinstance(value, dict) and isinstance(value.get("state_dict"), dict):
-        value = value["state_dict"]
-    if not isinstance(value, dict) or not value:
-        raise ValueError("it holds no state dict (a dict from names to tensors)")
     tensors = {}
-    for name, ref in value.items():
+    for name, ref in _state_dict(value).items():
         if not isinstance(name, str) or not isinstance(ref, TensorRef):
             raise ValueError(f"{str(name)[:100]!r} in its state dict is not a tensor")
         tensors[name] = _tensor(data, ref, *storages[ref.storage.key])
     return tensors
+
+
+def _state_dict(value: Any) -> dict[Any, Any]:
+    """The dict of tensors in a file: all of it, or what it holds under one of the names in STATE_DICTS."""
+    if not isinstance(value, dict) or not value:
+        raise ValueError("it holds no state dict (a dict from names to tensors)")
+    if AVERAGE in value and AVERAGE_NAMES in value:
+        return _average(value[AVERAGE], value[AVERAGE_NAMES])
+    for name in STATE_DICTS:
+        if isinstance(value.get(name), dict) and value[name]:
+            return value[name]
+    return value
+
+
+def _average(buffers: Any, names: Any) -> dict[Any, Any]:
+    """The weights in a `LitEma` of the official trainer, under their full names; it stores them without the dots."""
+    if not isinstance(buffers, dict) or not isinstance(names, dict) or not names:
+        raise ValueError("its moving average is damaged")
+    return {name: buffers[short] for name, short in names.items()}
 
 
 def _tensor(data: Array, ref: TensorRef, start: int, size: int) -> StoredTensor:

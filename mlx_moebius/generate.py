@@ -31,6 +31,7 @@ from mlx_moebius.networks.config import ModelConfig
 from mlx_moebius.networks.footprint import windows_within
 from mlx_moebius.photos import limits
 from mlx_moebius.photos.geometry import Mask
+from mlx_moebius.photos.marks import png_options
 from mlx_moebius.photos.mask_files import ALPHA, check_share, load_mask
 from mlx_moebius.photos.photo import Photo, photo_from_image, read_photo, read_provenance
 from mlx_moebius.photos.save import check_output, default_output, write_photo
@@ -321,7 +322,7 @@ def frame_extension(photo: Photo, extend: str | None, aspect: str | None, gravit
 def write_png(image: Image.Image, path: Path) -> None:
     """Write a picture that is not the photo: a sheet or a mask."""
     with replacing(path) as file:
-        image.save(file, "PNG")
+        image.save(file, "PNG", **png_options())
 
 
 def main() -> None:

@@ -20,9 +20,10 @@ from typing import Annotated, Any
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import replacing, sync_folder
+from mlx_moebius.photos.marks import LEDGER, LEDGERS
 from mlx_moebius.schema import Bounds, build
 
-NAME = "moebius.jsonl"
+NAME = LEDGER
 _appending = threading.Lock()
 Record = dict[str, Any]
 
@@ -160,7 +161,7 @@ def append(folder: Path, record: Mapping[str, Any], rank: int = 0) -> None:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted([*folder.glob(NAME), *folder.glob("moebius.rank*.jsonl")])
+    return sorted(path for name in LEDGERS for path in folder.glob(name))
 
 
 def _line(record: Mapping[str, Any]) -> bytes:

@@ -25,10 +25,11 @@ from mlx_moebius.convert.stored_tensor import StoredTensor
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import replacing
 from mlx_moebius.networks.config import CONFIG_NAME, UNET_NAME, VAE_NAME, ModelConfig
+from mlx_moebius.photos.marks import TRAINING
 from mlx_moebius.training.network import Arrays
 
 STATE_NAME = "train_state.safetensors"
-SETTINGS_NAME = "train.json"
+SETTINGS_NAME = TRAINING
 TYPES = {mx.float32: "float32", mx.int32: "int32"}
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import sha256
 from mlx_moebius.photos.formats import EXTENSIONS
 from mlx_moebius.photos.geometry import Mask
+from mlx_moebius.photos.marks import is_output_file, is_output_folder
 from mlx_moebius.photos.mask_files import load_mask
 from mlx_moebius.photos.photo import opened, read_photo
 
@@ -49,25 +51,25 @@ class Library:
 def find_photos(folder: Path, side: int, share: float = HELD_OUT) -> Library:
     """All photos in a folder and the folders inside it whose shorter side has at least `side` pixels.
 
+    Folders that hold results of this program (see `marks`) are passed over, and photos that it filled are skipped.
+
     A photo is held out by its content, whatever its name and company: a share `share` of all, one at least. Masks lie
     beside the photos as `name_mask.*`. Raises MoebiusError when there are fewer than two photos to use.
     """
     if not folder.is_dir():
         raise MoebiusError(f"{folder} is not a folder of photos")
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in EXTENSIONS and not any(p.startswith(".") for p in path.relative_to(folder).parts)
-    )
+    files = sorted(_pictures(folder))
     masks = {path.with_suffix(""): path for path in files if path.stem.endswith(MASK_SUFFIX)}
     found, skipped = list[Found](), list[str]()
     for path in files:
         if path in masks.values():
             continue
         try:
-            with opened(path) as (_, image):
+            with opened(path) as (file, image):
                 width, height = image.size
                 digest = sha256(path)
+                if is_output_file(file, image):
+                    raise MoebiusError(f"{path}: it was made by this program, and nothing can be learnt from that")
             if min(width, height) < side:
                 raise MoebiusError(f"{path}: {width} x {height} pixels are smaller than the window of {side}")
         except MoebiusError as error:
@@ -82,6 +84,16 @@ def find_photos(folder: Path, side: int, share: float = HELD_OUT) -> Library:
     if not held or len(held) == len(found):
         held = [min(found, key=lambda photo: photo.digest)]
     return Library([photo for photo in found if photo not in held], held, skipped)
+
+
+def _pictures(folder: Path) -> Iterator[Path]:
+    """Picture files by extension, without hidden ones and those in folders that hold results of this program."""
+    for parent, folders, files in os.walk(folder):
+        here = Path(parent)
+        folders[:] = [name for name in folders if not name.startswith(".") and not is_output_folder(here / name)]
+        yield from (
+            here / name for name in files if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,7 +11,10 @@ import pytest
 from PIL import Image
 
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.generate import write_png
 from mlx_moebius.networks.config import ModelConfig, UNetConfig
+from mlx_moebius.photos.photo import read_photo
+from mlx_moebius.photos.save import write_photo
 from mlx_moebius.training.holes import LARGEST, draw_hole
 from mlx_moebius.training.objective import draw_timesteps
 from mlx_moebius.training.photos import Decoder, Library, find_photos
@@ -62,6 +65,32 @@ def test_a_photo_cut_short_is_reported_once_and_replaced_by_the_next(photos: Pat
     assert set(shown) == {(SIDE, SIDE, 3)}
     assert len(said) == 1
     assert "photo0.png" in said[0]
+
+
+def test_results_of_this_program_are_not_learnt_from(photos: Path) -> None:
+    library = find_photos(photos, SIDE)
+    known = {photo.digest for photo in library.train + library.held_out}
+    for folder, mark, content in (
+        ("filled", "moebius.jsonl", ""),
+        ("rank", "moebius.rank1.jsonl", ""),
+        ("run", "train.json", "{}"),
+        ("model", "config.json", '{"model_type": "moebius"}'),
+    ):
+        paint_photos(photos / folder, 13)
+        (photos / folder / mark).write_text(content)
+    paint_photos(photos / "website", 13)
+    (photos / "website" / "config.json").write_text('{"theme": "dark"}')
+    source = read_photo(photos / "website" / "photo12.png")
+    (photos / "website" / "photo12.png").unlink()
+    write_photo(source, photos / "photo12_filled.png", provenance={"version": "0.1.0"})
+    write_png(Image.new("RGB", (200, 200)), photos / "photo12_seeds.png")
+    library = find_photos(photos, SIDE)
+    assert {photo.digest for photo in library.train + library.held_out} == known
+    assert len(library.train + library.held_out) == 24
+    assert [line.partition(":")[0].rpartition("/")[2] for line in library.skipped] == [
+        "photo12_filled.png",
+        "photo12_seeds.png",
+    ]
 
 
 @pytest.mark.parametrize("count", [0, 1])

@@ -224,7 +224,7 @@ def measure(start: Start, plan: Plan) -> None:
         Trainer(start.unet, start.config, start.recipe, teacher=start.teacher),
         Encoder(start.vae, start.config),
     )
-    samples = Samples(start.library.train, start.config, Decoder(typer.echo), plan.seed)
+    samples = Samples(start.library.train, start.config, Decoder(typer.echo, start.config.image_size), plan.seed)
     seconds = math.inf
     for _ in range(2):
         began = time.perf_counter()

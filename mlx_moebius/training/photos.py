@@ -23,6 +23,7 @@ from mlx_moebius.photos.photo import opened, read_photo
 MASK_SUFFIX = "_mask"
 CACHE_BYTES = 2**29  # decoded photos kept in memory
 HELD_OUT = 0.1  # share of the photos
+OPAQUE = 128  # least opacity, of 255, of a pixel that is learnt from
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,9 @@ def find_photos(folder: Path, side: int, share: float = HELD_OUT) -> Library:
 
     Folders that hold results of this program (see `marks`) are passed over, and photos that it filled are skipped.
 
-    A photo is held out by its content, whatever its name and company: a share `share` of all, one at least. Masks lie
-    beside the photos as `name_mask.*`. Raises MoebiusError when there are fewer than two photos to use.
+    A photo is held out by its content, whatever its name and company: a share `share` of all, one at least, and at
+    least one that can be decoded. Masks lie beside the photos as `name_mask.*`. Raises MoebiusError when there are
+    fewer than two photos to use.
     """
     if not folder.is_dir():
         raise MoebiusError(f"{folder} is not a folder of photos")
@@ -77,13 +79,31 @@ def find_photos(folder: Path, side: int, share: float = HELD_OUT) -> Library:
             continue
         mask = masks.get(path.with_name(path.stem + MASK_SUFFIX)) or masks.get(path.with_name(path.name + MASK_SUFFIX))
         found.append(Found(path, mask, digest))
-    if len(found) < 2:
-        reason = f" ({skipped[0]})" if skipped else ""
-        raise MoebiusError(f"{folder} has {len(found)} photos to learn from, at least 2 are needed{reason}")
-    held = [photo for photo in found if int(photo.digest[:8], 16) < share * 2**32]
-    if not held or len(held) == len(found):
-        held = [min(found, key=lambda photo: photo.digest)]
-    return Library([photo for photo in found if photo not in held], held, skipped)
+    while True:
+        if len(found) < 2:
+            reason = f" ({skipped[0]})" if skipped else ""
+            raise MoebiusError(f"{folder} has {len(found)} photos to learn from, at least 2 are needed{reason}")
+        held = [photo for photo in found if int(photo.digest[:8], 16) < share * 2**32]
+        if not held or len(held) == len(found):
+            held = [min(found, key=lambda photo: photo.digest)]
+        broken = _broken_until_one_is_whole(held, side)
+        if len(broken) < len(held):
+            return Library([photo for photo in found if photo not in held], held, skipped)
+        skipped += broken
+        found = [photo for photo in found if photo not in held]
+
+
+def _broken_until_one_is_whole(photos: list[Found], side: int) -> list[str]:
+    """Why photos cannot be decoded, a line each, up to the first that can be; the others are not tried."""
+    reasons: list[str] = []
+    for photo in photos:
+        try:
+            decode(photo, side)
+        except MoebiusError as error:
+            reasons.append(str(error))
+        else:
+            break
+    return reasons
 
 
 def _pictures(folder: Path) -> Iterator[Path]:
@@ -98,23 +118,53 @@ def _pictures(folder: Path) -> Iterator[Path]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pixels:
-    """A decoded photo: uint8 [H, W, 3], and its object's mask [H, W] if it has one."""
+    """A decoded photo: uint8 [H, W, 3], its object's mask [H, W] if it has one, and where it is transparent [H, W].
+
+    `transparent` is None for a photo that is opaque throughout. The colours stored there are mostly black, and show
+    nothing.
+    """
 
     rgb: NDArray[np.uint8]
     mask: Mask | None
+    transparent: Mask | None = None
+
+
+def decode(photo: Found, side: int) -> Pixels:
+    """The pixels of a photo. Raises MoebiusError where it has no opaque window of `side` pixels, or cannot be read."""
+    decoded = read_photo(photo.path)
+    if min(decoded.width, decoded.height) < side:
+        raise MoebiusError(
+            f"{photo.path}: {decoded.width} x {decoded.height} pixels are smaller than the window of {side}"
+        )
+    mask = load_mask(decoded, [photo.mask])[0] if photo.mask else None
+    alpha = decoded.alpha()
+    transparent = None if alpha is None or alpha.min() >= OPAQUE else alpha < OPAQUE
+    if transparent is not None and not empty_places(transparent, side).any():
+        raise MoebiusError(f"{photo.path}: no window of {side} pixels of it is opaque")
+    return Pixels(decoded.rgb(), mask, transparent)
+
+
+def empty_places(mask: Mask, side: int) -> Mask:
+    """Where the top left corner of a square can be so that it holds nothing of a mask [H, W], H and W >= `side`.
+
+    Returns bool [H - side + 1, W - side + 1].
+    """
+    sums = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int32)
+    sums[1:, 1:] = mask.cumsum(0, dtype=np.int32).cumsum(1)
+    return sums[side:, side:] - sums[:-side, side:] == sums[side:, :-side] - sums[:-side, :-side]
 
 
 class Decoder:
     """Decoded photos by file, the last ones kept in memory; for use from several threads.
 
-    A file that cannot be decoded is reported once and gives None.
+    A file that cannot be decoded, or has no opaque window of `side` pixels, is reported once and gives None.
     """
 
-    def __init__(self, report: Callable[[str], None]) -> None:
+    def __init__(self, report: Callable[[str], None], side: int) -> None:
         self._kept: OrderedDict[Path, Pixels | None] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
-        self._report = report
+        self._report, self._side = report, side
 
     def __call__(self, photo: Found) -> Pixels | None:
         """The pixels, None where they cannot be had."""
@@ -133,15 +183,13 @@ class Decoder:
 
     def _decode(self, photo: Found) -> Pixels | None:
         try:
-            decoded = read_photo(photo.path)
-            mask = load_mask(decoded, [photo.mask])[0] if photo.mask else None
+            return decode(photo, self._side)
         except MoebiusError as error:
             self._report(f"skipped: {error}")
             return None
-        return Pixels(decoded.rgb(), mask)
 
 
 def _size(pixels: Pixels | None) -> int:
     if pixels is None:
         return 0
-    return pixels.rgb.nbytes + (0 if pixels.mask is None else pixels.mask.nbytes)
+    return pixels.rgb.nbytes + sum(mask.nbytes for mask in (pixels.mask, pixels.transparent) if mask is not None)

@@ -88,7 +88,7 @@ def run(start: Start, plan: Plan, out: Path, resume: bool, report: Callable[[str
         folder.begin(start.vae_folder / VAE_NAME, settings)
     if plan.minutes is None:
         steps = plan.steps
-    decoder = Decoder(report)
+    decoder = Decoder(report, start.config.image_size)
     timesteps = start.recipe.timesteps
     samples = Samples(start.library.train, start.config, decoder, plan.seed, timesteps, start.recipe.uniform_share)
     held_out = Samples(start.library.held_out, start.config, decoder, SEED)

@@ -24,7 +24,7 @@ from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.photos.masks import components, latent_mask
 from mlx_moebius.training.holes import draw_hole, grow_as_official
 from mlx_moebius.training.objective import UNIFORM_SHARE, Timesteps, draw_timesteps, sampled_timesteps
-from mlx_moebius.training.photos import Decoder, Found, Pixels
+from mlx_moebius.training.photos import Decoder, Found, Pixels, empty_places
 
 Floats = NDArray[np.float32]
 THREADS = 2
@@ -85,7 +85,7 @@ class Samples:
         for index in np.roll(order, -place):  # the next one where one is broken
             if (pixels := self.decoder(self.photos[index])) is not None:
                 return draw_crop(rng, pixels, self.config.image_size, self.outlines)
-        raise MoebiusError("none of the photos can be decoded")
+        raise MoebiusError(f"none of {len(self.photos)} photos can be decoded any more, {self.photos[0].path} for one")
 
     def batch(self, first: int, count: int) -> Batch:
         """Samples `first` to `first + count - 1`."""
@@ -140,7 +140,10 @@ def assemble(
 
 
 def draw_crop(rng: np.random.Generator, pixels: Pixels, side: int, outlines: list[Mask]) -> Crop:
-    """A square of a photo, never enlarged or stretched, and a hole; half of the time mirrored."""
+    """A square of a photo, never enlarged or stretched, and a hole; half of the time mirrored.
+
+    It shows nothing of what is transparent.
+    """
     height, width = pixels.rgb.shape[:2]
     largest = min(height, width)
     cut = side if rng.random() < NATIVE_SHARE else round(side * (largest / side) ** rng.random())
@@ -155,6 +158,8 @@ def draw_crop(rng: np.random.Generator, pixels: Pixels, side: int, outlines: lis
             int(np.clip((part.box[i] + part.box[i + 2] - cut) / 2 + rng.normal(0, cut / 8), 0, n - cut))
             for i, n in ((0, width), (1, height))
         )
+    if pixels.transparent is not None:
+        left, top, cut = opaque_place(pixels.transparent, left, top, cut, side)
     window = slice(top, top + cut), slice(left, left + cut)
     rgb = np.asarray(Image.fromarray(pixels.rgb[window]).resize((side, side), Image.Resampling.LANCZOS))
     hole = draw_hole(rng, side, outlines)
@@ -168,6 +173,22 @@ def draw_crop(rng: np.random.Generator, pixels: Pixels, side: int, outlines: lis
     if rng.random() < 0.5:
         rgb, hole = rgb[:, ::-1], hole[:, ::-1]
     return Crop(rgb, hole, foreground)
+
+
+def opaque_place(transparent: Mask, left: int, top: int, cut: int, side: int) -> tuple[int, int, int]:
+    """The place nearest to (left, top) where a square holds nothing transparent, and its side.
+
+    That is `cut`, or `side` where no square of `cut` pixels is opaque; one of `side` must be.
+    """
+    places = empty_places(transparent, cut)
+    if not places.any():
+        cut, places = side, empty_places(transparent, side)
+    stride = max(1, cut // 64)
+    if not places[::stride, ::stride].any():
+        stride = 1
+    rows, columns = (index * stride for index in np.nonzero(places[::stride, ::stride]))
+    nearest = np.argmin((rows - top) ** 2 + (columns - left) ** 2)
+    return int(columns[nearest]), int(rows[nearest]), cut
 
 
 def _outlines(photos: list[Found], decoder: Decoder) -> list[Mask]:

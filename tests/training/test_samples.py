@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +32,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def samples(library: Library, seed: int = 0) -> Samples:
-    return Samples(library.train, CONFIG, Decoder(pytest.fail), seed)
+    return Samples(library.train, CONFIG, Decoder(pytest.fail, SIDE), seed)
 
 
 def test_a_photo_is_held_out_by_its_content_alone(photos: Path) -> None:
@@ -60,7 +61,7 @@ def test_a_photo_cut_short_is_reported_once_and_replaced_by_the_next(photos: Pat
     path.write_bytes(path.read_bytes()[:3000])
     said: list[str] = []
     library = find_photos(photos, SIDE, 0)
-    found = Samples(library.train + library.held_out, CONFIG, Decoder(said.append), 0)
+    found = Samples(library.train + library.held_out, CONFIG, Decoder(said.append, SIDE), 0)
     shown = [found.crop(number).rgb.shape for number in range(24)]
     assert set(shown) == {(SIDE, SIDE, 3)}
     assert len(said) == 1
@@ -111,7 +112,7 @@ def test_holes_have_all_sizes_and_leave_something() -> None:
 
 def test_crops_are_pieces_of_the_photo(photos: Path) -> None:
     library = find_photos(photos, SIDE)
-    pixels = Decoder(pytest.fail)(library.train[0])
+    pixels = Decoder(pytest.fail, SIDE)(library.train[0])
     assert pixels is not None
     whole = np.lib.stride_tricks.sliding_window_view(pixels.rgb, (SIDE, SIDE), axis=(0, 1))
     native = 0
@@ -158,7 +159,7 @@ def test_every_photo_comes_once_before_any_comes_again(photos: Path) -> None:
             seen.append(photo.path)
             return super().__call__(photo)
 
-    found = Samples(library.train, CONFIG, Watching(pytest.fail), 0)
+    found = Samples(library.train, CONFIG, Watching(pytest.fail, SIDE), 0)
     for number in range(2 * len(library.train)):
         found.crop(number)
     assert sorted(seen[: len(library.train)]) == [photo.path for photo in library.train]
@@ -176,8 +177,56 @@ def test_most_timesteps_are_in_the_middle_and_some_at_the_end() -> None:
 def test_a_run_may_want_more_of_the_ends(photos: Path) -> None:
     library = find_photos(photos, SIDE)
     usual, uniform = (
-        Samples(library.train, CONFIG, Decoder(pytest.fail), 0, uniform_share=share).batch(0, 60).timesteps
+        Samples(library.train, CONFIG, Decoder(pytest.fail, SIDE), 0, uniform_share=share).batch(0, 60).timesteps
         for share in (0, 1)
     )
     assert ((usual < 100) | (usual >= 900)).sum() < 6
     assert ((uniform < 100) | (uniform >= 900)).sum() >= 6
+
+
+def test_another_photo_is_held_out_where_the_one_chosen_is_broken(photos: Path) -> None:
+    chosen = find_photos(photos, SIDE, 0).held_out[0].path
+    content = chosen.read_bytes()[:3000]
+    cut = (content + bytes([a, b]) for a in range(256) for b in range(256))
+    chosen.write_bytes(next(each for each in cut if hashlib.sha256(each).hexdigest().startswith("00")))
+    library = find_photos(photos, SIDE, 0)
+    assert chosen not in [photo.path for photo in library.train + library.held_out]
+    assert len(library.train + library.held_out) == 11
+    assert len(library.held_out) == 1
+    assert len(library.skipped) == 1
+    assert chosen.name in library.skipped[0]
+
+
+def test_a_photo_that_has_become_too_small_is_replaced_by_the_next(photos: Path) -> None:
+    library = find_photos(photos, SIDE)
+    said: list[str] = []
+    found = Samples(library.train, CONFIG, Decoder(said.append, SIDE), 0)
+    Image.new("RGB", (SIDE - 1, 20)).save(library.train[0].path)
+    library.train[1].path.unlink()
+    for number in range(2 * len(library.train)):
+        found.crop(number)
+    assert len(said) == 2
+    for photo in library.train[2:]:
+        photo.path.unlink()
+    with pytest.raises(MoebiusError, match="can be decoded any more"):
+        Samples(library.train, CONFIG, Decoder(said.append, SIDE), 0).crop(0)
+
+
+def test_nothing_transparent_is_learnt_from(photos: Path) -> None:
+    for path in photos.iterdir():
+        pixels = np.asarray(Image.open(path).resize((256, 192)).convert("RGBA")).copy()
+        rows, columns = np.mgrid[:192, :256]
+        pixels[(rows - 80) ** 2 + (columns - 120) ** 2 > 75**2] = 0
+        pixels[..., :3][pixels[..., 3] > 0] |= 1  # black is transparent, and nothing else is
+        Image.fromarray(pixels).save(path)
+    sliver = np.zeros((192, 256, 4), np.uint8)
+    sliver[:, :50] = 255
+    Image.fromarray(sliver).save(photos / "sliver.png")
+    library = find_photos(photos, SIDE)
+    said: list[str] = []
+    found = Samples([*library.train, *library.held_out], CONFIG, Decoder(said.append, SIDE), 0)
+    crops = [found.crop(number).rgb for number in range(60)]
+    assert min(int(crop.max(axis=-1).min()) for crop in crops) > 0
+    assert len({crop.tobytes() for crop in crops}) > 50
+    assert [line for line in said if "no window of 64 pixels of it is opaque" in line] == said
+    assert len(said) <= 1

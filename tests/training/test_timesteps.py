@@ -42,7 +42,7 @@ def test_the_first_input_is_noise_alone_as_in_sampling(nano: Path, tmp_path: Pat
     config = with_steps(ModelConfig.load(nano), 2)
     config = replace(config, scheduler=replace(config.scheduler, prediction_type=kind))  # type: ignore[arg-type]
     library = find_photos(paint_photos(tmp_path / "photos", 3), config.image_size)
-    batch = Samples(library.train, config, Decoder(pytest.fail), 0, "sampled").batch(0, 12)
+    batch = Samples(library.train, config, Decoder(pytest.fail, config.image_size), 0, "sampled").batch(0, 12)
     assert set(batch.timesteps.tolist()) == {999, 499}
     vae = load_vae(nano)
     sampled, usual = (Encoder(vae, config, timesteps)(batch) for timesteps in ("sampled", "all"))

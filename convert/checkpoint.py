@@ -9,11 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from mlx_moebius.convert.safetensors_file import read_safetensors
-from mlx_moebius.convert.stored_tensor import Array, StoredTensor
+from mlx_moebius.convert.stored_tensor import Array, Tensors
 from mlx_moebius.convert.torch_file import read_torch
 from mlx_moebius.errors import MoebiusError
-
-Tensors = dict[str, StoredTensor]
 
 WEIGHT_NAMES = ("diffusion_pytorch_model.bin", "diffusion_pytorch_model.safetensors")
 
@@ -31,7 +29,7 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 WEB_PAGE = (b"<!doctype html", b"<html", b"<?xml")
 
 
-def read_tensors(path: Path) -> dict[str, StoredTensor]:
+def read_tensors(path: Path) -> Tensors:
     """Tensors in a `.safetensors` file or in one that `torch.save` wrote (`.bin`, `.pt`, `.pth`), as views of it.
 
     Nothing in the file is executed. Raises MoebiusError, in one line, for whatever is not such a file.

@@ -15,7 +15,7 @@ import numpy as np
 
 from mlx_moebius.convert.card import Card, model_card
 from mlx_moebius.convert.checkpoint import find_weights, read_checkpoint, read_tensors
-from mlx_moebius.convert.mapping import Tensors, check_parameters, map_unet, map_vae, unet_shapes, vae_shapes
+from mlx_moebius.convert.mapping import check_parameters, map_unet, map_vae, unet_shapes, vae_shapes
 from mlx_moebius.convert.safetensors_file import write_safetensors
 from mlx_moebius.convert.settings import (
     SCHEDULER_SETTINGS,
@@ -27,7 +27,7 @@ from mlx_moebius.convert.settings import (
     scheduler_config,
     to_standard_error,
 )
-from mlx_moebius.convert.stored_tensor import Array, StoredTensor, encode
+from mlx_moebius.convert.stored_tensor import Array, StoredTensor, Tensors, encode
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import digest
 from mlx_moebius.networks.config import (

@@ -15,8 +15,7 @@ from typing import Any, TypeVar
 import mlx.nn as nn
 from mlx.utils import tree_flatten
 
-from mlx_moebius.convert.checkpoint import Tensors
-from mlx_moebius.convert.stored_tensor import StoredTensor
+from mlx_moebius.convert.stored_tensor import StoredTensor, Tensors
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.networks.config import UNetConfig, VAEConfig
 from mlx_moebius.networks.unet import UNet

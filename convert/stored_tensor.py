@@ -54,6 +54,10 @@ class StoredTensor:
         return (self.raw.astype(np.uint32) << 16).view(np.float32)
 
 
+Tensors = dict[str, StoredTensor]
+"""Tensors by name."""
+
+
 def view(
     buffer: Array, dtype: str, start: int, available: int, shape: Sequence[int], strides: Sequence[int] | None = None
 ) -> StoredTensor:

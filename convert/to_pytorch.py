@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from mlx_moebius.convert.checkpoint import read_tensors
-from mlx_moebius.convert.mapping import UNET_LAYOUTS, Tensors, check_parameters, unet_shapes
+from mlx_moebius.convert.mapping import UNET_LAYOUTS, check_parameters, unet_shapes
 from mlx_moebius.convert.safetensors_file import write_safetensors
-from mlx_moebius.convert.stored_tensor import StoredTensor
+from mlx_moebius.convert.stored_tensor import StoredTensor, Tensors
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.networks.config import UNET_NAME, ModelConfig
 

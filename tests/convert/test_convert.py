@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 from mlx_moebius.convert.__main__ import app
 from mlx_moebius.convert.checkpoint import read_tensors
 from mlx_moebius.convert.folder import convert_checkpoint, verify
-from mlx_moebius.convert.mapping import Tensors, map_unet, map_vae
-from mlx_moebius.convert.stored_tensor import StoredTensor
+from mlx_moebius.convert.mapping import map_unet, map_vae
+from mlx_moebius.convert.stored_tensor import StoredTensor, Tensors
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.models import BUNDLED
 from mlx_moebius.networks.config import ModelConfig, SamplingConfig, SchedulerConfig, UNetConfig, VAEConfig

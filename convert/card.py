@@ -9,9 +9,14 @@ from mlx_moebius.networks.config import ModelConfig
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What a model card says beyond the configuration: `note` is a sentence, the rest are names on the hub."""
+    """What a model card says beyond the configuration.
+
+    `note` is a sentence; `made` says how the folder came about, up to "from", where it is no conversion; the rest are
+    names on the hub.
+    """
 
     note: str = ""
+    made: str = ""
     repository: str = ""
     base_model: str = ""
     license: str = ""
@@ -26,6 +31,7 @@ def model_card(config: ModelConfig, card: Card) -> str:
         q = config.quantization
         stored += f", the U-Net's matrices in {q.bits} bits ({q.mode}, groups of {q.group_size})"
         stored += ", those that suffer in 8" if q.bits == 4 else ""
+    made = card.made or f"Converted by `python -m mlx_moebius.convert` (version {config.converter_version}) from"
     sources = "\n".join(f"| {s.name} | {s.size} | `{s.sha256}` |" for s in config.sources)
     return f"""{front_matter(card)}
 # Moebius inpainting for MLX
@@ -35,7 +41,7 @@ U-Net and VAE of [Moebius](https://github.com/hustvl/Moebius), {size} x {size} p
 
     python -m mlx_moebius.generate photo.jpg --mask mask.png --model {card.repository or "PATH_OF_THIS_FOLDER"}
 
-Converted by `python -m mlx_moebius.convert` (version {config.converter_version}) from
+{made}
 
 | file | bytes | sha256 |
 |---|---|---|

@@ -24,7 +24,7 @@ def card_for_upload(repository: str, base_model: str, license: str, note: str, r
             ) from None
     if not license:
         raise MoebiusError(f"the card of {base_model} states no licence; give it as --license")
-    return Card(note, repository, base_model, license)
+    return Card(note, repository=repository, base_model=base_model, license=license)
 
 
 def upload_folder(folder: Path, repository: str) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -113,7 +114,7 @@ def command(
         if config is not None and blend < 1:
             raise MoebiusError("--blend belongs to --model: a new network began with nothing worth keeping")
         ranks = Ranks()
-        report = typer.echo if ranks.first else _silence
+        report = _tell if ranks.first else _silence
         started = Folder(out).settings() if resume and ranks.first else {}
         base = find_model(str(model or vae or teacher))
         start = prepare(photos, base, config, seed)
@@ -148,10 +149,20 @@ def command(
             measure(start, plan)
             return
         try:
-            run(start, plan, out, resume, report)
+            outcome = run(start, plan, out, resume, report)
         except KeyboardInterrupt:
             raise SystemExit(130) from None
+        if outcome.signal:
+            raise SystemExit(128 + outcome.signal)  # as a shell names the end by a signal
         report(f"{out} is ready: python -m mlx_moebius.generate PHOTO --mask MASK --model {out}")
+        if outcome.verdict:
+            report(outcome.verdict)
+
+
+def _tell(message: str) -> None:
+    """Print a line. A terminal that is gone is no reason to lose what is learnt."""
+    with suppress(OSError):
+        typer.echo(message)
 
 
 def _silence(message: str) -> None:
@@ -188,7 +199,7 @@ def prepare(photos: Path, base: Path, config: Path | None, seed: int) -> Start:
         library = find_photos(photos, settings.image_size)
         settings = new_config(config, base, library.has_objects)
         unet = new_unet(settings.unet, seed)
-    return Start(unet, load_vae(base), base, settings, library, Recipe())
+    return Start(unet, load_vae(base), base, settings, library, Recipe(), is_new=config is not None)
 
 
 def fingerprint(library: Library) -> str:

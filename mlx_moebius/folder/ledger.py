@@ -8,12 +8,11 @@ a file each; the first rank merges them into one, at the start and at the end of
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,20 +25,6 @@ from mlx_moebius.schema import Bounds, build
 NAME = LEDGER
 _appending = threading.Lock()
 Record = dict[str, Any]
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder of results alone, until the process ends. Raises MoebiusError when another run holds it."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise MoebiusError(f"another run is writing into {folder}: wait for it, or choose another one") from None
-        yield
-    finally:
-        os.close(handle)
 
 
 def is_claimed(folder: Path) -> bool:

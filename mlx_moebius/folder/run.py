@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.files import locked
 from mlx_moebius.folder import ledger, review
 from mlx_moebius.folder.batch import NETWORK, Job, load, run
 from mlx_moebius.folder.ledger import Record
@@ -68,7 +69,7 @@ def _fill_folder(
     with ExitStack() as stack:
         _make(job.output)
         if rank == 0:
-            stack.enter_context(ledger.locked(job.output))
+            stack.enter_context(locked(job.output))
             ledger.claim(job.output)
             for left in job.output.rglob(".moebius-*.part"):
                 left.unlink()  # of a run that was killed

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,15 @@ from mlx_moebius.convert.folder import CARD_NAME, file_record, write_network
 from mlx_moebius.convert.safetensors_file import write_safetensors
 from mlx_moebius.convert.stored_tensor import StoredTensor
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.files import replacing
-from mlx_moebius.networks.config import CONFIG_NAME, UNET_NAME, VAE_NAME, ModelConfig
+from mlx_moebius.files import locked, replacing
+from mlx_moebius.networks.config import CONFIG_NAME, UNET_NAME, VAE_NAME, FileRecord, ModelConfig
 from mlx_moebius.photos.marks import TRAINING
 from mlx_moebius.training.network import Arrays
 
+PARTS = ("plan", "recipe")  # of a run's settings
 STATE_NAME = "train_state.safetensors"
 SETTINGS_NAME = TRAINING
-TYPES = {mx.float32: "float32", mx.int32: "int32"}
+TYPES = {mx.float32: "float32", mx.int32: "int32", mx.uint8: "uint8"}
 
 
 class Folder:
@@ -39,51 +40,65 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def begin(self, vae: Path, settings: dict[str, Any]) -> None:
-        """Make the folder, with the VAE and the run's settings in it.
-
-        Raises MoebiusError if there is one already, but for one whose run ended before it saved anything.
-        """
-        nothing_saved = (self.path / SETTINGS_NAME).is_file() and not (self.path / STATE_NAME).exists()
-        if self.path.exists() and not (nothing_saved or (self.path.is_dir() and not any(self.path.iterdir()))):
-            raise MoebiusError(f"{self.path} already exists: choose another name, or go on with --resume")
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Make the folder if it is not there, and keep other runs out. Raises MoebiusError where one is at work."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise MoebiusError(f"{self.path} is a file: choose another name") from None
         except OSError as error:
             raise MoebiusError(f"cannot make {self.path}: {error.strerror or error}") from None
+        with locked(self.path):
+            yield
+
+    def begin(self, vae: Path, settings: dict[str, Any]) -> None:
+        """Write the VAE and the run's settings into the folder, which is held.
+
+        Raises MoebiusError if there is something in it already, but for a run that ended before it saved anything.
+        """
+        nothing_saved = (self.path / SETTINGS_NAME).is_file() and not (self.path / STATE_NAME).exists()
+        if not nothing_saved and any(self.path.iterdir()):
+            raise MoebiusError(f"{self.path} already exists: choose another name, or go on with --resume")
         self.write_json(SETTINGS_NAME, settings)
-        with vae.open("rb") as source, replacing(self.path / VAE_NAME) as file:
-            shutil.copyfileobj(source, file)
+        self._copy_vae(vae)
 
     def settings(self) -> dict[str, Any]:
         """What `begin` wrote. Raises MoebiusError where no run has begun."""
         try:
-            return dict(json.loads((self.path / SETTINGS_NAME).read_text()))
-        except (OSError, ValueError):
+            settings = json.loads((self.path / SETTINGS_NAME).read_bytes())
+        except OSError:
             raise MoebiusError(f"{self.path} holds no run to go on with: leave --resume out to start one") from None
+        except (ValueError, RecursionError):
+            settings = None
+        if not isinstance(settings, dict) or not all(isinstance(settings.get(part), dict) for part in PARTS):
+            raise MoebiusError(f"{self.path / SETTINGS_NAME} is damaged: this run cannot go on")
+        return settings
 
     def write_json(self, name: str, values: dict[str, Any]) -> None:
         """A small file, whole or not at all."""
         with replacing(self.path / name) as file:
             file.write(json.dumps(values, indent=2).encode() + b"\n")
 
-    def save(self, config: ModelConfig, weights: Arrays, state: Arrays, note: str) -> None:
+    def save(self, config: ModelConfig, weights: Arrays, state: Arrays, card: Card) -> None:
         """Model and state of one moment. Raises MoebiusError, with what was there before kept."""
 
         def write(parts: dict[str, Path]) -> None:
             write_state(parts[STATE_NAME], state)
-            self._write_model(parts, config, weights, note)
+            self._write_model(parts, config, weights, card)
 
         self._replace([STATE_NAME, UNET_NAME, CONFIG_NAME, CARD_NAME], write)
 
-    def repair(self, config: ModelConfig, weights: Arrays, note: str) -> None:
-        """Write the model again where a run was ended between two renames."""
+    def repair(self, config: ModelConfig, weights: Arrays, vae: Path, card: Card) -> None:
+        """Write the model again where a run was ended between two renames, and its VAE where that is another file."""
+        if self._record(VAE_NAME) != file_record(vae, VAE_NAME):
+            self._copy_vae(vae)
         path = self.path / UNET_NAME
         with suppress(OSError, MoebiusError):
             if file_record(path, UNET_NAME) in ModelConfig.load(self.path).files:
                 return
         self._replace(
-            [UNET_NAME, CONFIG_NAME, CARD_NAME], lambda parts: self._write_model(parts, config, weights, note)
+            [UNET_NAME, CONFIG_NAME, CARD_NAME], lambda parts: self._write_model(parts, config, weights, card)
         )
 
     def load_state(self) -> Arrays:
@@ -95,7 +110,17 @@ class Folder:
         assert isinstance(state, dict)
         return state
 
-    def _write_model(self, parts: dict[str, Path], config: ModelConfig, weights: Arrays, note: str) -> None:
+    def _copy_vae(self, vae: Path) -> None:
+        with vae.open("rb") as source, replacing(self.path / VAE_NAME) as file:
+            shutil.copyfileobj(source, file)
+
+    def _record(self, name: str) -> FileRecord | None:
+        """Size and hash of a file in the folder, None where there is none."""
+        with suppress(OSError):
+            return file_record(self.path / name, name)
+        return None
+
+    def _write_model(self, parts: dict[str, Path], config: ModelConfig, weights: Arrays, card: Card) -> None:
         tensors = {name: StoredTensor(np.array(array), "float32") for name, array in weights.items()}
         try:
             written = write_network(parts[UNET_NAME], tensors, config.dtype, None)
@@ -106,7 +131,7 @@ class Folder:
         record = replace(written, name=UNET_NAME)
         config = replace(config, files=(record, file_record(self.path / VAE_NAME, VAE_NAME)))
         config.save(parts[CONFIG_NAME])
-        parts[CARD_NAME].write_text(model_card(config, Card(note)), encoding="utf-8")
+        parts[CARD_NAME].write_text(model_card(config, card), encoding="utf-8")
 
     def _replace(self, names: list[str], write: Callable[[dict[str, Path]], None]) -> None:
         parts = {name: self.path / f".{name}.part" for name in names}

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
+import numpy as np
 
+from mlx_moebius.convert.card import Card
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import replacing
 from mlx_moebius.networks.config import VAE_NAME, ModelConfig
 from mlx_moebius.networks.unet import UNet
 from mlx_moebius.networks.vae import AutoencoderKL
 from mlx_moebius.training.checkpoint import Folder
+from mlx_moebius.training.interruption import SIGNALS, signals_noted
 from mlx_moebius.training.log import SHEET_NAME, Log
 from mlx_moebius.training.network import Arrays
 from mlx_moebius.training.optimisers import learning_rate
@@ -28,7 +30,8 @@ from mlx_moebius.training.ranks import Ranks
 from mlx_moebius.training.samples import Batch, Samples
 from mlx_moebius.training.step import Encoder, Recipe, Trainer
 from mlx_moebius.training.teacher import Teacher
-from mlx_moebius.training.validation import SEED, Validation
+from mlx_moebius.training.validation import SEED, EvalResult, Validation, compared
+from mlx_moebius.version import __version__
 
 LINES = 2000  # of training in the log at most
 CLEAR_EVERY = 50  # steps; MLX on Metal runs out of resources in long runs otherwise
@@ -37,7 +40,7 @@ PLANNING = 0.2  # share of the time after which the plan stays as it is
 RECENT = 100  # steps, the later half of which tell how long one takes
 UNPLANNED = 10**9  # steps, before `minutes` have been planned
 MARGIN = 0.95  # of the time, for what a plan does not see
-PLAN, NOTE = "plan", "Trained with mlx_moebius.train on the user's own photographs."
+PLAN = "plan"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,25 +69,54 @@ class Start:
     recipe: Recipe
     teacher: Teacher | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    is_new: bool = False
 
 
-def run(start: Start, plan: Plan, out: Path, resume: bool, report: Callable[[str], None]) -> None:
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended: the number of the signal that ended it (0: none), and whether it helped, in one line."""
+
+    signal: int
+    verdict: str = ""
+
+
+def run(start: Start, plan: Plan, out: Path, resume: bool, report: Callable[[str], None]) -> Outcome:
     """Learn, and write the model folder `out` every `plan.save_every` steps and at the end.
 
-    Ctrl-C ends the step, saves and raises KeyboardInterrupt. Raises MoebiusError when `out` is taken or cannot be
+    Ctrl-C, SIGTERM and SIGHUP end the step and save. Whatever else ends a run between two steps (a full disk, photos
+    that are gone) is raised after what was learnt has been saved. Raises MoebiusError when `out` is taken or cannot be
     written, or when a loss is not finite: what was saved last is then still there.
     """
     ranks, folder = Ranks(), Folder(out)
     trainer = Trainer(start.unet, start.config, start.recipe, ranks, start.teacher)
+    with ExitStack() as stack:
+        if ranks.first:
+            if not resume:
+                check_room(out, start.config, trainer)
+            stack.enter_context(folder.held())
+        return _learn(start, plan, folder, trainer, ranks, resume, report)
+
+
+def _learn(
+    start: Start,
+    plan: Plan,
+    folder: Folder,
+    trainer: Trainer,
+    ranks: Ranks,
+    resume: bool,
+    report: Callable[[str], None],
+) -> Outcome:
+    """The run itself, in a folder that is held."""
+    out = folder.path
     settings = start.settings | {"plan": asdict(plan), "recipe": asdict(start.recipe)}
     steps, spent = plan.steps if plan.minutes is None else UNPLANNED, 0.0
+    before: EvalResult | None = None
     if resume:
         if ranks.first:
-            steps, spent = _restore(folder, trainer, folder.load_state(), settings, start.config)
+            steps, spent, before = _restore(folder, trainer, folder.load_state(), settings, start)
         steps, step = ranks.given(steps), ranks.given(trainer.step)
         trainer.restore(ranks.shared(trainer.state()), step)
     elif ranks.first:
-        check_room(out, start.config, trainer)
         folder.begin(start.vae_folder / VAE_NAME, settings)
     if plan.minutes is None:
         steps = plan.steps
@@ -97,65 +129,95 @@ def run(start: Start, plan: Plan, out: Path, resume: bool, report: Callable[[str
     encode = Encoder(start.vae, start.config, timesteps)
     size = plan.batch_size * start.recipe.grad_accumulation
     clock, look = _Clock(spent), MEASURED if steps == UNPLANNED else 0
+    saved = trainer.step  # the last step that a save was tried after
+    between = True  # two steps: the trainer's state is of one moment
 
     def save() -> None:
+        nonlocal saved
+        saved = trainer.step
         if ranks.first:
             state = trainer.state() | {PLAN: mx.array([float(trainer.step), float(steps), clock.spent()])}
-            folder.save(start.config, trainer.weights(), state, NOTE)
+            state |= before.state() if before is not None else {}
+            folder.save(start.config, trainer.weights(), state, _card(start, trainer.step))
 
-    def validate() -> None:
-        if log is not None:
-            judged = validation.judge(trainer.weights())
-            log.add({"step": trainer.step, "bands": judged.losses, "psnr": judged.psnr})
-            log.draw()
-            with replacing(out / SHEET_NAME) as file:
-                judged.sheet.save(file, "PNG")
-            bands = " ".join(f"{t}: {loss:.4f}" for t, loss in judged.losses.items())
-            report(f"step {trainer.step}: held out {judged.loss:.4f} ({bands}), {judged.psnr:.2f} dB within holes")
+    def validate() -> EvalResult | None:
+        nonlocal before
+        if log is None:
+            return None
+        judged = validation.judge(trainer.weights())
+        before = judged if trainer.step == 0 else before
+        log.add({"step": trainer.step, "bands": judged.losses, "psnr": judged.psnr})
+        log.draw()
+        with replacing(out / SHEET_NAME) as file:
+            validation.sheet(before, judged, trainer.step).save(file, "PNG")
+        bands = " ".join(f"{t}: {loss:.4f}" for t, loss in judged.losses.items())
+        report(f"step {trainer.step}: held out {judged.loss:.4f} ({bands}), {judged.psnr:.2f} dB within holes")
+        return judged
 
     if trainer.step == 0:
         validate()
-    first, ended = (trainer.step * ranks.size + ranks.rank) * size, False
-    with _until_interrupted() as interrupted, closing(_batches(samples, first, plan, size, ranks.size)) as batches:
-        for each in batches:
-            ended = ranks.any(interrupted())
-            if trainer.step >= steps or ended or ranks.any(clock.over(plan.minutes)):
-                break
-            lr = learning_rate(trainer.step, steps, plan.learning_rate, plan.warmup)
-            learned = trainer.advance([encode(batch) for batch in each], lr)
-            seconds = clock.end_step()
-            if not _finite(learned.loss, learned.norm):
-                raise MoebiusError(
-                    f"the loss is not finite in step {trainer.step + 1}; {out} keeps what was saved last: "
-                    "lower --lr and start again, or --resume with a lower one"
-                )
-            done = trainer.step
-            if plan.minutes is not None and (clock.steps == look or (look and done == steps)):
-                planned = int((plan.minutes * 60 * MARGIN - clock.spent()) / clock.mean()) + done
-                early = not ranks.any(look > MEASURED and clock.spent() > plan.minutes * 60 * PLANNING)
-                look = 2 * look if early else 0
-                if early:
-                    steps = ranks.given(max(done, planned))
-                    report(f"{steps} steps fit into {plan.minutes:g} minutes")
-            if log is not None and (done % max(1, steps // LINES) == 0 or done == steps):
-                rate = size * ranks.size / seconds
-                line = {"loss": learned.loss, "norm": learned.norm, "lr": lr, "images_per_second": round(rate, 3)}
-                log.add({"step": done, **line, **learned.taught, "peak_bytes": mx.get_peak_memory()})
-                report(_progress(done, steps, learned.loss, lr, rate, clock.left(steps - done, plan.minutes)))
-            if done % CLEAR_EVERY == 0:
-                mx.clear_cache()
-            if done < steps and done % plan.val_every == 0:
-                validate()
-                clock.start_step()
-            if done < steps and done % plan.save_every == 0:
-                save()
-                clock.start_step()
-        save()
-        if not ended:
-            validate()
-        else:
+    first, ended = (trainer.step * ranks.size + ranks.rank) * size, 0
+    # Several ranks wait for each other inside MLX, where no signal is noticed: they end at once, as by default.
+    noted = SIGNALS if ranks.size == 1 else SIGNALS[:1]
+    with signals_noted(noted) as came, closing(_batches(samples, first, plan, size, ranks.size)) as batches:
+        try:
+            for each in batches:
+                ended = came() or (SIGNALS[0] if ranks.any(bool(came())) else 0)
+                if trainer.step >= steps or ended or ranks.any(clock.over(plan.minutes)):
+                    break
+                lr = learning_rate(trainer.step, steps, plan.learning_rate, plan.warmup)
+                between = False
+                learned = trainer.advance([encode(batch) for batch in each], lr)
+                seconds = clock.end_step()
+                if not _finite(learned.loss, learned.norm):
+                    raise MoebiusError(
+                        f"the loss is not finite in step {trainer.step + 1}; {out} keeps what was saved last: "
+                        "lower --lr and start again, or --resume with a lower one"
+                    )
+                between = True
+                done = trainer.step
+                if plan.minutes is not None and (clock.steps == look or (look and done == steps)):
+                    planned = int((plan.minutes * 60 * MARGIN - clock.spent()) / clock.mean()) + done
+                    early = not ranks.any(look > MEASURED and clock.spent() > plan.minutes * 60 * PLANNING)
+                    look = 2 * look if early else 0
+                    if early:
+                        steps = ranks.given(max(done, planned))
+                        report(f"{steps} steps fit into {plan.minutes:g} minutes")
+                if log is not None and (done % max(1, steps // LINES) == 0 or done == steps):
+                    rate = size * ranks.size / seconds
+                    line = {"loss": learned.loss, "norm": learned.norm, "lr": lr, "images_per_second": round(rate, 3)}
+                    log.add({"step": done, **line, **learned.taught, "peak_bytes": mx.get_peak_memory()})
+                    report(_progress(done, steps, learned.loss, lr, rate, clock.left(steps - done, plan.minutes)))
+                if done % CLEAR_EVERY == 0:
+                    mx.clear_cache()
+                if done < steps and done % plan.val_every == 0:
+                    validate()
+                    clock.start_step()
+                if done < steps and done % plan.save_every == 0:
+                    save()
+                    clock.start_step()
+            save()
+        except BaseException:
+            if between and trainer.step > saved:
+                with suppress(MoebiusError):  # the first error is the one to tell
+                    save()
+                    report(f"saved step {trainer.step} of {steps} in {out}; --resume goes on")
+            raise
+        if ended:
             report(f"saved step {trainer.step} of {steps} in {out}; --resume goes on")
-            raise KeyboardInterrupt
+            return Outcome(ended)
+        now = validate()
+    return Outcome(0, compared(before, now) if before is not None and now is not None else "")
+
+
+def _card(start: Start, step: int) -> Card:
+    """The model card of what was learnt in `step` steps."""
+    photos = len(start.library.train)
+    made = (
+        f"Trained by `python -m mlx_moebius.train` (mlx-moebius {__version__}) in {step} steps on {photos} photographs"
+    )
+    begun = "a new network with random weights, with the VAE of" if start.is_new else "a model, going on from"
+    return Card(made=f"{made}: {begun}")
 
 
 def check_room(out: Path, config: ModelConfig, trainer: Trainer) -> None:
@@ -168,9 +230,12 @@ def check_room(out: Path, config: ModelConfig, trainer: Trainer) -> None:
 
 
 def _restore(
-    folder: Folder, trainer: Trainer, state: Arrays, settings: dict[str, Any], config: ModelConfig
-) -> tuple[int, float]:
-    """Bring a trainer to where a run was saved; the steps that it planned and the seconds that it took."""
+    folder: Folder, trainer: Trainer, state: Arrays, settings: dict[str, Any], start: Start
+) -> tuple[int, float, EvalResult | None]:
+    """Bring a trainer to where a run was saved.
+
+    Returns the steps that it planned, the seconds that it took, and how good the network was before.
+    """
     before = folder.settings()
     free = ("steps", "minutes", "save_every", "val_every", "learning_rate", "warmup", "blend")
     for part in ("plan", "recipe"):
@@ -188,12 +253,15 @@ def _restore(
         if before.get(part) != settings.get(part):
             raise MoebiusError(f"{said} that the run in {folder.path} began with: start another one")
     try:
-        step, steps, seconds = (float(value) for value in state.pop(PLAN).tolist())  # type: ignore[union-attr, arg-type]
+        step, steps, seconds = np.array(state[PLAN]).astype(float).tolist()
         trainer.restore(state, int(step))
+        judged = EvalResult.from_state(state)
     except KeyError as error:
         raise MoebiusError(f"the state in {folder.path} is of another network: it has no {error.args[0]}") from None
-    folder.repair(config, trainer.weights(), NOTE)
-    return int(steps), seconds
+    except (ValueError, TypeError, OverflowError) as error:
+        raise MoebiusError(f"the state in {folder.path} is damaged ({error}): this run cannot go on") from None
+    folder.repair(start.config, trainer.weights(), start.vae_folder / VAE_NAME, _card(start, trainer.step))
+    return int(steps), seconds, judged
 
 
 def _batches(samples: Samples, first: int, plan: Plan, size: int, ranks: int) -> Generator[list[Batch], None, None]:
@@ -253,21 +321,3 @@ class _Clock:
         """Seconds until the end."""
         left = steps * self.mean()
         return left if minutes is None else min(left, max(minutes * 60 - self.spent(), 0.0))
-
-
-@contextmanager
-def _until_interrupted() -> Iterator[Callable[[], bool]]:
-    """A function that says whether Ctrl-C was pressed; pressed twice, it interrupts at once."""
-    pressed = False
-
-    def note(number: int, frame: Any) -> None:
-        nonlocal pressed
-        if pressed:
-            raise KeyboardInterrupt
-        pressed = True
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield lambda: pressed
-    finally:
-        signal.signal(signal.SIGINT, before)

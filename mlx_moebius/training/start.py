@@ -11,12 +11,13 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
-from mlx_moebius.convert.folder import CONVERTER_VERSION
+from mlx_moebius.convert.folder import CONVERTER_VERSION, file_record
 from mlx_moebius.convert.mapping import unet_shapes
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.networks.config import (
     UNET_NAME,
     VAE_NAME,
+    FileRecord,
     ModelConfig,
     SamplingConfig,
     SchedulerConfig,
@@ -49,7 +50,13 @@ def load_unfused(folder: Path) -> tuple[UNet, ModelConfig]:
         reason = str(error).strip().splitlines()[0]
         raise MoebiusError(f"{folder / UNET_NAME} is missing or damaged ({reason})") from None
     mx.eval(unet.parameters())
-    return unet, config
+    return unet, replace(config, sources=sources(folder, (UNET_NAME, VAE_NAME)))
+
+
+def sources(folder: Path, names: tuple[str, ...]) -> tuple[FileRecord, ...]:
+    """Files of a model folder as what another model is made from, "places2/vae.safetensors"."""
+    found = (file_record(folder / name, name) for name in names)
+    return tuple(replace(file, name=f"{folder.name}/{file.name}") for file in found)
 
 
 def load_vae(folder: Path) -> AutoencoderKL:
@@ -85,7 +92,7 @@ def new_config(path: Path, vae_folder: Path, has_objects: bool) -> ModelConfig:
     unet_shapes(config.unet)  # raises where sizes do not fit
     if (unet.in_channels, unet.out_channels) != (2 * latent + 1, latent):
         raise MoebiusError(f"{path}: a VAE of {latent} channels wants {2 * latent + 1} channels in and {latent} out")
-    return replace(config, sources=base.sources)
+    return replace(config, sources=sources(vae_folder, (VAE_NAME,)))
 
 
 def new_unet(config: UNetConfig, seed: int) -> UNet:

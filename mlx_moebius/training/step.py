@@ -241,7 +241,13 @@ class Trainer:
         return arrays | {f"moments.{name}": v for name, v in self.moments.items()}
 
     def restore(self, arrays: Arrays, step: int) -> None:
-        """Take back what `state` gave after `step` steps. Raises KeyError when something is missing."""
+        """Take back what `state` gave after `step` steps.
+
+        Raises KeyError when something is missing, ValueError when it has another shape or type.
+        """
+        for name, array in self.state().items():
+            if (found := arrays[name]).shape != array.shape or found.dtype != array.dtype:
+                raise ValueError(f"{name} is {found.dtype} {list(found.shape)}, not {array.dtype} {list(array.shape)}")
         self.parameters = {name: arrays[f"parameters.{name}"] for name in self.parameters}
         self.rest = {name: arrays[f"rest.{name}"] for name in self.rest}
         self.average = {name: arrays[f"average.{name}"] for name in self.average}

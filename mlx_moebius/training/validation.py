@@ -13,6 +13,7 @@ from mlx_moebius.networks.config import ModelConfig
 from mlx_moebius.networks.scheduler import Scheduler
 from mlx_moebius.networks.unet import UNet
 from mlx_moebius.networks.vae import AutoencoderKL
+from mlx_moebius.training.drawings import draw_sheet
 from mlx_moebius.training.network import Arrays, put, trace
 from mlx_moebius.training.objective import (
     Timesteps,
@@ -31,20 +32,58 @@ BANDS = (50, 250, 500, 750, 950)
 COUNT = 8  # crops
 STEPS = 8  # of a fill at most, from pure noise and without guidance
 SEED = 20260619
+NOTABLE_LOSS, NOTABLE_PSNR = 0.01, 0.05  # least share and dB by which eight crops tell a difference
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EvalResult:
-    """Mean loss at each timestep that is judged, PSNR within the holes in dB, and pictures of hole, fill and truth."""
+    """Mean loss at each timestep that is judged, PSNR within the holes in dB, and the fills, uint8 [N, S, S, 3]."""
 
     losses: dict[int, float]
     psnr: float
-    sheet: Image.Image
+    fills: NDArray[np.uint8]
 
     @property
     def loss(self) -> float:
-        """The mean over all bands."""
+        """The mean over all timesteps."""
         return float(np.mean(list(self.losses.values())))
+
+    def state(self) -> Arrays:
+        """What a run keeps, to compare with later."""
+        timesteps, losses = list(self.losses), list(self.losses.values())
+        return {
+            "before.fills": mx.array(self.fills),
+            "before.timesteps": mx.array(timesteps, mx.int32),
+            "before.scores": mx.array([self.psnr, *losses]),
+        }
+
+    @classmethod
+    def from_state(cls, state: Arrays) -> EvalResult | None:
+        """What `state` gave; None where a run has kept nothing. Raises ValueError for what is none."""
+        if "before.fills" not in state:
+            return None
+        psnr, *losses = np.array(state["before.scores"]).astype(float).tolist()
+        timesteps = np.array(state["before.timesteps"]).astype(int).tolist()
+        return cls(dict(zip(timesteps, losses, strict=True)), psnr, np.array(state["before.fills"]))
+
+
+def compared(before: EvalResult, now: EvalResult) -> str:
+    """Whether a run helped, in one line: losses and PSNR of the held-out crops before it and now."""
+    lower, gain = 1 - now.loss / before.loss, now.psnr - before.psnr
+    votes = [(change > least) - (change < -least) for change, least in ((lower, NOTABLE_LOSS), (gain, NOTABLE_PSNR))]
+    if not any(votes):
+        verdict = "no difference worth the name"
+    elif min(votes) >= 0:
+        verdict = "it helped"
+    elif max(votes) <= 0:
+        verdict = "it did harm: keep the model that you had"
+    else:
+        verdict = "better by one, worse by the other: look at the fills"
+    change = f"{abs(lower):.0%} {'lower' if lower >= 0 else 'higher'}"
+    return (
+        f"on {len(now.fills)} crops held out: loss {before.loss:.4f} before, {now.loss:.4f} now ({change}); "
+        f"within holes {before.psnr:.2f} dB before, {now.psnr:.2f} dB now: {verdict}"
+    )
 
 
 class Validation:
@@ -71,16 +110,25 @@ class Validation:
         for t in self.bands:
             each = [self._loss(example, t) for example in self.examples]
             losses[t] = float(np.mean(each))
-        rows, errors = [], []
+        fills, errors = [], []
         for batch, example in zip(self.batches, self.examples, strict=True):
             fill = np.asarray(self._fill(example))[0]
             truth, hole = (batch.images[0] + 1) / 2, batch.masks[0]
             pasted = np.where(hole > 0, np.clip(fill, 0, 1), truth)
             errors.append(float(((pasted - truth) ** 2).sum() / (3 * hole.sum())))
-            rows.append(np.concatenate([truth * (1 - hole) + 0.5 * hole, pasted, truth], axis=1))
+            fills.append(_bytes(pasted))
         del self.unet  # which would keep these weights beside those that are learnt on
         psnr = float(np.mean([-10 * np.log10(max(error, 1e-10)) for error in errors]))
-        return EvalResult(losses, psnr, _sheet(rows))
+        return EvalResult(losses, psnr, np.stack(fills))
+
+    def sheet(self, before: EvalResult | None, now: EvalResult, step: int) -> Image.Image:
+        """Hole, fill before the run, fill after `step` steps and truth of every crop."""
+        truths = np.concatenate([(batch.images + 1) / 2 for batch in self.batches])
+        holes = np.concatenate([batch.masks for batch in self.batches])
+        columns = {"hole": _bytes(truths * (1 - holes) + 0.5 * holes)}
+        if before is not None and before.fills.shape == now.fills.shape:
+            columns["before"] = before.fills
+        return draw_sheet(columns | {f"after step {step}": now.fills, "truth": _bytes(truths)})
 
     def _loss(self, example: Example, timestep: int) -> float:
         alpha = mx.array(self.alphas[[timestep]])
@@ -108,9 +156,6 @@ class Validation:
         return (self.vae.decode(latents / self.config.vae.scaling_factor) + 1) / 2
 
 
-def _sheet(rows: list[NDArray[np.float32]]) -> Image.Image:
-    """Rows in two columns."""
-    half = (len(rows) + 1) // 2
-    columns = [np.concatenate(part, axis=0) for part in (rows[:half], rows[half:]) if part]
-    columns = [np.pad(c, [(0, columns[0].shape[0] - c.shape[0]), (0, 0), (0, 0)], constant_values=1) for c in columns]
-    return Image.fromarray((np.concatenate(columns, axis=1) * 255).round().astype(np.uint8))
+def _bytes(pictures: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Pictures in [0, 1] in 8 bits."""
+    return (pictures * 255).round().clip(0, 255).astype(np.uint8)

@@ -15,7 +15,7 @@ from typing import Any
 from PIL import Image
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.files import replacing
+from mlx_moebius.files import locked, replacing
 from mlx_moebius.folder import batch, ledger, review
 from mlx_moebius.folder.run import find_pairs
 from mlx_moebius.networks.diffusion import Step
@@ -118,7 +118,7 @@ class Series:
         sessions.closing.append(self.close)
         try:
             output.mkdir(parents=True, exist_ok=True)
-            self._stack.enter_context(ledger.locked(output))
+            self._stack.enter_context(locked(output))
             ledger.claim(output)
             records = ledger.merge(output)
         except OSError as error:

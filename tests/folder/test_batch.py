@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from mlx_moebius.files import locked
 from mlx_moebius.folder import ledger
 from tests.faults.injectors import disk_of
 from tests.support.pictures import picture
@@ -245,7 +246,7 @@ def test_nothing_of_the_users_is_overwritten(tmp_path: Path) -> None:
 
 def test_only_one_run_at_a_time_writes_into_a_folder(undisturbed: tuple[Path, Path], tmp_path: Path) -> None:
     folder, _ = undisturbed
-    with ledger.locked(tmp_path):
+    with locked(tmp_path):
         run = generate(folder, tmp_path)
     assert run.returncode == 1
     assert run.stderr == f"error: another run is writing into {tmp_path}: wait for it, or choose another one\n"

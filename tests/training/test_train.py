@@ -188,7 +188,7 @@ def test_a_killed_run_goes_on_bit_for_bit(studio: Path) -> None:
                 process.send_signal(signal.SIGKILL)
                 break
     subprocess.run([*COMMAND, *words, "--resume"], check=True, capture_output=True)
-    for name in ("unet.safetensors", "config.json"):
+    for name in ("unet.safetensors", "config.json", "README.md", "held_out.png"):
         assert (studio / "whole" / name).read_bytes() == (studio / "killed" / name).read_bytes()
     whole, killed = (mx.load(str(studio / name / STATE_NAME)) for name in ("whole", "killed"))
     assert isinstance(whole, dict)

@@ -15,6 +15,7 @@ import numpy as np
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.networks.config import ModelConfig
 from mlx_moebius.networks.scheduler import Scheduler, Solver, clean_and_noise, solver_step
+from mlx_moebius.networks.threads import prepare_thread
 from mlx_moebius.networks.unet import BACKGROUND_TOKENS, FOREGROUND_TOKENS, Conditioning, UNet
 from mlx_moebius.networks.vae import AutoencoderKL
 
@@ -120,6 +121,7 @@ class Diffusion:
             latent_masks: float32 [B, h, w, 1], 1 = fill.
             noise: its posterior draws are used.
         """
+        prepare_thread()
         both = mx.concatenate([images, images * (1 - masks)])
         mean, logvar = self.vae.encode(both)
         draws = mx.concatenate([noise.image_posterior, noise.masked_posterior])
@@ -149,6 +151,7 @@ class Diffusion:
 
         Raises MoebiusError when so few steps are asked for that none would run, or more than there are timesteps.
         """
+        prepare_thread()
         if num_steps > self.config.scheduler.num_train_timesteps:
             most = self.config.scheduler.num_train_timesteps
             raise MoebiusError(f"{num_steps} steps are too many: the model has {most} timesteps (20 is usual)")
@@ -184,4 +187,5 @@ class Diffusion:
 
     def decode(self, latents: mx.array) -> mx.array:
         """Latents [B, h, w, C] -> images [B, S, S, 3], about [0, 1], not clamped."""
+        prepare_thread()
         return (self.vae.decode(latents / self.config.vae.scaling_factor) + 1) / 2

@@ -13,6 +13,7 @@ from mlx_moebius.networks.config import UNET_NAME, VAE_NAME, ModelConfig, Quanti
 from mlx_moebius.networks.diffusion import Diffusion
 from mlx_moebius.networks.layers import M, fuse
 from mlx_moebius.networks.quantize import check_settings, dequantize
+from mlx_moebius.networks.threads import prepare_thread
 from mlx_moebius.networks.unet import UNet
 from mlx_moebius.networks.vae import AutoencoderKL
 
@@ -43,6 +44,7 @@ def load_diffusion(folder: Path, dtype: str | None = None) -> Diffusion:
 
 def load_strict(model: M, path: Path, quantization: QuantizationConfig | None = None) -> M:
     """Fill a model from a safetensors file, every name and shape as declared, in float32, and fuse it."""
+    prepare_thread()
     try:
         weights = mx.load(str(path))
         assert isinstance(weights, dict)

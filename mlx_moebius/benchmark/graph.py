@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from typing import Any, NamedTuple
-from unittest.mock import patch
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -63,13 +62,24 @@ def count_products(function: Callable[..., Any], *inputs: mx.array) -> list[Prod
     mx.disable_compile()  # fused kernels would hide their primitives
     try:
         # Two calls that a traced graph does not know, and that compute nothing: the VAE evaluates strip by strip.
-        with patch.object(mx, "eval", lambda *_: None), patch.object(mx, "contiguous", lambda array: array):
+        with replaced(mx, "eval", lambda *_: None), replaced(mx, "contiguous", lambda array: array):
             mx.export_function(visit, function, *inputs)
     except (TypeError, KeyError, ValueError, RuntimeError) as error:
         raise MoebiusError(f"cannot count the arithmetic with mlx {MLX_VERSION}: {error}") from error
     finally:
         mx.enable_compile()
     return products
+
+
+@contextmanager
+def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Another value for an attribute of a module or class, for a while."""
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
 
 
 VIEWS = ("AsStrided", "Broadcast", "Reshape", "Transpose", "Flatten", "Unflatten", "ExpandDims", "Squeeze")
@@ -137,7 +147,7 @@ def watch_calls(
 
     with ExitStack() as stack:
         for kind in kinds:
-            stack.enter_context(patch.object(kind, "__call__", watched(kind.__call__)))
+            stack.enter_context(replaced(kind, "__call__", watched(kind.__call__)))
         yield
 
 

@@ -123,9 +123,8 @@ class Diffusion:
         """
         prepare_thread()
         both = mx.concatenate([images, images * (1 - masks)])
-        mean, logvar = self.vae.encode(both)
         draws = mx.concatenate([noise.image_posterior, noise.masked_posterior])
-        latents, masked = mx.split((mean + mx.exp(0.5 * logvar) * draws) * self.config.vae.scaling_factor, 2)
+        latents, masked = mx.split(self.vae.sample(both, draws), 2)
         return Encoded(latents, latent_masks, masked)
 
     def denoise(

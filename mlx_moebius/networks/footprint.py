@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import mlx.core as mx
@@ -9,7 +10,7 @@ from mlx.utils import tree_flatten
 
 from mlx_moebius import memory
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.networks.config import ModelConfig
+from mlx_moebius.networks.config import ModelConfig, UNetConfig, VAEConfig
 from mlx_moebius.networks.unet import UNet
 from mlx_moebius.networks.vae import STRIP_ELEMENTS, AutoencoderKL
 
@@ -36,10 +37,16 @@ def needed(config: ModelConfig, windows: int) -> int:
     latents = config.unet.sample_size**2 * config.unet.block_out_channels[0] * 4
     largest = config.image_size**2 * config.vae.block_out_channels[0] * 4
     strip = min(largest, STRIP_ELEMENTS["cpu"] * 4)
-    networks = UNet(config.unet), AutoencoderKL(config.vae)  # not computed yet: only their shapes are looked at
-    parameters: Any = tree_flatten([network.parameters() for network in networks])
-    weights = 4 * sum(array.size for _, array in parameters)
+    weights = float32_bytes(config.unet) + float32_bytes(config.vae)
     return int(FLOAT32 * weights + max(DENOISE * latents * 2 * windows, WHOLE * largest + STRIP * strip))
+
+
+@lru_cache(maxsize=16)
+def float32_bytes(config: UNetConfig | VAEConfig) -> int:
+    """Of a network's weights in float32; they are not computed, only their shapes are looked at."""
+    network = UNet(config) if isinstance(config, UNetConfig) else AutoencoderKL(config)
+    parameters: Any = tree_flatten(network.parameters())
+    return 4 * sum(array.size for _, array in parameters)
 
 
 def windows_within(config: ModelConfig, limit: int | None = None, beside: int = 0) -> int:

@@ -154,11 +154,11 @@ def conv3x3(x: mx.array, weight: mx.array, stride: int, padding: Padding, exact:
     """3x3 convolution of x [B, H, W, C] with weight [O, 3, 3, C]; `exact` where its error would be fed to a network.
 
     MLX's Metal back end takes Winograd's F(6x6, 3x3) for many channels. On an M5, whose matrix units multiply in TF32,
-    that is off by 6e-3 in float32; a 3-D convolution of depth 1 takes another path, exact and 1.3 to 4 times slower
-    (both measured by the authors of xocialize/mlx-moebius-swift; nobody here has a Mac).
+    that is off by 6e-3 in float32. An implicit matrix product is exact and 1.3 to 4 times slower (both measured by the
+    authors of xocialize/mlx-moebius-swift; nobody here has a Mac).
     """
     metal = mx.metal.is_available() and not on_cpu()
-    default = "conv3d" if exact and metal and _takes_winograd(x, weight, stride) else "conv2d"
+    default = "implicit_gemm" if exact and metal and _takes_winograd(x, weight, stride) else "conv2d"
     return CONVS[_chosen_conv or default](x, weight, stride, padding)
 
 
@@ -173,10 +173,14 @@ def _conv2d(x: mx.array, weight: mx.array, stride: int, padding: Padding) -> mx.
     return mx.conv_general(x, weight, stride, padding)
 
 
-def _conv3d(x: mx.array, weight: mx.array, stride: int, padding: Padding) -> mx.array:
-    before, after = padding
-    y = mx.conv_general(x[:, None], weight[:, None], [1, stride, stride], ([0, *before], [0, *after]))
-    return y[:, 0]
+def _implicit_gemm(x: mx.array, weight: mx.array, stride: int, padding: Padding) -> mx.array:
+    """The same with channels of zeros, so that MLX's Metal back end cannot take Winograd, whatever the batch.
+
+    Winograd wants multiples of 32 channels, the implicit matrix product multiples of 16. (A 3-D convolution of depth 1
+    is none: MLX 0.32.2 computes one picture's as a 2-D convolution.)
+    """
+    more = [(0, 0), (0, 0), (0, 0), (0, 16 + -x.shape[-1] % 32)]
+    return mx.conv_general(mx.pad(x, more), mx.pad(weight, more), stride, padding)
 
 
-CONVS = {"conv2d": _conv2d, "conv3d": _conv3d}
+CONVS = {"conv2d": _conv2d, "implicit_gemm": _implicit_gemm}

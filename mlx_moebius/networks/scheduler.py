@@ -57,8 +57,7 @@ class Scheduler:
 
     def add_noise(self, clean: mx.array, noise: mx.array, timestep: int) -> mx.array:
         """Clean latents brought to the noise level of `timestep`."""
-        alpha = float(self.alphas_cumprod[timestep])
-        return alpha**0.5 * clean + (1 - alpha) ** 0.5 * noise
+        return add_noise(clean, noise, float(self.alphas_cumprod[timestep]))
 
     def levels(self, timesteps: list[int], solver: Solver = "ddim") -> list[Level]:
         """The steps between these timesteps, the last one to clean latents.
@@ -79,14 +78,42 @@ def _trailing(total: int, count: int) -> list[int]:
     return (np.round(total - np.arange(count) * (total / max(count, 1))).astype(int) - 1).tolist()
 
 
+# Noisy latents are signal * clean + rest * noise, with signal = sqrt(alpha) and rest = sqrt(1 - alpha). Below, latents
+# are [B, h, w, C], and `alpha` (alpha_cumprod) is one number for all samples of a batch, or [B], one for each.
+
+
+def weights_of(alpha: mx.array | float) -> tuple[mx.array | float, mx.array | float]:
+    """The weights of clean latents and noise at a noise level: sqrt(alpha), sqrt(1 - alpha)."""
+    if isinstance(alpha, mx.array) and alpha.ndim == 1:
+        alpha = alpha[:, None, None, None]
+    return alpha**0.5, (1 - alpha) ** 0.5
+
+
+def add_noise(clean: mx.array, noise: mx.array, alpha: mx.array | float) -> mx.array:
+    """Clean latents brought to a noise level."""
+    signal, rest = weights_of(alpha)
+    return signal * clean + rest * noise
+
+
+def noise_between(clean: mx.array, noisy: mx.array, alpha: mx.array | float) -> mx.array:
+    """The noise that makes latents out of clean ones."""
+    signal, rest = weights_of(alpha)
+    return (noisy - signal * clean) / rest
+
+
+def prediction_target(
+    prediction_type: PredictionType, clean: mx.array, noise: mx.array, alpha: mx.array | float
+) -> mx.array:
+    """What a network should predict: the noise (paper, eq. 12), or v = signal noise - rest clean (arXiv 2202.00512)."""
+    signal, rest = weights_of(alpha)
+    return noise if prediction_type == "epsilon" else signal * noise - rest * clean
+
+
 def clean_and_noise(
     prediction_type: PredictionType, latents: mx.array, predicted: mx.array, alpha: mx.array | float
 ) -> tuple[mx.array, mx.array]:
-    """The clean latents and the noise that a prediction implies, whose sum `latents` at noise level `alpha` is.
-
-    Epsilon is the noise itself (paper, eq. 12), v = sqrt(alpha) noise - sqrt(1 - alpha) clean (arXiv 2202.00512).
-    """
-    signal, rest = alpha**0.5, (1 - alpha) ** 0.5
+    """The clean latents and the noise that a prediction implies for noisy latents: `prediction_target` inverted."""
+    signal, rest = weights_of(alpha)
     if prediction_type == "v_prediction":
         return signal * latents - rest * predicted, signal * predicted + rest * latents
     return (latents - rest * predicted) / signal, predicted

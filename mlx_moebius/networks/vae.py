@@ -222,6 +222,13 @@ class AutoencoderKL(nn.Module):
         mean, logvar = mx.split(self.quant_conv(self.encoder(image)), 2, axis=-1)
         return mean, mx.clip(logvar, -30, 20)
 
+    def sample(self, image: mx.array, draws: mx.array) -> mx.array:
+        """Image [B, H, W, 3] in [-1, 1] -> scaled latents drawn from the posterior, by standard normal draws; both
+        [B, H / f, W / f, C].
+        """
+        mean, logvar = self.encode(image)
+        return (mean + mx.exp(0.5 * logvar) * draws) * self.config.scaling_factor
+
     def decode(self, latents: mx.array) -> mx.array:
         """Unscaled latents [B, h, w, C] -> image [B, h * f, w * f, 3], about [-1, 1]."""
         return self.decoder(self.post_quant_conv(latents))

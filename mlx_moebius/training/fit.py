@@ -6,18 +6,14 @@ Neither changes what is learnt. The factors are measured with `mx.get_peak_memor
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import mlx.core as mx
-import mlx.nn as nn
-from mlx.utils import tree_flatten
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.memory import check_address_space
 from mlx_moebius.networks.config import ModelConfig
-from mlx_moebius.networks.footprint import DENOISE, STRIP, WHOLE
-from mlx_moebius.networks.unet import UNet
-from mlx_moebius.networks.vae import STRIP_ELEMENTS, AutoencoderKL
+from mlx_moebius.networks.footprint import DENOISE, STRIP, WHOLE, float32_bytes
+from mlx_moebius.networks.vae import STRIP_ELEMENTS
 from mlx_moebius.training.step import Recipe
 
 # Copies of the first block's activations.
@@ -39,9 +35,9 @@ class Fit:
 
 def needed(config: ModelConfig, recipe: Recipe, batch_size: int, teacher: ModelConfig | None = None) -> int:
     """Bytes that MLX holds at the peak of an update, photos and Python not included."""
-    weights = _bytes(UNet(config.unet))
+    weights = float32_bytes(config.unet)
     copies = 1 + MOMENTS.get(recipe.optimizer, 2) + bool(recipe.ema) + (recipe.blend < 1)
-    held = copies * weights + _bytes(AutoencoderKL(config.vae))
+    held = copies * weights + float32_bytes(config.vae)
     first = 4 * config.unet.sample_size**2 * config.unet.block_out_channels[0] * batch_size
     kept = TWICE if recipe.checkpoint else KEPT
     gradients = weights if recipe.checkpoint or recipe.grad_accumulation == 1 else 2 * weights
@@ -50,7 +46,7 @@ def needed(config: ModelConfig, recipe: Recipe, batch_size: int, teacher: ModelC
     encoding = 2 * batch_size * WHOLE * largest + STRIP * min(largest, 4 * STRIP_ELEMENTS["cpu"])
     teaching = 0
     if teacher is not None:
-        held += _bytes(UNet(teacher.unet))
+        held += float32_bytes(teacher.unet)
         teaching = weights + DENOISE * 4 * teacher.unet.sample_size**2 * teacher.unet.block_out_channels[0] * batch_size
     return int(held + max(learning, encoding, teaching))
 
@@ -85,9 +81,3 @@ def size(number: int) -> str:
 def hold(limit: int) -> None:
     """Let MLX give back what it keeps for later, once it holds `limit` bytes."""
     mx.set_memory_limit(limit)
-
-
-def _bytes(network: nn.Module) -> int:
-    """Of its weights in float32; a new network's are not computed yet, only their shapes are looked at."""
-    parameters: Any = tree_flatten(network.parameters())
-    return 4 * sum(array.size for _, array in parameters)

@@ -11,7 +11,7 @@ import numpy as np
 
 from mlx_moebius.networks.config import ModelConfig
 from mlx_moebius.networks.kernels import on_cpu
-from mlx_moebius.networks.scheduler import Scheduler
+from mlx_moebius.networks.scheduler import Scheduler, add_noise, noise_between, prediction_target
 from mlx_moebius.networks.unet import UNet
 from mlx_moebius.networks.vae import AutoencoderKL
 from mlx_moebius.networks.weights import DTYPES
@@ -29,12 +29,9 @@ from mlx_moebius.training.network import (
 from mlx_moebius.training.objective import (
     UNIFORM_SHARE,
     Timesteps,
-    add_noise,
     mean_squared_error,
-    noise_between,
     sampled_timesteps,
     starts_from_noise,
-    target,
 )
 from mlx_moebius.training.optimisers import clip, global_norm, make_optimiser, moving_average
 from mlx_moebius.training.ranks import Ranks
@@ -94,9 +91,8 @@ class Encoder:
     def __call__(self, batch: Batch) -> Example:
         """Draws from the posteriors of the pictures and of the pictures without their masked pixels, noised."""
         images, masks = mx.array(batch.images), mx.array(batch.masks)
-        mean, logvar = self.vae.encode(mx.concatenate([images, images * (1 - masks)]))
         draws = mx.array(np.concatenate([batch.image_posterior, batch.masked_posterior]))
-        clean, masked = mx.split((mean + mx.exp(0.5 * logvar) * draws) * self.config.vae.scaling_factor, 2)
+        clean, masked = mx.split(self.vae.sample(mx.concatenate([images, images * (1 - masks)]), draws), 2)
         noise, alpha = mx.array(batch.noise), mx.array(self.alphas[batch.timesteps])
         if self.start is not None:
             first = mx.array(batch.timesteps == self.start)[:, None, None, None]
@@ -274,7 +270,7 @@ class Trainer:
     def _terms(self, example: Example, taught: Sequence[mx.array], projection: mx.array | None) -> tuple[mx.array, ...]:
         """The losses of a batch, with the weights that the network has now."""
         outputs = trace(self.unet, example.x, example.timesteps, example.ids)
-        wanted = target(self.kind, example.clean, example.noise, example.alpha)
+        wanted = prediction_target(self.kind, example.clean, example.noise, example.alpha)
         if not taught:
             return (mean_squared_error(outputs[-1], wanted),)
         return distillation_terms(outputs, TeacherOutput(*taught), wanted, projection)

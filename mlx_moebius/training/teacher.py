@@ -11,12 +11,12 @@ import numpy as np
 from mlx_moebius.convert.folder import file_record
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.networks.config import UNET_NAME, VAE_NAME, ModelConfig, PredictionType, UNetConfig
-from mlx_moebius.networks.scheduler import clean_and_noise
+from mlx_moebius.networks.scheduler import clean_and_noise, prediction_target
 from mlx_moebius.networks.unet import UNet
 from mlx_moebius.networks.weights import DTYPES, load_strict
 from mlx_moebius.training.distillation import TeacherOutput, features
 from mlx_moebius.training.network import Arrays, trace
-from mlx_moebius.training.objective import FEW, Timesteps, sampled_timesteps, target
+from mlx_moebius.training.objective import FEW, Timesteps, sampled_timesteps
 
 PROJECTION = "projection.weight"  # the student's features to the teacher's width
 ROUNDED, LEAST = 2**-7, 1e-4  # relative and absolute: how far apart 16 bits may have put two copies of a weight
@@ -45,8 +45,8 @@ class Teacher:
         predicted, own = outputs[-1].astype(mx.float32), self.config.scheduler.prediction_type
         if own != kind:
             noisy = x[..., : predicted.shape[-1]]
-            clean, noise = clean_and_noise(own, noisy, predicted, alpha[:, None, None, None])
-            predicted = target(kind, clean, noise, alpha)
+            clean, noise = clean_and_noise(own, noisy, predicted, alpha)
+            predicted = prediction_target(kind, clean, noise, alpha)
         taught = TeacherOutput(predicted, features(outputs))
         mx.eval(taught)
         return taught

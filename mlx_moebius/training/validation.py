@@ -10,21 +10,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mlx_moebius.networks.config import ModelConfig
-from mlx_moebius.networks.scheduler import Scheduler
+from mlx_moebius.networks.scheduler import (
+    Scheduler,
+    add_noise,
+    clean_and_noise,
+    noise_between,
+    prediction_target,
+    solver_step,
+)
 from mlx_moebius.networks.unet import UNet
 from mlx_moebius.networks.vae import AutoencoderKL
 from mlx_moebius.training.drawings import draw_sheet
 from mlx_moebius.training.network import Arrays, put, trace
-from mlx_moebius.training.objective import (
-    Timesteps,
-    add_noise,
-    clean_from,
-    mean_squared_error,
-    noise_between,
-    sampled_timesteps,
-    starts_from_noise,
-    target,
-)
+from mlx_moebius.training.objective import Timesteps, mean_squared_error, sampled_timesteps, starts_from_noise
 from mlx_moebius.training.samples import Samples
 from mlx_moebius.training.step import Encoder, Example
 
@@ -96,7 +94,7 @@ class Validation:
         self.bands = tuple(sampled) if timesteps == "sampled" else BANDS
         self.start = sampled[0] if timesteps == "sampled" and starts_from_noise(config) else None
         self.kind = config.scheduler.prediction_type
-        self.alphas = Scheduler(config.scheduler).alphas_cumprod
+        self.scheduler = Scheduler(config.scheduler)
         self.batches = [samples.batch(number, 1) for number in range(COUNT)]
         encode = Encoder(vae, config)
         self.examples = [encode(batch) for batch in self.batches]
@@ -131,12 +129,12 @@ class Validation:
         return draw_sheet(columns | {f"after step {step}": now.fills, "truth": _bytes(truths)})
 
     def _loss(self, example: Example, timestep: int) -> float:
-        alpha = mx.array(self.alphas[[timestep]])
+        alpha = mx.array(self.scheduler.alphas_cumprod[[timestep]])
         noise = example.noise
         if timestep == self.start:
             noise = noise_between(example.clean, noise, alpha)
         predicted = self._predict(example, add_noise(example.clean, noise, alpha), timestep)
-        return float(mean_squared_error(predicted, target(self.kind, example.clean, noise, alpha)))
+        return float(mean_squared_error(predicted, prediction_target(self.kind, example.clean, noise, alpha)))
 
     def _predict(self, example: Example, noisy: mx.array, timestep: int) -> mx.array:
         x = mx.concatenate([noisy, example.x[..., noisy.shape[-1] :]], axis=-1)
@@ -145,13 +143,12 @@ class Validation:
     def _fill(self, example: Example) -> mx.array:
         """DDIM from the sample's own noise down to a picture [1, S, S, 3], about [0, 1]."""
         last = self.config.scheduler.num_train_timesteps - 1
-        timesteps = np.linspace(last, 0, min(STEPS, self.config.sampling.num_steps) + 1).round().astype(int)
-        latents = example.noise
-        for t, after in zip(timesteps[:-1], [*timesteps[1:-1], None], strict=True):
-            alpha = mx.array(self.alphas[[t]])
-            clean = clean_from(self.kind, self._predict(example, latents, int(t)), latents, alpha)
-            noise = noise_between(clean, latents, alpha)
-            latents = clean if after is None else add_noise(clean, noise, mx.array(self.alphas[[after]]))
+        timesteps = np.linspace(last, 0, min(STEPS, self.config.sampling.num_steps) + 1).round().astype(int)[:-1]
+        latents = before = example.noise
+        for timestep, alpha, *level in self.scheduler.levels(timesteps.tolist()):
+            predicted = self._predict(example, latents, timestep)
+            clean, noise = clean_and_noise(self.kind, latents, predicted, alpha)
+            latents, before = solver_step(clean, noise, before, alpha, *level), clean
             mx.eval(latents)
         return (self.vae.decode(latents / self.config.vae.scaling_factor) + 1) / 2
 

@@ -126,7 +126,7 @@ def test_check_passes_and_notices_a_broken_kernel(monkeypatch: pytest.MonkeyPatc
     good = CliRunner().invoke(app, ["--check"])
     assert good.exit_code == 0, good.output
     assert "all within bounds" in good.output
-    for form in (*local_term.IMPLS, *CONVS):
+    for form in (*local_term.IMPLS, *(f"{form}, N = {pictures}" for form in CONVS for pictures in (1, 2))):
         assert form in good.output
 
     correct = local_term.IMPLS["bands"]
@@ -137,6 +137,7 @@ def test_check_passes_and_notices_a_broken_kernel(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(local_term.IMPLS, "bands", broken)
     bad = CliRunner().invoke(app, ["--check"])
     assert bad.exit_code == 1
-    wrong = [line for line in bad.output.splitlines() if line.endswith("WRONG")]
+    wrong = [line for line in bad.output.splitlines() if " WRONG" in line]
     assert wrong
     assert all("bands" in line for line in wrong)
+    assert all(("MLX_ENABLE_TF32=0" in line) == ("float32" in line) for line in wrong)

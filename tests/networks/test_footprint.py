@@ -9,8 +9,9 @@ import pytest
 from mlx_moebius import MoebiusError, MoebiusPipeline
 from mlx_moebius.memory import parse_size
 from mlx_moebius.networks import footprint
-from mlx_moebius.networks.config import ModelConfig
+from mlx_moebius.networks.config import ModelConfig, UNetConfig
 from mlx_moebius.networks.footprint import MOST, needed, windows_within
+from mlx_moebius.networks.unet import UNet
 from mlx_moebius.photos.limits import bytes_taken
 from mlx_moebius.photos.photo import photo_from_image
 from tests.support.pictures import picture
@@ -62,3 +63,18 @@ def test_sizes() -> None:
     for text in ("", "GB", "lots", "-1", "0", "1e99", "nan"):
         with pytest.raises(MoebiusError, match="is not a size"):
             parse_size(text)
+
+
+def test_the_networks_shapes_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    built = []
+
+    class Counted(UNet):
+        def __init__(self, config: UNetConfig) -> None:
+            super().__init__(config)
+            built.append(config)
+
+    monkeypatch.setattr(footprint, "UNet", Counted)
+    footprint.float32_bytes.cache_clear()
+    for _ in range(2):
+        windows_within(ModelConfig(), 64 << 30)
+    assert built == [ModelConfig().unet]

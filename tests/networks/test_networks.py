@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -104,7 +105,7 @@ def test_inference_form_has_no_batch_norm() -> None:
     assert not [name for name in names if "bn" in name or "running" in name or "norm_q" in name]
 
 
-@pytest.mark.parametrize(("size", "conv"), [("tiny", "conv2d"), ("tiny", "conv3d"), *FULL_VAE])
+@pytest.mark.parametrize(("size", "conv"), [("tiny", "conv2d"), ("tiny", "implicit_gemm"), *FULL_VAE])
 def test_vae(size: str, conv: str | None) -> None:
     choose_conv(conv)
     network, _ = golden_vae(size)
@@ -139,3 +140,21 @@ def test_forms_of_convolution_agree(stride: int, padding: Padding) -> None:
     expected, *others = (np.asarray(convolve(x, weight, stride, padding)) for convolve in CONVS.values())
     for other in others:
         assert relative_error(mx.array(other), expected) <= 1e-6
+
+
+@pytest.mark.parametrize("channels", [3, 32, 256])
+@pytest.mark.parametrize("pictures", [1, 2])
+def test_the_exact_form_is_no_winograd_whatever_the_batch(channels: int, pictures: int) -> None:
+    """MLX's Metal back end takes Winograd for multiples of 32 channels, and an implicit product for those of 16."""
+    shapes = []
+
+    def visit(node: dict[str, Any]) -> None:
+        if node.get("name") == "Convolution":
+            shapes.append([shape for _, shape, _ in node["inputs"]])
+
+    x, weight = mx.zeros((pictures, 64, 64, channels)), mx.zeros((256, 3, 3, channels))
+    mx.export_function(visit, lambda x, w: CONVS["implicit_gemm"](x, w, 1, ([1, 1], [1, 1])), x, weight)
+    [(picture, kernel)] = shapes
+    assert len(picture) == len(kernel) == 4
+    assert picture[-1] == kernel[-1] >= channels
+    assert picture[-1] % 32 == 16

@@ -12,7 +12,7 @@ import pytest
 from mlx_moebius.convert.mapping import map_unet
 from mlx_moebius.convert.stored_tensor import StoredTensor
 from mlx_moebius.networks.config import PredictionType
-from mlx_moebius.networks.scheduler import Scheduler
+from mlx_moebius.networks.scheduler import Scheduler, add_noise, clean_and_noise, prediction_target
 from mlx_moebius.networks.unet import UNet
 from mlx_moebius.training.distillation import TeacherOutput, Terms, balance, distillation_terms, features, total
 from mlx_moebius.training.network import (
@@ -24,7 +24,7 @@ from mlx_moebius.training.network import (
     trace,
     updated_statistics,
 )
-from mlx_moebius.training.objective import add_noise, clean_from, mean_squared_error, target
+from mlx_moebius.training.objective import mean_squared_error
 from mlx_moebius.training.optimisers import Optimiser, clip, global_norm, make_optimiser
 from mlx_moebius.training.step import backward_order
 from tests.support.fill import fill, inputs
@@ -75,7 +75,7 @@ def loss_and_gradients(unet: UNet, parameters: Arrays, prediction_type: Predicti
     def loss(parameters: Arrays) -> tuple[mx.array, mx.array, Arrays]:
         put(unet, parameters)
         predicted = trace(unet, b["x"], b["t"], b["ids"])[-1]
-        wanted = target(prediction_type, b["clean"], b["noise"], b["alpha"])
+        wanted = prediction_target(prediction_type, b["clean"], b["noise"], b["alpha"])
         return mean_squared_error(predicted, wanted), predicted, batch_statistics(unet)
 
     return mx.value_and_grad(loss)(parameters)
@@ -205,6 +205,6 @@ def test_distillation_with_adaptive_weights() -> None:
 def test_clean_latents_follow_from_either_prediction() -> None:
     b = batch()
     for prediction_type in get_args(PredictionType):
-        wanted = target(prediction_type, b["clean"], b["noise"], b["alpha"])
-        clean = clean_from(prediction_type, wanted, b["noisy"], b["alpha"])
+        wanted = prediction_target(prediction_type, b["clean"], b["noise"], b["alpha"])
+        clean = clean_and_noise(prediction_type, b["noisy"], wanted, b["alpha"])[0]
         assert relative_error(clean, np.asarray(b["clean"])) <= TOLERANCE

@@ -16,10 +16,9 @@ import pytest
 from mlx_moebius.convert.folder import verify
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.networks.config import ModelConfig, PredictionType, SchedulerConfig, UNetConfig
-from mlx_moebius.networks.scheduler import Scheduler
+from mlx_moebius.networks.scheduler import Scheduler, clean_and_noise
 from mlx_moebius.training.checkpoint import STATE_NAME
 from mlx_moebius.training.network import trace
-from mlx_moebius.training.objective import clean_from
 from mlx_moebius.training.start import new_unet
 from mlx_moebius.training.step import Example, Recipe, Trainer
 from mlx_moebius.training.teacher import PROJECTION, Teacher, check_teacher, load_teacher
@@ -119,7 +118,10 @@ def test_a_teacher_says_it_in_its_students_terms(own: PredictionType, kind: Pred
     raw = trace(unet, given.x, given.timesteps, given.ids)[-1]
     noisy = given.x[..., :8]
     assert mx.allclose(
-        clean_from(kind, taught.predicted, noisy, given.alpha), clean_from(own, raw, noisy, given.alpha), 1e-4, 1e-4
+        clean_and_noise(kind, noisy, taught.predicted, given.alpha)[0],
+        clean_and_noise(own, noisy, raw, given.alpha)[0],
+        1e-4,
+        1e-4,
     )
     assert mx.array_equal(taught.predicted, raw) == (own == kind)
 

@@ -11,7 +11,8 @@ import pytest
 
 from mlx_moebius.models import find_model
 from mlx_moebius.networks.config import ModelConfig
-from mlx_moebius.training.objective import clean_from, sampled_timesteps, starts_from_noise, target
+from mlx_moebius.networks.scheduler import clean_and_noise, prediction_target
+from mlx_moebius.training.objective import sampled_timesteps, starts_from_noise
 from mlx_moebius.training.photos import Decoder, find_photos
 from mlx_moebius.training.samples import Samples
 from mlx_moebius.training.start import load_vae
@@ -53,6 +54,6 @@ def test_the_first_input_is_noise_alone_as_in_sampling(nano: Path, tmp_path: Pat
     assert np.array_equal(seen[~first], np.array(usual.x[..., :channels])[~first])
     # What is wanted of it is, by the sampler's own formula, the clean latents.
     prediction = config.scheduler.prediction_type
-    wanted = target(prediction, sampled.clean, sampled.noise, sampled.alpha)
-    clean = clean_from(prediction, wanted, mx.array(seen), sampled.alpha)
+    wanted = prediction_target(prediction, sampled.clean, sampled.noise, sampled.alpha)
+    clean = clean_and_noise(prediction, mx.array(seen), wanted, sampled.alpha)[0]
     assert float(mx.abs(clean - sampled.clean).max()) < 1e-3

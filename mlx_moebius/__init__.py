@@ -5,7 +5,8 @@ pipe = MoebiusPipeline.from_pretrained("nano")
 filled = pipe(image, mask, num_steps=20, seed=0)  # PIL in, PIL out
 """
 
-from mlx_moebius.runtime import BLAS  # isort: skip  # first: it must act before mlx.core is imported
+import mlx_moebius.startup  # isort: skip  # noqa: F401  # first: it may change where Python looks for code
+from mlx_moebius.runtime import BLAS  # isort: skip  # it must act before mlx.core is imported
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.inpainting.pipeline import MoebiusPipeline
 from mlx_moebius.version import __version__

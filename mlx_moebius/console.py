@@ -1,4 +1,4 @@
-"""What the command line shows: help in panels, progress, warnings, and what -v adds."""
+"""What the command line shows: progress, warnings, and what -v adds."""
 
 from __future__ import annotations
 
@@ -8,31 +8,13 @@ from typing import Any
 
 import mlx.core as mx
 import typer
-from typer.core import TyperCommand
 
 from mlx_moebius.inpainting.compose import Result, widest_feather
 from mlx_moebius.inpainting.pipeline import Event, MoebiusPipeline
 from mlx_moebius.networks.diffusion import Step
-from mlx_moebius.options import INFORMATION
 from mlx_moebius.photos.masks import dilate
 from mlx_moebius.photos.photo import Photo
 from mlx_moebius.runtime import BLAS
-
-
-class PanelCommand(TyperCommand):
-    """A command with its help in panels. Typer's rich mode would put errors into boxes too; here they stay plain."""
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Print the help as typer's rich mode does."""
-        from typer.rich_utils import rich_format_help  # slow to import, and only wanted here
-
-        rich_format_help(obj=self, ctx=ctx, markup_mode="rich")
-
-    def get_help_option(self, ctx: Any) -> Any:
-        """Show --help beside --version, not in a panel of its own."""
-        option: Any = super().get_help_option(ctx)
-        option.rich_help_panel, option.metavar = INFORMATION, ""
-        return option
 
 
 class Progress:

@@ -1,4 +1,4 @@
-"""The command line: `python -m mlx_moebius.generate IMAGE --mask MASK`."""
+"""The command line that fills photos: `mlx-moebius PHOTO --mask MASK`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import numpy as np
 import typer
 from PIL import Image
 
-from mlx_moebius import options
-from mlx_moebius.console import PanelCommand, Progress, report, warn
-from mlx_moebius.errors import MoebiusError, one_line_errors
+from mlx_moebius.cli.command import Program
+from mlx_moebius.cli.values import given
+from mlx_moebius.console import Progress, report, warn
+from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import replacing
 from mlx_moebius.folder.batch import Job
 from mlx_moebius.folder.report import Mode
@@ -25,10 +26,12 @@ from mlx_moebius.inpainting.extend import Extension, parse_aspect, parse_sides
 from mlx_moebius.inpainting.pipeline import MoebiusPipeline
 from mlx_moebius.inpainting.presets import preset_settings
 from mlx_moebius.inpainting.settings import Settings
-from mlx_moebius.memory import parse_size
 from mlx_moebius.models import DEFAULT_MODEL, find_model, locate
 from mlx_moebius.networks.config import ModelConfig
 from mlx_moebius.networks.footprint import windows_within
+from mlx_moebius.options import common
+from mlx_moebius.options import generate as options
+from mlx_moebius.options.common import DtypeName
 from mlx_moebius.photos import limits
 from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.photos.marks import png_options
@@ -37,10 +40,11 @@ from mlx_moebius.photos.photo import Photo, photo_from_image, read_photo, read_p
 from mlx_moebius.photos.save import check_output, default_output, write_photo
 from mlx_moebius.schema import build
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+program = Program("mlx-moebius", options.ABOUT, options.EXAMPLES, options.OTHERS)
+app, main = program.app, program.main
 
 
-@app.command(cls=PanelCommand, no_args_is_help=True, help=options.ABOUT)
+@program.command(options.MOST_USED)
 def generate(
     image: options.Photo,
     mask: options.Masks = None,
@@ -50,7 +54,7 @@ def generate(
     dilate: options.Dilate = None,
     extend: options.Extend = None,
     aspect: options.Aspect = None,
-    gravity: options.Gravity = "center",
+    gravity: options.Gravity = None,
     model: options.Model = None,
     steps: options.Steps = None,
     guidance: options.Guidance = None,
@@ -61,13 +65,13 @@ def generate(
     pick: options.Pick = None,
     compensate: options.Compensate = None,
     detail: options.Detail = None,
-    paste: options.Paste = True,
+    paste: options.Paste = None,
     context: options.Context = None,
     max_crop: options.MaxCrop = None,
     whole_image: options.WholeImage = False,
     reference: options.Reference = False,
     output: options.Output = None,
-    overwrite: options.Overwrite = False,
+    overwrite: common.Overwrite = False,
     save_mask: options.SaveMask = None,
     quality: options.Quality = None,
     from_metadata: options.FromMetadata = None,
@@ -87,7 +91,7 @@ def generate(
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
     verbose: options.Verbose = False,
-    version: options.Version = False,
+    version: common.Version = False,
 ) -> None:
     """Fill one photo, in five steps; a folder is handed over after the first."""
     # 1. Look at what was asked for, before any work.
@@ -98,12 +102,12 @@ def generate(
         num_steps=steps,
         guidance_scale=guidance,
         guidance_until=guidance_until,
-        solver=solver.value if solver else None,
+        solver=solver,
         reuse_features=reuse_features,
         strength=strength,
         noise_offset=noise_offset,
         seed=seed,
-        dilate=options.parse_dilate(dilate),
+        dilate=dilate,
         compensate=compensate,
         detail=detail,
         paste=paste,
@@ -114,8 +118,7 @@ def generate(
         reference=reference or None,
     )
     Settings(**settings_asked)  # refuses what is out of bounds
-    word = preset.value if preset else None
-    choice = ModelChoice(model, dtype, device, memory_limit, settings_asked, recorded(from_metadata), word)
+    choice = ModelChoice(model, dtype, device, memory_limit, settings_asked, recorded(from_metadata), preset)
     if image.is_dir():
         if seeds or pick or extend or aspect or save_mask:
             raise MoebiusError("--seeds, --pick, --extend, --aspect and --save-mask are for one photo, not a folder")
@@ -131,7 +134,7 @@ def generate(
 
     # 2. Read photo and mask.
     photo = read_photo(image)
-    extension = frame_extension(photo, extend, aspect, gravity)
+    extension = frame_extension(photo, extend, aspect, gravity or "center")
     across, down = (extension.left + extension.right, extension.top + extension.bottom) if extension else (0, 0)
     stand_in = photo_from_image(Image.new("RGB", (1, 1)))  # for a sheet, whatever the photo is
     check_output(stand_in if seeds else photo, target, None if seeds else (photo.width + across, photo.height + down))
@@ -257,9 +260,9 @@ class ModelChoice:
     """
 
     model: str | None
-    dtype: options.DtypeName | None
+    dtype: DtypeName | None
     device: options.DeviceName | None
-    memory_limit: str | None
+    memory_limit: int | None
     settings: dict[str, Any]
     earlier: dict[str, Any]
     preset: str | None = None
@@ -267,23 +270,17 @@ class ModelChoice:
     def load(self, beside: int = 0) -> tuple[MoebiusPipeline, Settings]:
         """A pipeline for as many windows at once as memory allows beside so many bytes; raises where it allows none."""
         if self.device is not None:
-            choose_device(self.device.value)
-        limit = parse_size(self.memory_limit) if self.memory_limit else None
+            choose_device(self.device)
         model = self.model or self.earlier.get("model", DEFAULT_MODEL)
         if self.model is None and self.earlier and locate(model) is None:  # a file does not decide what is downloaded
             raise MoebiusError(
                 f"the model {model!r:.80}, named by --from-metadata, is not on this machine: give --model"
             )
-        windows = windows_within(ModelConfig.load(find_model(model)), limit, beside)
-        pipeline = MoebiusPipeline.from_pretrained(model, self.dtype.value if self.dtype else None)
+        windows = windows_within(ModelConfig.load(find_model(model)), self.memory_limit, beside)
+        pipeline = MoebiusPipeline.from_pretrained(model, self.dtype)
         pipeline.batch_size = windows
         preset = preset_settings(self.preset, pipeline.sampling) if self.preset else {}
         return pipeline, pipeline.settings(**self.earlier.get("settings", {}) | preset | self.settings)
-
-
-def given(**asked: Any) -> dict[str, Any]:
-    """What was asked for, without what was left open."""
-    return {name: value for name, value in asked.items() if value is not None}
 
 
 def recorded(path: Path | None) -> dict[str, Any]:
@@ -323,12 +320,6 @@ def write_png(image: Image.Image, path: Path) -> None:
     """Write a picture that is not the photo: a sheet or a mask."""
     with replacing(path) as file:
         image.save(file, "PNG", **png_options())
-
-
-def main() -> None:
-    """Run the command line; an error is one line and exit code 1."""
-    with one_line_errors():
-        app()
 
 
 if __name__ == "__main__":

@@ -39,5 +39,5 @@ def parse_size(text: str) -> int:
     except ValueError:
         size = 0
     if not 0 < size < 2**60:
-        raise MoebiusError(f'--memory-limit "{text}" is not a size such as 8GB or 900MB')
+        raise MoebiusError(f'"{text}" is not a size such as 8GB or 900MB')
     return int(size)

@@ -63,6 +63,41 @@ def bounds(cls: type, name: str) -> Bounds:
     return found
 
 
+def hint_of(cls: type, name: str) -> Any:
+    """The type of a field, with its bounds."""
+    return _hints(cls)[name]
+
+
+def default_of(cls: type, name: str) -> Any:
+    """The default of a field."""
+    return next(field.default for field in fields(cls) if field.name == name)  # type: ignore[arg-type]
+
+
+def from_text(text: str, hint: Any, name: str) -> Any:
+    """The value of the type `hint` that a text stands for: "0.5" for a number, "true" for a bool.
+
+    Raises ValueError with one line, which calls the value `name`.
+    """
+    kinds = _plain_types(hint)
+    value: Any = text
+    if bool in kinds:
+        value = {"true": True, "false": False}.get(text.lower(), text)
+    for kind in (int, float) if kinds & {int, float} else ():
+        try:
+            value = kind(text)
+            break
+        except ValueError:  # also for a number of thousands of digits
+            continue
+    return _fitted(value, hint, name)
+
+
+def _plain_types(hint: Any) -> set[Any]:
+    """The types that a hint is made of."""
+    if get_origin(hint) is Literal:
+        return {str}
+    return set().union(*map(_plain_types, get_args(hint))) if get_args(hint) else {hint}
+
+
 @cache
 def _hints(cls: Any) -> dict[str, Any]:
     hints = get_type_hints(cls, include_extras=True)

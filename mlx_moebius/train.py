@@ -1,4 +1,4 @@
-"""Command line: `python -m mlx_moebius.train PHOTOS --model MODEL -o OUT`."""
+"""Command line: `mlx-moebius train PHOTOS --model MODEL -o OUT`."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
 
 import mlx.core as mx
 import typer
 
-from mlx_moebius.errors import MoebiusError, one_line_errors
-from mlx_moebius.memory import parse_size
+from mlx_moebius.cli.command import Program
+from mlx_moebius.cli.values import given
+from mlx_moebius.errors import MoebiusError
 from mlx_moebius.models import find_model
 from mlx_moebius.networks.config import ModelConfig
-from mlx_moebius.networks.weights import DTYPES
+from mlx_moebius.options import train as options
 from mlx_moebius.training.checkpoint import Folder
 from mlx_moebius.training.fit import fit, hold, size
-from mlx_moebius.training.objective import FEW, UNIFORM_SHARE, Timesteps
+from mlx_moebius.training.objective import FEW, Timesteps
 from mlx_moebius.training.photos import Decoder, Library, find_photos
 from mlx_moebius.training.ranks import Ranks
 from mlx_moebius.training.run import Plan, Start, run
@@ -33,130 +33,104 @@ from mlx_moebius.training.teacher import load_teacher
 FINE_TUNE_LR, NEW_LR = 1e-5, 1e-3
 WARM_UP = 100
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+program = Program("mlx-moebius train", options.ABOUT, options.EXAMPLES)
+app, main = program.app, program.main
 
 
-@app.command()
-def command(
-    photos: Annotated[Path, typer.Argument(help="Folder of photos; an object's mask lies beside as name_mask.png.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Model folder to write, usable from the first save on.")],
-    model: Annotated[str | None, typer.Option(help="Model to fine-tune, by name or folder.")] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(help="JSON with the sizes of a new network, trained from scratch (with --vae or --teacher)."),
-    ] = None,
-    vae: Annotated[
-        str | None, typer.Option(help="With --config: the model whose VAE is used.", show_default="the teacher's")
-    ] = None,
-    teacher: Annotated[str | None, typer.Option(help="Larger model with the same VAE to learn from, too.")] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Updates.")] = 2000,
-    minutes: Annotated[float | None, typer.Option(help="End within this time, instead of --steps.")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Crops at a time.")] = 1,
-    grad_accumulation: Annotated[int, typer.Option(min=1, help="Batches of an update.")] = 8,
-    lr: Annotated[
-        float | None, typer.Option(help="Highest learning rate.", show_default="1e-5; 1e-3 with --config")
-    ] = None,
-    optimizer: Annotated[str, typer.Option(help="adamw or muon.")] = "adamw",
-    ema: Annotated[float, typer.Option(min=0, max=1, help="Decay of the average that is saved; 0: none.")] = 0.999,
-    blend: Annotated[
-        float, typer.Option(min=0, max=1, help="With --model: share of what was learnt in what is saved.")
-    ] = 1,
-    batch_norm: Annotated[
-        str | None,
-        typer.Option(
-            help="frozen (running statistics) or live (the batch's).", show_default="frozen; live with --config"
-        ),
-    ] = None,
-    timesteps: Annotated[
-        str | None,
-        typer.Option(
-            help="all, or sampled: those alone that the model's own sampling visits.",
-            show_default=f"sampled for models of at most {FEW} steps",
-        ),
-    ] = None,
-    uniform_timesteps: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of --timesteps all that is uniform; the others are logit-normal.")
-    ] = UNIFORM_SHARE,
-    grad_checkpoint: Annotated[
-        bool, typer.Option("--grad-checkpoint", help="Less memory: compute layers again in the backward pass.")
-    ] = False,
-    memory_limit: Annotated[
-        str | None,
-        typer.Option(
-            "--memory-limit", metavar="SIZE", help="Fit into this, such as 12GB: smaller batches, --grad-checkpoint."
-        ),
-    ] = None,
-    save_every: Annotated[int, typer.Option(min=1, help="Steps between saves.")] = 250,
-    val_every: Annotated[int, typer.Option(min=1, help="Steps between looks at the photos held out.")] = 250,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT, with the same options.")] = False,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
-    dtype: Annotated[str, typer.Option(help="Of a step's arithmetic; weights are float32.")] = "float32",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done, measure one step, write nothing.")
-    ] = False,
+@program.command(options.MOST_USED)
+def train(
+    photos: options.Photos,
+    out: options.Out,
+    model: options.Model = None,
+    config: options.Config = None,
+    vae: options.Vae = None,
+    teacher: options.Teacher = None,
+    steps: options.Steps = None,
+    minutes: options.Minutes = None,
+    batch_size: options.BatchSize = None,
+    grad_accumulation: options.GradAccumulation = None,
+    lr: options.LearningRate = None,
+    optimizer: options.Optimizer = None,
+    ema: options.Ema = None,
+    blend: options.Blend = None,
+    batch_norm: options.BatchNorm = None,
+    timesteps: options.Timesteps = None,
+    uniform_timesteps: options.UniformTimesteps = None,
+    grad_checkpoint: options.GradCheckpoint = False,
+    memory_limit: options.MemoryLimit = None,
+    save_every: options.SaveEvery = None,
+    val_every: options.ValEvery = None,
+    resume: options.Resume = False,
+    seed: options.Seed = None,
+    dtype: options.Dtype = None,
+    dry_run: options.DryRun = False,
 ) -> None:
     """Fine-tune a model on your own photos, or train a new one from scratch."""
-    with one_line_errors():
-        if dtype not in DTYPES or dtype == "float16":
-            raise MoebiusError(f"--dtype {dtype} cannot be trained in: choose float32 or bfloat16")
-        if batch_norm not in (None, "frozen", "live"):
-            raise MoebiusError(f"--batch-norm {batch_norm} is neither frozen nor live")
-        if timesteps not in (None, "all", "sampled"):
-            raise MoebiusError(f"--timesteps {timesteps} is neither all nor sampled")
-        if minutes is not None and minutes <= 0:
-            raise MoebiusError(f"--minutes {minutes:g} is no time")
-        if (model is None) == (config is None):
-            raise MoebiusError("give either --model, to fine-tune it, or --config with --vae, for a new network")
-        if config is None and vae is not None:
-            raise MoebiusError("--vae belongs to --config: a model that is fine-tuned keeps its own")
-        if config is not None and vae is None and teacher is None:
-            raise MoebiusError("--config wants --vae, the model whose VAE the new network uses, or a --teacher")
-        if config is not None and blend < 1:
-            raise MoebiusError("--blend belongs to --model: a new network began with nothing worth keeping")
-        ranks = Ranks()
-        report = _tell if ranks.first else _silence
-        started = Folder(out).settings() if resume and ranks.first else {}
-        base = find_model(str(model or vae or teacher))
-        start = prepare(photos, base, config, seed)
-        start.recipe = Recipe(
+    if (model is None) == (config is None):
+        raise MoebiusError("give either --model, to fine-tune it, or --config with --vae, for a new network")
+    if config is None and vae is not None:
+        raise MoebiusError("--vae belongs to --config: a model that is fine-tuned keeps its own")
+    if config is not None and vae is None and teacher is None:
+        raise MoebiusError("--config wants --vae, the model whose VAE the new network uses, or a --teacher")
+    if config is not None and blend is not None and blend < 1:
+        raise MoebiusError("--blend belongs to --model: a new network began with nothing worth keeping")
+    ranks = Ranks()
+    report = _tell if ranks.first else _silence
+    started = Folder(out).settings() if resume and ranks.first else {}
+    base = find_model(str(model or vae or teacher))
+    plan = Plan(
+        lr if lr is not None else FINE_TUNE_LR if config is None else NEW_LR,
+        warmup=WARM_UP,
+        **given(
+            steps=steps,
+            batch_size=batch_size,
+            save_every=save_every,
+            val_every=val_every,
+            seed=seed,
+            minutes=minutes,
+        ),
+    )
+    plan = replace(plan, warmup=min(plan.warmup, plan.steps // 10))
+    start = prepare(photos, base, config, plan.seed)
+    start.recipe = Recipe(
+        live=config is not None if batch_norm is None else batch_norm == "live",
+        train_embedding=config is not None or start.library.has_objects,
+        checkpoint=grad_checkpoint,
+        timesteps=chosen_timesteps(timesteps, start.config),
+        **given(
             optimizer=optimizer,
             grad_accumulation=grad_accumulation,
             ema=ema,
             blend=blend,
-            live=config is not None if batch_norm is None else batch_norm == "live",
             dtype=dtype,
-            train_embedding=config is not None or start.library.has_objects,
-            checkpoint=grad_checkpoint,
-            timesteps=chosen_timesteps(timesteps, start.config),
             uniform_share=uniform_timesteps,
+        ),
+    )
+    if teacher is not None:
+        chosen = start.recipe.timesteps
+        start.teacher = load_teacher(
+            find_model(teacher), start.config, base, chosen, start.library.has_objects, start.recipe.dtype, plan.seed
         )
-        if teacher is not None:
-            chosen = start.recipe.timesteps
-            start.teacher = load_teacher(
-                find_model(teacher), start.config, base, chosen, start.library.has_objects, dtype, seed
-            )
-        if memory_limit is not None:
-            batch_size = fitted(start, batch_size, parse_size(memory_limit), report)
-        start.settings = {"photos": fingerprint(start.library), "model": model, "vae": vae, "version": 1}
-        start.settings |= {"teacher": start.teacher.digest} if start.teacher else {}
-        if started and started.get("photos") != start.settings["photos"]:
-            raise MoebiusError(f"the photos are not those that the run in {out} began with: start another one")
-        rate = lr if lr is not None else (FINE_TUNE_LR if config is None else NEW_LR)
-        plan = Plan(steps, batch_size, rate, min(WARM_UP, steps // 10), save_every, val_every, seed, minutes)
-        if ranks.first:
-            describe(start, plan)
-        if dry_run:
-            measure(start, plan)
-            return
-        try:
-            outcome = run(start, plan, out, resume, report)
-        except KeyboardInterrupt:
-            raise SystemExit(130) from None
-        if outcome.signal:
-            raise SystemExit(128 + outcome.signal)  # as a shell names the end by a signal
-        report(f"{out} is ready: python -m mlx_moebius.generate PHOTO --mask MASK --model {out}")
-        if outcome.verdict:
-            report(outcome.verdict)
+    if memory_limit is not None:
+        plan = replace(plan, batch_size=fitted(start, plan.batch_size, memory_limit, report))
+    start.settings = {"photos": fingerprint(start.library), "model": model, "vae": vae, "version": 1}
+    start.settings |= {"teacher": start.teacher.digest} if start.teacher else {}
+    if started and started.get("photos") != start.settings["photos"]:
+        raise MoebiusError(f"the photos are not those that the run in {out} began with: start another one")
+    if ranks.first:
+        describe(start, plan)
+    if dry_run:
+        measure(start, plan)
+        return
+    try:
+        outcome = run(start, plan, out, resume, report)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    if outcome.signal:
+        raise SystemExit(128 + outcome.signal)  # as a shell names the end by a signal
+    report(f"{out} is ready: mlx-moebius PHOTO --mask MASK --model {out}")
+    if outcome.verdict:
+        report(outcome.verdict)
 
 
 def _tell(message: str) -> None:
@@ -249,11 +223,6 @@ def measure(start: Start, plan: Plan) -> None:
     typer.echo(
         f"a step takes {seconds:.2f} s and {mx.get_peak_memory() / 2**30:.2f} GB; {steps} steps {total:.0f} minutes"
     )
-
-
-def main(arguments: Any = None) -> None:
-    """Entry point of the console script."""
-    app(args=arguments, prog_name="mlx_moebius.train")
 
 
 if __name__ == "__main__":

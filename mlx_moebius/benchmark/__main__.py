@@ -1,4 +1,4 @@
-"""Speed and memory of this machine: `python -m mlx_moebius.benchmark`.
+"""Speed and memory of this machine: `mlx-moebius benchmark`.
 
 Without a model it runs the released network with generated weights, so that nothing needs downloading: neither time
 nor memory depends on the weights' values.
@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -36,7 +36,8 @@ from mlx_moebius.benchmark.graph import (
     watch_calls,
 )
 from mlx_moebius.benchmark.picture import picture_report, picture_table
-from mlx_moebius.errors import MoebiusError, one_line_errors
+from mlx_moebius.cli.command import Program
+from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import replacing
 from mlx_moebius.models import find_model
 from mlx_moebius.networks.config import ModelConfig
@@ -48,6 +49,7 @@ from mlx_moebius.networks.stages import Stages
 from mlx_moebius.networks.unet import Downsample, Transformer, UNet
 from mlx_moebius.networks.vae import AutoencoderKL
 from mlx_moebius.networks.weights import DTYPES, default_dtype, load_diffusion
+from mlx_moebius.options import benchmark as options
 from mlx_moebius.runtime import BLAS
 
 BATCHES = (1, 2, 4, 8)
@@ -226,64 +228,47 @@ def table(report: dict[str, Any], old: dict[str, Any] | None) -> str:
     return "\n".join(lines)
 
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+program = Program("mlx-moebius benchmark", options.ABOUT, options.EXAMPLES, status=2)  # 1: a result is wrong
+app, main = program.app, program.main
 
 
-@app.command()
+@program.command(options.MOST_USED, alone=True)
 def benchmark(
-    model: Annotated[
-        str | None, typer.Option(help="A model by name or folder. [default: the released size, generated weights]")
-    ] = None,
-    full: Annotated[
-        bool, typer.Option("--full", help="The released size with generated weights, as by default.")
-    ] = False,
-    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.")] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 1,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the whole image.")] = 20,
-    runs: Annotated[int, typer.Option(min=1, help="Whole images, after one that is not counted.")] = 3,
-    local_impl: Annotated[str | None, typer.Option(help="Formulation of the local term: see local_term.py.")] = None,
-    conv_impl: Annotated[str | None, typer.Option(help="Form of the 3x3 convolutions: see kernels.py.")] = None,
-    json_path: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
-    compare: Annotated[Path | None, typer.Option(help="An earlier report to compare with.")] = None,
-    with_profile: Annotated[bool, typer.Option("--profile", help="Rank the U-Net's blocks by time.")] = False,
-    with_throughput: Annotated[
-        bool, typer.Option("--throughput", help="Also a guided step at batch 1, 2, 4 and 8.")
-    ] = False,
-    with_approximations: Annotated[
-        bool, typer.Option("--approximations", help="Also what the inexact options cost, on the bundled model.")
-    ] = False,
-    picture: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="How fills look instead of speed, on photographs whose truth is known."),
-    ] = None,
-    keep: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="With --picture: write the filled photographs here.")
-    ] = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Check results instead of speed; exit code 1 if wrong.")
-    ] = False,
+    model: options.Model = None,
+    full: options.Full = False,
+    dtype: options.Dtype = None,
+    batch: options.Batch = 1,
+    steps: options.Steps = 20,
+    runs: options.Runs = 3,
+    local_impl: options.LocalImpl = None,
+    conv_impl: options.ConvImpl = None,
+    json_path: options.Json = None,
+    compare: options.Compare = None,
+    with_profile: options.Profile = False,
+    with_throughput: options.Throughput = False,
+    with_approximations: options.Approximations = False,
+    picture: options.Picture = None,
+    keep: options.Keep = None,
+    check: options.Check = False,
 ) -> None:
     """Measure speed and memory; with --check whether this device computes correctly, with --picture how fills look."""
-    with one_line_errors(status=2):
-        if check:
-            raise typer.Exit(0 if run_check(print) else 1)
-        if picture is not None:
-            pictures = picture_report(picture, keep)
-            print(picture_table(pictures))
-            write_report({"device": device_name(), "pictures": pictures}, json_path)
-            return
-        if dtype is not None and dtype not in DTYPES:
-            raise MoebiusError(f"unknown dtype {dtype!r}: choose {', '.join(DTYPES)}")
-        if full and model is not None:
-            raise MoebiusError("--full means generated weights of the released size: leave it or --model out")
-        choose_impl(local_impl)
-        choose_conv(conv_impl)
-        old = read_report(compare) if compare else None
-        report, diffusion = measure(model, dtype or default_dtype(), batch, steps, runs)
-        if with_throughput:
-            report["throughput"] = throughput(diffusion, runs)
-        if with_approximations:
-            report["approximations"] = approximations()
+    if check:
+        raise typer.Exit(0 if run_check(print) else 1)
+    if picture is not None:
+        pictures = picture_report(picture, keep)
+        print(picture_table(pictures))
+        write_report({"device": device_name(), "pictures": pictures}, json_path)
+        return
+    if full and model is not None:
+        raise MoebiusError("--full means generated weights of the released size: leave it or --model out")
+    choose_impl(local_impl)
+    choose_conv(conv_impl)
+    old = read_report(compare) if compare else None
+    report, diffusion = measure(model, dtype or default_dtype(), batch, steps, runs)
+    if with_throughput:
+        report["throughput"] = throughput(diffusion, runs)
+    if with_approximations:
+        report["approximations"] = approximations()
     print(table(report, old))
     write_report(report, json_path)
     if with_profile:
@@ -309,11 +294,6 @@ def read_report(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError):
         raise MoebiusError(f"{path} is not a benchmark report: give a file written by --json") from None
     return report
-
-
-def main() -> None:
-    """Console script."""
-    app()
 
 
 if __name__ == "__main__":

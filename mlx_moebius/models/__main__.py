@@ -1,4 +1,4 @@
-"""Command line: `python -m mlx_moebius.models list|download|path|remove|verify`."""
+"""Command line: `mlx-moebius models list|download|path|remove|verify`."""
 
 from __future__ import annotations
 
@@ -9,84 +9,84 @@ from typing import Annotated
 import typer
 
 from mlx_moebius import models
+from mlx_moebius.cli.command import Program
+from mlx_moebius.cli.values import argument, flag
 from mlx_moebius.convert.folder import verify as verify_folder
-from mlx_moebius.errors import MoebiusError, one_line_errors
+from mlx_moebius.errors import MoebiusError
 from mlx_moebius.models import acquire, cache
 
-app = typer.Typer(
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="Models on this machine and on the hub.",
+program = Program(
+    "mlx-moebius models",
+    "Models on this machine and on the hub.",
+    ("mlx-moebius models list", "mlx-moebius models download places2", "mlx-moebius models verify"),
 )
+app, main = program.app, program.main
 
-Name = Annotated[str, typer.Argument(help="pretrained, places2, celebahq, ffhq, ORGANISATION/NAME; with @REVISION.")]
+NAMES = "pretrained, places2, celebahq, ffhq, ORGANISATION/NAME; with @REVISION."
+Name = Annotated[str, argument("NAME", kind=str, help=NAMES)]
+AnyName = Annotated[str, argument("NAME", kind=str, help="A model; every one on this machine if left out.")]
+KeepSource = Annotated[bool, flag("--keep-source", help="Keep the downloaded checkpoint.")]
 
 
-@app.command("list")
+@program.command(name="list", alone=True, examples=["mlx-moebius models list"])
 def list_models() -> None:
     """Show every model: what is on disk, its size, source and licence."""
-    with one_line_errors():
-        typer.echo(f"cache: {models.home()}")
-        for name, folder in models.BUNDLED.items():
-            typer.echo(f"{name:12} {_size(folder):>9}  bundled")
-        for name in dict.fromkeys([*models.RELEASED, *_cached()]):
-            folder = models.home() / "models" / models.slug(name)
-            line = f"{_size(folder):>9}  {_origin(folder)}" if cache.is_complete(folder) else _absent(name)
-            typer.echo(f"{name:12} {line}")
-        cards = [f"{acquire.CARDS}/{name}" for name in (models.UNET_REPOSITORY, models.VAE_REPOSITORY)]
-        typer.echo(f"licences of the released weights: the cards at {' (U-Net) and '.join(cards)} (VAE)")
-        for folder in _folders("downloads"):
-            name = models.name_of(folder)
-            typer.echo(f"{name:12} {_size(folder):>9}  downloaded source in {folder}")
+    typer.echo(f"cache: {models.home()}")
+    for name, folder in models.BUNDLED.items():
+        typer.echo(f"{name:12} {_size(folder):>9}  bundled")
+    for name in dict.fromkeys([*models.RELEASED, *_cached()]):
+        folder = models.home() / "models" / models.slug(name)
+        line = f"{_size(folder):>9}  {_origin(folder)}" if cache.is_complete(folder) else _absent(name)
+        typer.echo(f"{name:12} {line}")
+    cards = [f"{acquire.CARDS}/{name}" for name in (models.UNET_REPOSITORY, models.VAE_REPOSITORY)]
+    typer.echo(f"licences of the released weights: the cards at {' (U-Net) and '.join(cards)} (VAE)")
+    for folder in _folders("downloads"):
+        name = models.name_of(folder)
+        typer.echo(f"{name:12} {_size(folder):>9}  downloaded source in {folder}")
 
 
-@app.command()
+@program.command(name="download", alone=True, examples=["mlx-moebius models download places2"])
 def download(
     name: Name = models.DEFAULT_MODEL,
-    keep_source: Annotated[bool, typer.Option("--keep-source", help="Keep the downloaded checkpoint.")] = False,
+    keep_source: KeepSource = False,
 ) -> None:
     """Download a model, unless it is here already; print its folder."""
-    with one_line_errors():
-        typer.echo(models.find_model(name, keep_source=keep_source))
+    typer.echo(models.find_model(name, keep_source=keep_source))
 
 
-@app.command()
+@program.command(name="path", examples=["mlx-moebius models path nano"])
 def path(name: Name) -> None:
     """Print a model's folder; an error if it is not on this machine."""
-    with one_line_errors():
-        typer.echo(_present(name))
+    typer.echo(_present(name))
 
 
-@app.command()
+@program.command(name="remove", examples=["mlx-moebius models remove places2"])
 def remove(name: Name) -> None:
     """Delete a downloaded model and what an interrupted download left."""
-    with one_line_errors():
-        folders = [models.home() / kind / models.slug(name) for kind in ("models", "downloads")]
-        there = [folder for folder in folders if folder.is_dir()]
-        if not there:
-            raise MoebiusError(f"{name} is not in {models.home()}: there is nothing to remove")
-        for folder in there:
-            typer.echo(f"removing {folder} ({_size(folder)})")
-            try:
-                shutil.rmtree(folder)
-            except OSError as error:
-                raise MoebiusError(f"cannot remove {error.filename}: {error.strerror}") from None
+    folders = [models.home() / kind / models.slug(name) for kind in ("models", "downloads")]
+    there = [folder for folder in folders if folder.is_dir()]
+    if not there:
+        raise MoebiusError(f"{name} is not in {models.home()}: there is nothing to remove")
+    for folder in there:
+        typer.echo(f"removing {folder} ({_size(folder)})")
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            raise MoebiusError(f"cannot remove {error.filename}: {error.strerror}") from None
 
 
-@app.command()
-def verify(name: Annotated[str, typer.Argument(help="A model; every one on this machine if left out.")] = "") -> None:
+@program.command(name="verify", alone=True, examples=["mlx-moebius models verify"])
+def verify(name: AnyName = "") -> None:
     """Read models in full and compare them with their checksums."""
-    with one_line_errors():
-        for each in [name] if name else [*models.BUNDLED, *_cached()]:
-            for file in verify_folder(_present(each)):
-                typer.echo(f"{each:12} {file.name:18} {file.size:12,} bytes  ok")
+    for each in [name] if name else [*models.BUNDLED, *_cached()]:
+        for file in verify_folder(_present(each)):
+            typer.echo(f"{each:12} {file.name:18} {file.size:12,} bytes  ok")
 
 
 def _present(name: str) -> Path:
     folder = models.locate(name)
     if folder is None:
-        raise MoebiusError(f"{name} is not on this machine; `python -m mlx_moebius.models download {name}` gets it")
+        raise MoebiusError(f"{name} is not on this machine; `mlx-moebius models download {name}` gets it")
     return folder
 
 
@@ -118,11 +118,6 @@ def _absent(name: str) -> str:
     if name not in models.RELEASED:
         return f"{'-':>9}  incomplete: `download {name}` repairs it"
     return f"{'-':>9}  not downloaded; 1.1 GB with the VAE, from {models.UNET_REPOSITORY} {models.RELEASED[name]}/"
-
-
-def main() -> None:
-    """Entry point."""
-    app(prog_name="mlx_moebius.models")
 
 
 if __name__ == "__main__":

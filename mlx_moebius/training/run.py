@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import mlx.core as mx
 import numpy as np
@@ -20,6 +20,7 @@ from mlx_moebius.files import replacing
 from mlx_moebius.networks.config import VAE_NAME, ModelConfig
 from mlx_moebius.networks.unet import UNet
 from mlx_moebius.networks.vae import AutoencoderKL
+from mlx_moebius.schema import Bounds
 from mlx_moebius.training.checkpoint import Folder
 from mlx_moebius.training.interruption import SIGNALS, signals_noted
 from mlx_moebius.training.log import SHEET_NAME, Log
@@ -43,18 +44,21 @@ MARGIN = 0.95  # of the time, for what a plan does not see
 PLAN = "plan"
 
 
+Count = Annotated[int, Bounds(1, 10**9)]
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How long to learn, how fast, and how often to save."""
 
-    steps: int
-    batch_size: int
-    learning_rate: float
+    learning_rate: Annotated[float, Bounds(1e-9, 10)]
     warmup: int
-    save_every: int
-    val_every: int
-    seed: int
-    minutes: float | None = None
+    steps: Count = 2000
+    batch_size: Count = 1
+    save_every: Count = 250
+    val_every: Count = 250
+    seed: Annotated[int, Bounds(0, 2**64 - 1)] = 0
+    minutes: Annotated[float, Bounds(0.01, 1e6)] | None = None
 
 
 @dataclass(slots=True)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import mlx.core as mx
 import numpy as np
 
-from mlx_moebius.networks.config import ModelConfig
+from mlx_moebius.networks.config import ModelConfig, Share
 from mlx_moebius.networks.kernels import on_cpu
 from mlx_moebius.networks.scheduler import Scheduler, add_noise, noise_between, prediction_target
 from mlx_moebius.networks.unet import UNet
 from mlx_moebius.networks.vae import AutoencoderKL
 from mlx_moebius.networks.weights import DTYPES
+from mlx_moebius.schema import Bounds
 from mlx_moebius.training.distillation import Balance, TeacherOutput, Terms, balance, distillation_terms, total
 from mlx_moebius.training.network import (
     Arrays,
@@ -42,20 +43,25 @@ CLIP = 1.0
 BALANCE_EVERY = 8  # steps between two looks at how much a teacher's terms should weigh
 
 
+OptimizerName = Literal["adamw", "muon"]
+TrainingDtype = Literal["float32", "bfloat16"]
+"""What a step computes in; float16 has too small a range for gradients."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How a network learns, apart from data and length of the run."""
 
-    optimizer: str = "adamw"
-    grad_accumulation: int = 1
-    ema: float = 0.999
-    blend: float = 1
+    optimizer: OptimizerName = "adamw"
+    grad_accumulation: Annotated[int, Bounds(1, 10**6)] = 8
+    ema: Share = 0.999
+    blend: Share = 1
     live: bool = False
-    dtype: str = "float32"
+    dtype: TrainingDtype = "float32"
     train_embedding: bool = True
     checkpoint: bool = False
     timesteps: Timesteps = "all"
-    uniform_share: float = UNIFORM_SHARE
+    uniform_share: Share = UNIFORM_SHARE
 
 
 class Example(NamedTuple):

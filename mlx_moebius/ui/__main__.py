@@ -1,40 +1,33 @@
-"""`python -m mlx_moebius.ui`: serve the page until it is interrupted."""
+"""`mlx-moebius ui`: serve the page until it is interrupted."""
 
 from __future__ import annotations
 
 import signal
 import sys
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from mlx_moebius.errors import MoebiusError, one_line_errors
+from mlx_moebius.cli.command import Program
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.options import ui as options
 from mlx_moebius.ui import launch
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+program = Program("mlx-moebius ui", options.ABOUT, options.EXAMPLES)
+app, main = program.app, program.main
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-@app.command()
+@program.command(options.MOST_USED, alone=True)
 def serve(
-    folder: Annotated[Path | None, typer.Argument(help="A folder of photos, to be filled one after the other.")] = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Where its results go. [default: FOLDER_filled]")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="What the page starts with. [default: places2 if it is there, otherwise nano]")
-    ] = None,
-    host: Annotated[
-        str, typer.Option(help="Serve on this interface of the computer; others then need the printed address.")
-    ] = "127.0.0.1",
-    allow_host: Annotated[
-        list[str] | None, typer.Option(help="Another name that this computer is called by. May be repeated.")
-    ] = None,
-    port: Annotated[int, typer.Option(help="0: any that is free.")] = 7860,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
+    folder: options.Folder = None,
+    output: options.Output = None,
+    model: options.Model = None,
+    port: options.Port = 7860,
+    browser: options.Browser = True,
+    host: options.Host = "127.0.0.1",
+    allow_host: options.AllowHost = None,
 ) -> None:
-    """A page in the browser for removing things from photos; nothing leaves this computer."""
+    """Serve the page until it is interrupted."""
     if output is not None and folder is None:
         raise MoebiusError("-o says where the results of a folder go: give the folder too")
     if host not in LOOPBACK:
@@ -44,12 +37,6 @@ def serve(
     with launch(model, host, port, browser, allowed=allow_host or (), folder=folder, output=output) as server:
         typer.echo(server.url)
         signal.pause()
-
-
-def main() -> None:
-    """Run the command line; an error is one line and exit code 1."""
-    with one_line_errors():
-        app()
 
 
 if __name__ == "__main__":

@@ -150,9 +150,7 @@ def test_command_line_and_defaults(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--quantize", "3"], "choose 8 or 4"),
         (["--quantize", "8", "--q-mode", "mxfp4"], "choose one of affine, mxfp8"),
-        (["--quantize", "4", "--q-mode", "int4"], "choose one of affine, mxfp4, nvfp4"),
         (["--quantize", "4", "--q-group-size", "48"], "32 or 64 or 128, not 48"),
         (["--q-mode", "mxfp4"], "need --quantize"),
         (["--q-group-size", "32"], "need --quantize"),

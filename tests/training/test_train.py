@@ -268,13 +268,8 @@ def test_a_dry_run_writes_nothing(studio: Path, capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (["--dtype", "float16"], "float32 or bfloat16"),
         (["--model", "nano"], "either --model"),
         (["--blend", "0.5"], "--blend belongs to --model"),
-        (["--optimizer", "sgd"], "adamw or muon"),
-        (["--batch-norm", "off"], "neither frozen nor live"),
-        (["--minutes", "0"], "no time"),
-        (["--timesteps", "some"], "neither all nor sampled"),
         (["--resume"], "no run to go on with"),
     ],
 )

@@ -1,0 +1,179 @@
+"""The factory of the command lines: a function with annotated parameters becomes a command.
+
+    program = Program("mlx-moebius train", ABOUT, examples=("mlx-moebius train photos/ -o model/",))
+
+    @program.command(most_used=("photos", "out"))
+    def train(photos: Photos, out: Out, steps: Steps = None) -> None: ...
+
+    main = program.main
+
+All commands fail alike: one line that begins with "error:" on standard error, and a status: 2 where the command line
+itself is wrong, which is said before any work.
+"""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeVar
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from mlx_moebius import startup
+from mlx_moebius.cli.help import INFORMATION, help_text, listed, paragraphs
+from mlx_moebius.cli.values import UsageError
+from mlx_moebius.errors import MoebiusError
+
+F = TypeVar("F", bound=Callable[..., None])
+TYPER_USAGE_ERROR: type[Any] = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "UsageError")
+INTERRUPTED = 130
+
+
+class Program:
+    """A command line, of one command or of several."""
+
+    def __init__(
+        self,
+        name: str,
+        about: str,
+        examples: Sequence[str] = (),
+        see_also: Sequence[tuple[str, str]] = (),
+        status: int = 1,
+    ) -> None:
+        """`name` is how users call it; `status` is the exit status of an error in its work.
+
+        `see_also` are other commands, which the help lists at its end.
+        """
+        self.name, self.about, self.examples, self.see_also, self.status = name, about, examples, see_also, status
+        self.app = typer.Typer(
+            cls=type("Group", (_Group,), {"program": self}),
+            add_completion=False,
+            pretty_exceptions_enable=False,
+            rich_markup_mode=None,
+            context_settings=SETTINGS,
+        )
+
+    def command(
+        self, most_used: Sequence[str] = (), name: str | None = None, examples: Sequence[str] = (), alone: bool = False
+    ) -> Callable[[F], F]:
+        """Make a command of a function: the only one, or one of several by `name`.
+
+        `most_used` names the parameters that the help shows first. A command by name tells with its docstring what it
+        does, and has its own `examples`. Called without a word it shows its help, unless that means something
+        (`alone`).
+        """
+        own = {
+            "program": self,
+            "most_used": tuple(most_used),
+            "examples": tuple(examples) or tuple(self.examples),
+            "alone": alone,
+        }
+        return self.app.command(name, cls=type("Command", (_Command,), own), context_settings=SETTINGS)
+
+    def main(self, arguments: Sequence[str] | None = None) -> NoReturn:
+        """Run the command line, by default with the words of the process; it always ends by SystemExit."""
+        startup.interruptible()
+        self.app(args=None if arguments is None else list(arguments), prog_name=self.name)
+        raise SystemExit(0)
+
+
+SETTINGS = {"help_option_names": ["-h", "--help"]}
+
+
+class _Ends:
+    """How a command of typer's ends: every error in one form. The status is returned to whoever asks for that."""
+
+    program: Program
+
+    def main(self, *positional: Any, standalone_mode: bool = True, **named: Any) -> Any:
+        """Run, and exit."""
+        try:
+            status = super().main(*positional, standalone_mode=False, **named)  # type: ignore[misc]
+        except TYPER_USAGE_ERROR as error:
+            if type(error).__name__ == "NoArgsIsHelpError":  # nothing was given, and something is needed
+                typer.echo(error.ctx.get_help())
+                raise SystemExit(2) from None
+            _fail(f"{_sentence(error)} ({self.program.name} --help tells more)", 2)
+        except UsageError as error:
+            _fail(str(error), 2)
+        except MoebiusError as error:
+            _fail(str(error), self.program.status)
+        except MemoryError:
+            _fail("not enough memory: close other programs, or use a smaller photo", self.program.status)
+        except (KeyboardInterrupt, typer.Abort):
+            raise SystemExit(INTERRUPTED) from None
+        raise SystemExit(status if isinstance(status, int) else 0)
+
+
+class _Command(_Ends, TyperCommand):
+    most_used: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
+    alone = False
+
+    def __init__(self, *positional: Any, **named: Any) -> None:
+        super().__init__(*positional, **named)
+        self.no_args_is_help = not self.alone
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help as `help` has it."""
+        parameters = self.get_params(ctx)
+        words = [_in_usage(p) for p in parameters if p.param_type_name == "argument"]
+        words += [
+            f"{min(p.opts, key=len)} {p.metavar}" for p in parameters if p.required and p.param_type_name == "option"
+        ]
+        usage = " ".join([ctx.command_path, *words, "[options]"])
+        about = self.help if ctx.parent else self.program.about
+        formatter.write(help_text(usage, about or "", self.examples, parameters, self.most_used))
+        if self.program.see_also and not ctx.parent:
+            formatter.write("\n" + listed("Other commands, each with its own --help", self.program.see_also) + "\n")
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """-h and --help, in our words."""
+        return _help_option(super().get_help_option(ctx))
+
+
+class _Group(_Ends, TyperGroup):
+    def __init__(self, *positional: Any, **named: Any) -> None:
+        super().__init__(*positional, **named)
+        self.no_args_is_help = True
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write what the program does, and its commands."""
+        rows = [(name, (command.help or "").split("\n\n")[0]) for name, command in self.commands.items()]
+        usage = f"Usage: {ctx.command_path} COMMAND"
+        examples = "Examples:\n" + "\n".join(f"  {each}" for each in self.program.examples)
+        parts = [usage, *paragraphs(self.program.about), examples, listed("Commands, each with its own --help", rows)]
+        formatter.write("\n\n".join(parts) + "\n")
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """-h and --help, in our words."""
+        return _help_option(super().get_help_option(ctx))
+
+
+def _help_option(option: Any) -> Any:
+    option.help, option.metavar, option.rich_help_panel = "Show this and exit.", "", INFORMATION
+    return option
+
+
+def _in_usage(argument: Any) -> str:
+    name = argument.metavar or argument.name
+    name = f"{name}..." if argument.nargs != 1 else name
+    return name if argument.required else f"[{name}]"
+
+
+def _sentence(error: Any) -> str:
+    """What typer says, as the rest of us say it: no capital, no full stop, no line ends."""
+    if hasattr(error, "possibilities"):
+        meant = " or ".join(error.possibilities or ())
+        return f"there is no option {error.option_name}" + (f": did you mean {meant}?" if meant else "")
+    text = " ".join(error.format_message().split()).rstrip(".")
+    return text[:1].lower() + text[1:]
+
+
+def _fail(sentence: str, status: int) -> NoReturn:
+    """Say what is wrong, without characters that would move a terminal's cursor, and exit."""
+    shown = "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) == "Cc" else c for c in sentence)
+    print(f"error: {shown}", file=sys.stderr)
+    raise SystemExit(status)

@@ -70,7 +70,7 @@ def hint_of(cls: type, name: str) -> Any:
 
 def default_of(cls: type, name: str) -> Any:
     """The default of a field."""
-    return next(field.default for field in fields(cls) if field.name == name)  # type: ignore[arg-type]
+    return next(field.default for field in fields(cls) if field.name == name)
 
 
 def from_text(text: str, hint: Any, name: str) -> Any:
@@ -82,10 +82,11 @@ def from_text(text: str, hint: Any, name: str) -> Any:
     value: Any = text
     if bool in kinds:
         value = {"true": True, "false": False}.get(text.lower(), text)
-    for kind in (int, float) if kinds & {int, float} else ():
+    for kind in (int, float):
         try:
-            value = kind(text)
-            break
+            if kind in kinds:
+                value = kind(text)
+                break
         except ValueError:  # also for a number of thousands of digits
             continue
     return _fitted(value, hint, name)

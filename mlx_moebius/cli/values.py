@@ -49,7 +49,7 @@ def option(
         shown: the default in words, where the field's would not tell.
         panel: heading below which the help shows it.
     """
-    wanted = hint_of(*of) if of else Literal[tuple(choices)] if choices else kind  # type: ignore[valid-type]
+    wanted = hint_of(*of) if of else Literal[tuple(choices)] if choices else kind
     shown = shown or (_default(of) if of else None)
     return typer.Option(
         *names,

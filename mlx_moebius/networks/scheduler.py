@@ -84,9 +84,10 @@ def _trailing(total: int, count: int) -> list[int]:
 
 def weights_of(alpha: mx.array | float) -> tuple[mx.array | float, mx.array | float]:
     """The weights of clean latents and noise at a noise level: sqrt(alpha), sqrt(1 - alpha)."""
-    if isinstance(alpha, mx.array) and alpha.ndim == 1:
-        alpha = alpha[:, None, None, None]
-    return alpha**0.5, (1 - alpha) ** 0.5
+    if not isinstance(alpha, mx.array):
+        return math.sqrt(alpha), math.sqrt(1 - alpha)
+    alpha = alpha[:, None, None, None] if alpha.ndim == 1 else alpha
+    return mx.sqrt(alpha), mx.sqrt(1 - alpha)
 
 
 def add_noise(clean: mx.array, noise: mx.array, alpha: mx.array | float) -> mx.array:

@@ -1,4 +1,4 @@
-"""Files that appear under their name whole or not at all, and what identifies a file's content."""
+"""Files that appear under their name whole or not at all, locks, and what identifies a file's content."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Iterator
+import stat
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -14,28 +15,41 @@ from typing import BinaryIO
 from mlx_moebius.errors import MoebiusError
 
 BLOCK = 1 << 20  # bytes read at a time
+EVERYBODY = 0o666  # permissions of a new file, of which the user's umask leaves some
 
 
 @contextmanager
-def replacing(path: Path, prepare: Callable[[Path], None] | None = None) -> Iterator[BinaryIO]:
+def replacing(
+    path: Path, prepare: Callable[[Path], None] | None = None, *, overwrite: bool = True, mode: int = EVERYBODY
+) -> Iterator[BinaryIO]:
     """A new file that takes the place of `path` when the block ends, whole and on disk; nothing remains on an error.
 
-    It is written under another name in the same folder and then renamed. `prepare` is called with that name before the
-    rename, for permissions and the like. Where `path` is a symbolic link, what it points to is replaced.
-    Raises MoebiusError when the file cannot be written.
+    It is written under another name in the same folder and then renamed. From the start it has no more permissions than
+    `mode`, so that a part of a private file is private. `prepare` is called with its name before the rename. Where
+    `path` is a symbolic link, what it points to is replaced. Without `overwrite`, a file that has appeared under the
+    name meanwhile stays.
+    Raises MoebiusError when the file cannot be written, or exists and is not to be replaced.
     """
-    if path.is_symlink():
-        path = path.resolve()
+    path = followed(path)
     temporary = path.with_name(f".moebius-{secrets.token_hex(6)}.part")  # same folder: a rename is atomic
     try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if prepare is not None:
-            prepare(temporary)
-        os.replace(temporary, path)
+        with os.fdopen(
+            os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode & 0o666 | stat.S_IWUSR), "wb"
+        ) as f:
+            with suppress(BlockingIOError):
+                lock(f.fileno())  # tells `remove_left_parts` that somebody writes it
+            yield f
+            f.flush()
+            flush_to_disk(f.fileno())
+            if prepare is not None:
+                prepare(temporary)
+            if overwrite:
+                os.replace(temporary, path)
+            else:
+                _rename_to_new(temporary, path)
         sync_folder(path.parent)
+    except FileExistsError:
+        raise MoebiusError(f"{path} was made by somebody else meanwhile and is kept: give another name") from None
     except OSError as error:
         raise MoebiusError(f"{path} could not be written: {error.strerror or error}") from error
     finally:
@@ -43,13 +57,63 @@ def replacing(path: Path, prepare: Callable[[Path], None] | None = None) -> Iter
             temporary.unlink(missing_ok=True)
 
 
+def _rename_to_new(temporary: Path, path: Path) -> None:
+    """Rename, unless `path` exists: FileExistsError."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links, such as exFAT: hold the name by an empty file
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        os.replace(temporary, path)
+
+
+def remove_left_parts(folder: Path) -> None:
+    """Remove what killed processes left half-written in a folder and in those inside; what is being written stays."""
+    for part in folder.rglob(".moebius-*.part"):
+        with suppress(OSError):  # another process may remove it at this moment
+            handle = os.open(part, os.O_RDONLY)
+            try:
+                if lock(handle):
+                    part.unlink()
+            finally:
+                os.close(handle)
+
+
+def followed(path: Path) -> Path:
+    """What a symbolic link leads to; any other path as it is. Raises MoebiusError for a link that leads to itself."""
+    try:
+        return path.resolve() if path.is_symlink() else path
+    except (OSError, RuntimeError):
+        raise MoebiusError(f"{path} is a link that leads to itself") from None
+
+
+def lock(handle: int, wait: bool = False) -> bool:
+    """Lock an open file or folder against other processes, until it is closed.
+
+    Returns False where the file system has no locks (some network shares). Raises BlockingIOError when another process
+    holds the lock and `wait` is False.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        return False
+    return True
+
+
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder alone, until the process ends. Raises MoebiusError when another run holds it."""
+def locked(folder: Path, warn: Callable[[str], None] = lambda line: None) -> Iterator[None]:
+    """Hold a folder alone, until the process ends. Raises MoebiusError when another run holds it.
+
+    Where the file system has no locks, `warn` is told and the run goes on.
+    """
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not lock(handle):
+                warn(f"the disk of {folder} has no locks: see to it that no second run writes into it")
         except BlockingIOError:
             raise MoebiusError(f"another run is writing into {folder}: wait for it, or choose another one") from None
         yield
@@ -57,14 +121,42 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def flush_to_disk(handle: int) -> None:
+    """Wait until an open file is on the disk. `fsync` on a Mac leaves it in the drive's cache, F_FULLFSYNC does not."""
+    full = getattr(fcntl, "F_FULLFSYNC", None)
+    if full is not None:
+        try:
+            fcntl.fcntl(handle, full)
+            return
+        except OSError:  # a network share that has no such call
+            pass
+    os.fsync(handle)
+
+
 def sync_folder(folder: Path) -> None:
     """Bring a folder's new names to disk, where the file system can: a power cut then takes none of them back."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(handle)
+            flush_to_disk(handle)
         finally:
             os.close(handle)
+
+
+def check_regular(path: Path) -> None:
+    """Raise MoebiusError for a pipe, a device or a socket, which would be waited for for ever. Raises OSError."""
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise MoebiusError(f"{path} is a pipe, a device or a socket, not a file: save it as a file first")
+
+
+def permissions(paths: Iterable[Path]) -> int:
+    """The permissions to read and write that all files have, for what is made of them; the owner always has both."""
+    mode = EVERYBODY
+    for path in paths:
+        with suppress(OSError):
+            mode &= path.stat().st_mode
+    return mode | stat.S_IRUSR | stat.S_IWUSR
 
 
 def sha256(path: Path) -> str:
@@ -76,7 +168,11 @@ def sha256(path: Path) -> str:
 
 
 def digest(path: Path, algorithm: hashlib._Hash) -> str:
-    """Hexadecimal digest of a file, by an algorithm of hashlib that may have been fed already. Raises OSError."""
+    """Hexadecimal digest of a file, by an algorithm of hashlib that may have been fed already.
+
+    Raises OSError, and MoebiusError for what is no regular file.
+    """
+    check_regular(path)
     with path.open("rb") as file:
         while block := file.read(BLOCK):
             algorithm.update(block)

@@ -9,6 +9,7 @@ A photo counts as done when its line is in the ledger, which comes after its fil
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sys
 import time
@@ -23,7 +24,7 @@ from pathlib import Path
 import mlx.core as mx
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.files import sha256
+from mlx_moebius.files import EVERYBODY, sha256
 from mlx_moebius.folder import ledger
 from mlx_moebius.folder.ledger import Record
 from mlx_moebius.inpainting.compose import PreparedCrops, finish, prepare
@@ -55,6 +56,8 @@ class Job:
     quality: int | None = None
     metadata: bool = True
     keep_time: bool = False
+    mode: int = EVERYBODY
+    """Permissions of what is made of all photos together: ledger and review page."""
 
     def request(self, pipeline: MoebiusPipeline) -> Record:
         """Everything but photo and mask that decides what is written, as JSON values."""
@@ -136,7 +139,8 @@ def load(pair: Pair, job: Job, size: int, request: Record, done: dict[str, Recor
     """Read a photo and its mask and plan its windows, unless an earlier run has done it."""
     start = time.perf_counter()
     name = pair.name.as_posix()
-    record: Record = {"input": name, "output": name, "mask": pair.mask and str(pair.mask), "seconds": {}}
+    mask_name = os.path.relpath(pair.mask, job.folder) if isinstance(pair.mask, Path) else pair.mask
+    record: Record = {"input": name, "output": name, "mask": mask_name, "seconds": {}}
     task = Task(pair, record)
     try:
         if pair.problem:
@@ -146,7 +150,7 @@ def load(pair: Pair, job: Job, size: int, request: Record, done: dict[str, Recor
         if isinstance(pair.mask, Path):
             record["mask_sha256"] = sha256(pair.mask)
         record |= {"seed": job.settings.seed, "request": request}
-        if _is_done(record, done.get(name)) and target.exists():
+        if _is_done(record, done.get(name), target):
             task.skipped = True
             return task
         photo = read_photo(source)
@@ -229,6 +233,7 @@ def store(task: Task, job: Job, pipeline: MoebiusPipeline, rank: int) -> Task:
         provenance = pipeline.provenance(job.settings, result) if job.metadata else None
         source, target = job.folder / task.pair.name, job.output / task.pair.name
         notes = write_photo(result.photo, target, job.quality, provenance, source, job.keep_time)
+        task.record |= {"output_size": target.stat().st_size, "output_sha256": sha256(target)}
         task.record["enlargement"] = round(result.enlargement, 3)
         task.record["detail"] = [detail.figures() | {"seconds": round(detail.seconds, 3)} for detail in result.details]
         task.record["seam"] = asdict(result.seam) if result.seam else None
@@ -250,9 +255,15 @@ def process_peak() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _is_done(record: Record, earlier: Record | None) -> bool:
+def _is_done(record: Record, earlier: Record | None, target: Path) -> bool:
+    """Whether an earlier run made just this of the same files and settings, and its result is still what it wrote."""
     same = ("input_sha256", "mask_sha256", "request")
-    return earlier is not None and "error" not in earlier and all(earlier.get(k) == record.get(k) for k in same)
+    if earlier is None or "error" in earlier or any(earlier.get(k) != record.get(k) for k in same):
+        return False
+    try:
+        return target.stat().st_size == earlier["output_size"] and sha256(target) == earlier["output_sha256"]
+    except OSError:
+        return False
 
 
 def _fail(task: Task, error: Exception) -> None:
@@ -268,7 +279,7 @@ def _fail(task: Task, error: Exception) -> None:
 def _recorded(task: Task, job: Job, rank: int) -> Task:
     task.record["seconds"] = {name: round(value, 4) for name, value in task.record["seconds"].items()}
     task.record |= {"finished": datetime.now(timezone.utc).isoformat(timespec="microseconds"), "rank": rank}
-    ledger.append(job.output, task.record, rank)
+    ledger.append(job.output, task.record, rank, job.mode)
     return task
 
 

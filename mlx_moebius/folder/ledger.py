@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.files import replacing, sync_folder
+from mlx_moebius.files import EVERYBODY, flush_to_disk, replacing, sync_folder
 from mlx_moebius.photos.marks import LEDGER, LEDGERS
 from mlx_moebius.schema import Bounds, build
 
@@ -41,11 +41,14 @@ def sizes(folder: Path) -> dict[str, int]:
     return found
 
 
-def claim(folder: Path) -> None:
-    """Mark a folder as written by us, before anything else is in it. Raises MoebiusError when that cannot be."""
+def claim(folder: Path, mode: int = EVERYBODY) -> None:
+    """Mark a folder as written by us, before anything else is in it. Raises MoebiusError when that cannot be.
+
+    `mode`: the permissions of a new ledger, of which the umask leaves some.
+    """
     path = folder / NAME
     try:
-        path.open("ab").close()
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, mode))
     except OSError as error:
         raise MoebiusError(f"{path} could not be written: {error.strerror or error}") from error
     sync_folder(folder)
@@ -65,6 +68,8 @@ class Filled:
     """What is read of the line of a photo that was filled."""
 
     input_sha256: str
+    output_size: Annotated[int, Bounds(0, 2**63)]
+    output_sha256: str
     request: dict[str, Any]
     seed: int
     enlargement: Annotated[float, Bounds(0, 1e6)]
@@ -120,11 +125,11 @@ def _checked(record: Any) -> str:
     return ended.input
 
 
-def merge(folder: Path, warn: Callable[[str], None] = lambda line: None) -> dict[str, Record]:
+def merge(folder: Path, warn: Callable[[str], None] = lambda line: None, mode: int = EVERYBODY) -> dict[str, Record]:
     """Bring the ledgers of all ranks into one file with a line a photo, in the order of names; `warn` as in `read`."""
     records = read(folder, warn)
     if records or (folder / NAME).exists():
-        with replacing(folder / NAME) as file:
+        with replacing(folder / NAME, mode=mode) as file:
             file.writelines(_line(records[name]) for name in sorted(records))
     for path in _files(folder):
         if path.name != NAME:
@@ -132,15 +137,15 @@ def merge(folder: Path, warn: Callable[[str], None] = lambda line: None) -> dict
     return records
 
 
-def append(folder: Path, record: Mapping[str, Any], rank: int = 0) -> None:
+def append(folder: Path, record: Mapping[str, Any], rank: int = 0, mode: int = EVERYBODY) -> None:
     """Add a line to this rank's ledger, from any thread. Raises MoebiusError when the disk is full."""
     path = folder / (f"moebius.rank{rank}.jsonl" if rank else NAME)
     try:
-        with _appending, path.open("ab") as file:
+        with _appending, open(path, "ab", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             cut_short = file.tell() > 0 and not _ends_whole(path)
             file.write((b"\n" if cut_short else b"") + _line(record))
             file.flush()
-            os.fsync(file.fileno())
+            flush_to_disk(file.fileno())
     except OSError as error:
         raise MoebiusError(f"{path} could not be written: {error.strerror or error}") from error
 

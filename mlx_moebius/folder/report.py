@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from unicodedata import east_asian_width
 
+from mlx_moebius.errors import printable
 from mlx_moebius.folder.batch import Task
 from mlx_moebius.networks.diffusion import Step
 
@@ -27,13 +30,15 @@ class Report:
     filled: int = 0
     started: float = field(default_factory=time.perf_counter)
 
-    def begin(self, without_mask: Sequence[Path]) -> None:
-        """The run starts; photos `without_mask` are named, once for all ranks."""
+    def begin(self, without_mask: Sequence[Path], results: Sequence[Path] = ()) -> None:
+        """The run starts; photos `without_mask`, and `results` that are left out, are named, once for all ranks."""
         count = len(without_mask)
         self._event("start", photos=self.total, without_mask=count)
         self._line(f"{self.total} photos" + (f", {count} more without a mask" if count else ""))
         for name in () if self.rank else without_mask:
             self._unmasked(name.as_posix())
+        for name in () if self.rank else results:
+            self.warning(f"{name} was filled by this program and is left out")
 
     def warning(self, line: str) -> None:
         """Something about the folder that the user should know."""
@@ -95,7 +100,8 @@ class Report:
         return f"{self.filled / seconds * 60:.1f} photos a minute, {rest} left"
 
     def _status(self, text: str) -> None:
-        sys.stderr.write(f"\r\x1b[K{self.ended} of {self.total} · {text} · {self._pace()}")
+        line = f"{self.ended} of {self.total} · {text} · {self._pace()}"
+        sys.stderr.write(f"\r\x1b[K{fitted(printable(line), shutil.get_terminal_size().columns)}")
         sys.stderr.flush()
 
     def _line(self, text: str, always: bool = False) -> None:
@@ -103,9 +109,24 @@ class Report:
             return
         clear = "\r\x1b[K" if self.mode == "bar" else ""
         prefix = f"[{self.rank}] " if self.rank else ""
-        sys.stderr.write(f"{clear}{prefix}{text}\n")
+        sys.stderr.write(f"{clear}{prefix}{printable(text)}\n")
 
     def _event(self, kind: str, **values: Any) -> None:
         if self.mode == "json":
             sys.stdout.write(json.dumps({"event": kind, "rank": self.rank} | values) + "\n")
             sys.stdout.flush()
+
+
+def fitted(text: str, columns: int) -> str:
+    """A text cut in the middle so that it takes less than a terminal's columns; wide characters take two."""
+    if _width(text) < columns:
+        return text
+    end = text[-columns // 2 :]
+    start = text
+    while start and _width(start) + 1 + _width(end) >= columns:
+        start = start[:-1]
+    return f"{start}…{end}"
+
+
+def _width(text: str) -> int:
+    return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)

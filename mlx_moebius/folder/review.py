@@ -5,21 +5,29 @@ from __future__ import annotations
 import base64
 import io
 import os
+import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from html import escape
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import quote
 
 from PIL import Image
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.files import replacing
+from mlx_moebius.files import EVERYBODY, replacing
 from mlx_moebius.folder.ledger import Record
 from mlx_moebius.photos.photo import opened, photo_from_image
 
 NAME = "review.html"
 SIDE = 480  # longest side of a thumbnail, in pixels
+AT_ONCE = 64  # figures whose thumbnails are in memory
+FIGURE = re.compile(
+    rb'<figure data-content="([0-9a-f-]+)"><div class="pair">'
+    rb'<img alt="before" src="([^"]*)"><img alt="after" src="([^"]*)"'
+)
 
 HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Review</title>
@@ -43,12 +51,21 @@ small { opacity: .75 }
 """
 
 
-def write(folder: Path, output: Path, records: Iterable[Record], without_mask: Iterable[Path] = ()) -> None:
-    """Write the page into `output`; photos of `records` are before in `folder`, after in `output`."""
+def write(
+    folder: Path,
+    output: Path,
+    records: Iterable[Record],
+    without_mask: Iterable[Path] = (),
+    mode: int = EVERYBODY,
+) -> None:
+    """Write the page into `output`; photos of `records` are before in `folder`, after in `output`.
+
+    Thumbnails of an earlier page are used again where neither photo has changed since. `mode`: its permissions.
+    """
     records = list(records)
     failed = [record for record in records if "error" in record]
     filled = sorted((record for record in records if "error" not in record), key=_badness, reverse=True)
-    with replacing(output / NAME) as file:
+    with Thumbnails(output / NAME) as earlier, replacing(output / NAME, mode=mode) as file:
         file.write(HEAD.encode())
         file.write(f"<h1>{len(filled)} photos filled, {len(failed)} failed</h1>\n".encode())
         if failed:
@@ -57,7 +74,7 @@ def write(folder: Path, output: Path, records: Iterable[Record], without_mask: I
             file.write(_listed("Without a mask", names))
         file.write(b"<p>Left of the slider: before. Right of it: after. ")
         file.write(b"The most visible fills come first: by their seams, and by how blurred they are.</p><main>\n")
-        for part in _figures(folder, output, filled):
+        for part in _figures(folder, output, filled, earlier):
             file.write(_encoded(part))
         file.write(b"</main></body></html>\n")
 
@@ -71,12 +88,53 @@ def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")  # names of files that are not UTF-8
 
 
-def _figures(folder: Path, output: Path, records: list[Record]) -> Iterator[str]:
+class Thumbnails:
+    """The thumbnails in an earlier page, by what they show; they are read when they are wanted."""
+
+    def __init__(self, page: Path) -> None:
+        self._page = page
+        self._file: BinaryIO | None = None
+        self._places: dict[bytes, int] = {}
+
+    def __enter__(self) -> Thumbnails:
+        with suppress(OSError):
+            self._file = self._page.open("rb")
+            place = 0
+            for line in self._file:
+                if found := FIGURE.match(line):
+                    self._places[found[1]] = place
+                place += len(line)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def find(self, record: Record) -> list[str] | None:
+        """The pictures before and after, of a record's photos; None where the page does not have both."""
+        place = self._places.get(_content(record).encode())
+        if place is None or self._file is None:
+            return None
+        self._file.seek(place)
+        found = FIGURE.match(self._file.readline())
+        return [found[2].decode(), found[3].decode()] if found and found[2] and found[3] else None
+
+
+def _content(record: Record) -> str:
+    """What a figure shows: the hashes of both photos."""
+    return f"{record['input_sha256']}-{record['output_sha256']}"
+
+
+def _figures(folder: Path, output: Path, records: list[Record], earlier: Thumbnails) -> Iterator[str]:
     with ThreadPoolExecutor(2) as pool:
-        before = pool.map(_thumbnail, [folder / record["input"] for record in records])
-        after = pool.map(_thumbnail, [output / record["output"] for record in records])
-        for record, *images in zip(records, before, after, strict=True):
-            yield _figure(record, images, os.path.relpath(folder / record["input"], output))
+        for some in (records[start : start + AT_ONCE] for start in range(0, len(records), AT_ONCE)):
+            known = [earlier.find(record) for record in some]
+            new = [record for record, images in zip(some, known, strict=True) if images is None]
+            before = pool.map(_thumbnail, [folder / record["input"] for record in new])
+            after = pool.map(_thumbnail, [output / record["output"] for record in new])
+            made = zip(before, after, strict=True)
+            for record, images in zip(some, known, strict=True):
+                yield _figure(record, images or list(next(made)), os.path.relpath(folder / record["input"], output))
 
 
 def _figure(record: Record, images: list[str], source: str) -> str:
@@ -90,7 +148,8 @@ def _figure(record: Record, images: list[str], source: str) -> str:
     links = [quote(os.fsencode(path)) for path in (record["output"], source)]
     warnings = "".join(f"<br>{escape(line)}" for line in record["warnings"])
     return (
-        f'<figure><div class="pair"><img alt="before" src="{before}"><img alt="after" src="{after}"></div>'
+        f'<figure data-content="{_content(record)}"><div class="pair">'
+        f'<img alt="before" src="{before}"><img alt="after" src="{after}"></div>'
         f'<input type="range" value="50" aria-label="before and after, {name}" '
         "oninput=\"this.previousElementSibling.style.setProperty('--x', this.value + '%')\">"
         f'<figcaption><a href="{links[0]}">{name}</a> (<a href="{links[1]}">before</a>)<br>'

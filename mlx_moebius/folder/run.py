@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import stat
 import time
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.files import locked
+from mlx_moebius.files import locked, permissions, remove_left_parts
 from mlx_moebius.folder import ledger, review
 from mlx_moebius.folder.batch import NETWORK, Job, load, run
 from mlx_moebius.folder.ledger import Record
@@ -18,8 +20,9 @@ from mlx_moebius.folder.ranks import LostError, Ranks, leave
 from mlx_moebius.folder.report import Mode, Report
 from mlx_moebius.inpainting.pipeline import Event, MoebiusPipeline
 from mlx_moebius.networks.diffusion import Step
-from mlx_moebius.photos.pairing import Pairing, pair
-from mlx_moebius.photos.photo import photo_from_image, to_image
+from mlx_moebius.photos.marks import is_output_file, is_output_folder
+from mlx_moebius.photos.pairing import Pair, Pairing, folded, pair
+from mlx_moebius.photos.photo import opened, photo_from_image, to_image
 
 INTERRUPTED = 130  # the shell's exit code for Ctrl-C
 
@@ -42,7 +45,18 @@ def find_pairs(folder: Path, masks: list[str], boxes: list[str], output: Path, r
         raise MoebiusError(f"{output} is the folder of the photos: choose another one, they would be overwritten")
     if output.exists() and not output.is_dir():
         raise MoebiusError(f"{output} is a file: photos of a folder go into a folder")
+    if any(Path(each).is_dir() and output.resolve() == Path(each).resolve() for each in masks):
+        raise MoebiusError(f"{output} is the folder of the masks: choose another one, they would be overwritten")
     found = pair(folder, masks[0] if masks else None, output, recursive, bool(boxes))
+    one_for_all = boxes or (masks and not Path(masks[0]).is_dir())
+    if one_for_all and not is_output_folder(folder):
+        results = [each.name for each in found.pairs if each.problem is None and _is_result(folder / each.name)]
+        left = [each for each in found.pairs if each.name not in results]
+        found = Pairing(left, found.without_mask, results)
+    sources = {_identity(folder / each.name) for each in found.pairs}
+    for each in found.pairs:
+        if (target := _identity(output / each.name)) is not None and target in sources:
+            raise MoebiusError(f"{output / each.name} is a photo of {folder} by another name: choose another folder")
     if not own and not ledger.is_claimed(output):
         taken = next((output / each.name for each in found.pairs if _exists(output / each.name)), None)
         if taken:
@@ -50,8 +64,29 @@ def find_pairs(folder: Path, masks: list[str], boxes: list[str], output: Path, r
     return found
 
 
+def _is_result(path: Path) -> bool:
+    """Whether a file was filled by this program; False where it cannot be read, which is an error of that photo."""
+    try:
+        with opened(path) as (file, image):
+            return is_output_file(file, image)
+    except MoebiusError:
+        return False
+
+
+def _nothing_to_fill(folder: Path, found: Pairing) -> str:
+    if found.results:
+        return f"{folder} holds only photos that were filled already, such as {found.results[0]}"
+    return (
+        f"no photo of {folder} has a mask: the mask of {found.without_mask[0]} would be "
+        f"{found.without_mask[0].stem}_mask.png beside it, or have the photo's name in a folder of masks"
+    )
+
+
 def fill_folder(pipeline: MoebiusPipeline, job: Job, pairing: Pairing, force: bool, mode: Mode) -> int:
     """Fill the photos of a folder, this rank's share of them; returns the exit code, 1 where a photo failed."""
+    if not pairing.pairs:
+        raise MoebiusError(_nothing_to_fill(job.folder, pairing))
+    job = replace(job, mode=permissions(job.folder / each.name for each in pairing.pairs))
     ranks = Ranks.join(job.output)
     report = Report(mode, len(ranks.share(pairing.pairs)), ranks.rank)
     try:
@@ -64,27 +99,30 @@ def fill_folder(pipeline: MoebiusPipeline, job: Job, pairing: Pairing, force: bo
 def _fill_folder(
     pipeline: MoebiusPipeline, job: Job, pairing: Pairing, force: bool, ranks: Ranks, report: Report
 ) -> int:
-    own, rank = ranks.share(pairing.pairs), ranks.rank
+    rank = ranks.rank
     started = time.perf_counter()
     with ExitStack() as stack:
-        _make(job.output)
+        private = stat.S_IMODE(job.folder.stat().st_mode) & 0o777
+        _make(job.output, private)
         if rank == 0:
-            stack.enter_context(locked(job.output))
-            ledger.claim(job.output)
-            for left in job.output.rglob(".moebius-*.part"):
-                left.unlink()  # of a run that was killed
-            ledger.merge(job.output, report.warning)
+            stack.enter_context(locked(job.output, report.warning))
+            ledger.claim(job.output, job.mode)
+            remove_left_parts(job.output)
+            ledger.merge(job.output, report.warning, job.mode)
             for parent in sorted({(job.output / each.name).parent for each in pairing.pairs}):
-                _make(parent)
+                _make(parent, private)
         ranks.meet()
+        own = ranks.share(_told_apart(pairing.pairs, job.output))
         done = {} if force else ledger.read(job.output)
-        report.begin(pairing.without_mask)
+        report.begin(pairing.without_mask, pairing.results)
         try:
             with closing(run(pipeline, job, own, done, report.step, rank)) as tasks:
                 for task in tasks:
                     report.ended_one(task)
         except KeyboardInterrupt:
             several = f": {ranks.tell(pairing.pairs)}" if ranks.size > 1 else ""
+            if rank == 0:
+                _write_review(job, pairing, ledger.read(job.output))
             report.stopped(f"interrupted{several}")
             return INTERRUPTED
         except MoebiusError as error:
@@ -96,23 +134,39 @@ def _fill_folder(
         ranks.meet()
         failed: list[Record] = []
         if rank == 0:
-            records = ledger.merge(job.output, report.warning)
-            names = [each.name.as_posix() for each in pairing.pairs]
-            ended = [records[name] for name in names if name in records]
+            ended = _write_review(job, pairing, ledger.merge(job.output, report.warning, job.mode))
             failed = [record for record in ended if "error" in record]
-            unmasked = [
-                *pairing.without_mask,
-                *(each.name for each in pairing.pairs if each.name.as_posix() not in records),
-            ]
-            review.write(job.folder, job.output, ended, sorted(unmasked))
             report.end(
                 done=len(ended) - len(failed),
-                without_mask=len(pairing.without_mask) + len(names) - len(ended),
+                without_mask=len(pairing.without_mask) + len(pairing.pairs) - len(ended),
                 errors=[record["error"] for record in failed],
                 network_busy=round(busy, 3),
             )
         ranks.meet()
         return 1 if failed else 0
+
+
+def _write_review(job: Job, pairing: Pairing, records: dict[str, Record]) -> list[Record]:
+    """Write the review page; returns the records of the photos that have one, in order."""
+    ended = [records[name] for each in pairing.pairs if (name := each.name.as_posix()) in records]
+    without = [*pairing.without_mask, *(each.name for each in pairing.pairs if each.name.as_posix() not in records)]
+    review.write(job.folder, job.output, ended, sorted(without), job.mode)
+    return ended
+
+
+def _told_apart(pairs: list[Pair], output: Path) -> list[Pair]:
+    """The pairs; those whose results the disk could not tell from another's, in capitals alone, with that problem."""
+    ledger_name = output / ledger.NAME
+    if _identity(output / ledger.NAME.upper()) != _identity(ledger_name):
+        return pairs
+    first: dict[str, Path] = {}
+    apart = []
+    for each in pairs:
+        other = first.setdefault(folded(each.name.as_posix()), each.name)
+        if other != each.name:
+            each = replace(each, problem=f"{each.name}: the disk of {output} cannot tell its name from {other}")
+        apart.append(each)
+    return apart
 
 
 def show_plan(pipeline: MoebiusPipeline, job: Job, pairing: Pairing) -> list[str]:
@@ -167,8 +221,22 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _make(folder: Path) -> None:
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from every other, whatever its names; None where there is none."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _make(folder: Path, mode: int) -> None:
+    """Make a folder, and those that hold it, no more readable than `mode` says."""
+    if folder.is_dir():
+        return
+    try:
+        if folder.parent != folder:
+            _make(folder.parent, mode)
+        folder.mkdir(mode=mode | stat.S_IRWXU, exist_ok=True)
     except OSError as error:
         raise MoebiusError(f"{folder} cannot be made: {error.strerror or error}") from None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.photos.formats import EXTENSIONS
+from mlx_moebius.photos.marks import is_output_folder
 from mlx_moebius.photos.mask_files import ALPHA
 from mlx_moebius.photos.recognise import RAW, RAW_EXTENSIONS
 
@@ -30,10 +31,14 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """Photos to fill, in the order of their names, then camera raw files (a problem); and photos without a mask."""
+    """Photos to fill, in the order of their names, then camera raw files (a problem); and photos without a mask.
+
+    `results` are photos that this program has filled, which are none to fill by a mask that is meant for all photos.
+    """
 
     pairs: list[Pair]
     without_mask: list[Path]
+    results: list[Path] = field(default_factory=list)
 
 
 def pair(folder: Path, mask: str | None, output: Path, recursive: bool = False, boxes: bool = False) -> Pairing:
@@ -50,7 +55,7 @@ def pair(folder: Path, mask: str | None, output: Path, recursive: bool = False, 
         where = None  # masks beside the photos
     apart = [output] + ([where] if where is not None and where.is_dir() else [])
     found = sorted(_pictures(folder, recursive, apart))
-    photo_names = {(name.parent, _folded(each)) for name in found for each in (name.stem, name.name)}
+    photo_names = {(name.parent, folded(each)) for name in found for each in (name.stem, name.name)}
     beside = {name for name in found if _is_mask(name, photo_names)}
     raw, found = [name for name in found if _is_raw(name)], [name for name in found if not _is_raw(name)]
     developed = {name.with_suffix("") for name in found}
@@ -69,14 +74,14 @@ def pair(folder: Path, mask: str | None, output: Path, recursive: bool = False, 
     masks = sorted(_pictures(where, recursive, [output])) if where else sorted(beside)
     masks = [each for each in masks if not _is_raw(each)]
     exact = _by_stem(masks, str)
-    folded = _by_stem(masks, _folded)
+    alike = _by_stem(masks, folded)
     keys = {name: _mask_stems(name, apart=where is not None) for name in photos}
     taken = {mask for name in photos for key in keys[name] for mask in exact.get(key, [])}
     pairs, without = [], []
     for name in photos:
         candidates = _first(exact, keys[name])
         if not candidates:  # what another photo has under its very name is that one's
-            others = _first(folded, map(_folded, keys[name]))
+            others = _first(alike, map(folded, keys[name]))
             candidates = [each for each in others if each not in taken]
         candidates = [each for each in candidates if each.name == name.name] or candidates
         if not candidates:
@@ -109,10 +114,16 @@ def _first(masks: dict[str, list[Path]], keys: Iterable[str]) -> list[Path]:
 
 
 def _pictures(folder: Path, recursive: bool, apart: list[Path]) -> Iterator[Path]:
-    """Picture files by extension, relative to the folder; hidden ones are left out."""
+    """Picture files by extension, relative to the folder; not hidden ones, and not those of folders of results."""
     for parent, folders, files in os.walk(folder):
         here = Path(parent)
-        kept = [each for each in folders if not each.startswith(".") and not any(_same(here / each, p) for p in apart)]
+        kept = [
+            each
+            for each in folders
+            if not each.startswith(".")
+            and not any(_same(here / each, p) for p in apart)
+            and not is_output_folder(here / each)
+        ]
         folders[:] = kept if recursive else []
         for name in files:
             if not name.startswith(".") and Path(name).suffix.lower() in RAW_EXTENSIONS.union(EXTENSIONS):
@@ -121,7 +132,7 @@ def _pictures(folder: Path, recursive: bool, apart: list[Path]) -> Iterator[Path
 
 def _is_mask(name: Path, photo_names: set[tuple[Path, str]]) -> bool:
     """Whether `name` lies beside a photo as its mask; `photo_names` are folders and folded names, and stems."""
-    own = _folded(name.stem)
+    own = folded(name.stem)
     return own.endswith(MASK_SUFFIX) and (name.parent, own[: -len(MASK_SUFFIX)]) in photo_names
 
 
@@ -129,10 +140,13 @@ def _is_raw(name: Path) -> bool:
     return name.suffix.lower() in RAW_EXTENSIONS
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
     """A name as people compare it: capitals and small letters alike, accents composed (disks of a Mac: decomposed)."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
 def _same(a: Path, b: Path) -> bool:
-    return a.resolve() == b.resolve()
+    try:
+        return a.resolve() == b.resolve()
+    except (OSError, RuntimeError):  # a link that leads to itself
+        return False

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, PngImagePlugin, UnidentifiedImageError
 
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.files import check_regular
 from mlx_moebius.photos import attached, formats, gain_map, jxl, limits, metadata, nclx, recognise, sixteen_bit
 from mlx_moebius.photos.geometry import Box, Pixels, slices
 from mlx_moebius.photos.privacy import Region, map_regions, turned
@@ -279,6 +280,7 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, Image.Image]]:
         raise MoebiusError(f"{path} is a folder, not a photo")
     Image.init()
     try:
+        check_regular(path)
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, about odd metadata and sizes below the limit
             head = file.read(65536)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 from PIL import PngImagePlugin
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.files import replacing
+from mlx_moebius.files import EVERYBODY, permissions, replacing
 from mlx_moebius.photos import attached, gain_map, jxl, metadata, sixteen_bit
 from mlx_moebius.photos.formats import EXTENSIONS, MODES, jpeg_segment
 from mlx_moebius.photos.limits import check_format
@@ -92,6 +92,7 @@ def write_photo(
     provenance: Mapping[str, Any] | None = None,
     source: Path | None = None,
     keep_time: bool = False,
+    overwrite: bool = True,
 ) -> list[str]:
     """Write the photo in the format of `path`'s extension; returns what the user should know, one line each.
 
@@ -100,7 +101,7 @@ def write_photo(
     lossless. ICC profile, EXIF, XMP, IPTC, comment, resolution and PNG text go along as far as the format has a place.
     `provenance` (JSON values, with `version`) goes into EXIF: `Software`, and `UserComment` behind any text there.
     The file gets the permissions and tags of the file `source`, and with `keep_time` its modification time.
-    Where `path` is a symbolic link, what it points to is replaced.
+    Where `path` is a symbolic link, what it points to is replaced. Without `overwrite` nothing is.
     Raises MoebiusError, with nothing left behind.
     """
     path = Path(path)
@@ -113,7 +114,9 @@ def write_photo(
         raise MoebiusError(f"{path}: not enough memory to encode it") from None
     except (OSError, ValueError, RuntimeError, SystemError) as error:  # encoders' limits, such as 16383 for WebP
         raise MoebiusError(f"{path}: {name} cannot hold this picture ({error}): choose another format") from error
-    with replacing(path, None if source is None else _like(source, keep_time)) as file:
+    mode = EVERYBODY if source is None else permissions([source])
+    prepare = None if source is None else lambda part: notes.extend(_made_alike(part, source, keep_time))
+    with replacing(path, prepare, overwrite=overwrite, mode=mode) as file:
         file.write(data)
     return [f"{path}: {note}" for note in notes]
 
@@ -177,18 +180,22 @@ def encode(
     return data, notes
 
 
-def _like(source: Path, keep_time: bool) -> Callable[[Path], None]:
-    """Gives a file the permissions of `source` (its owner may always write), its tags, and its time if wanted."""
+def _made_alike(path: Path, source: Path, keep_time: bool) -> list[str]:
+    """Give a file the permissions of `source` (its owner may always write), its tags, and its time if wanted.
 
-    def prepare(path: Path) -> None:
+    What a disk does not allow, or a source that is gone, is no reason to lose a photo: returns a note.
+    """
+    try:
         like = source.stat()
         path.chmod(stat.S_IMODE(like.st_mode) & 0o777 | stat.S_IWUSR)
-        with suppress(OSError):  # tags are no reason to lose a photo; many file systems have none
-            copy_tags(source, path)
         if keep_time:
             os.utime(path, ns=(like.st_atime_ns, like.st_mtime_ns))
-
-    return prepare
+    except OSError as error:
+        kept = "permissions and time" if keep_time else "permissions"
+        return [f"the source's {kept} could not be kept: {error.strerror or error}"]
+    with suppress(OSError):  # many file systems have no tags
+        copy_tags(source, path)
+    return []
 
 
 def _storable(photo: Photo, name: str) -> Photo | None:

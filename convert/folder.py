@@ -29,7 +29,7 @@ from mlx_moebius.convert.settings import (
 )
 from mlx_moebius.convert.stored_tensor import Array, StoredTensor, Tensors, encode
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.files import digest
+from mlx_moebius.files import digest, sync_folder
 from mlx_moebius.networks.config import (
     CONFIG_NAME,
     UNET_NAME,
@@ -184,15 +184,17 @@ def _new_folder(out: Path, overwrite: bool) -> Iterator[Path]:
         new, old = Path(staging, "new"), Path(staging, "old")
         new.mkdir()
         yield new
+        sync_folder(new)
         if not (overwrite and out.exists()):
             os.rename(new, out)
-            return
-        os.rename(out, old)
-        try:
-            os.rename(new, out)
-        except OSError:
-            os.rename(old, out)
-            raise
+        else:
+            os.rename(out, old)
+            try:
+                os.rename(new, out)
+            except OSError:
+                os.rename(old, out)
+                raise
+        sync_folder(out.parent)
 
 
 def file_record(path: Path, name: str) -> FileRecord:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from mlx_moebius.convert.stored_tensor import STORAGE_DTYPES, Array, StoredTensor, view
+from mlx_moebius.files import flush_to_disk
 from mlx_moebius.networks.config import FileRecord
 
 DTYPES = {
@@ -87,4 +88,6 @@ def write_safetensors(
             file.write(array.data)
             digest.update(array.data)
         size = file.tell()
+        file.flush()
+        flush_to_disk(file.fileno())
     return FileRecord(path.name, size, digest.hexdigest())

@@ -14,6 +14,7 @@ from mlx_moebius.convert.checkpoint import WEIGHT_NAMES
 from mlx_moebius.convert.folder import convert_checkpoint, verify
 from mlx_moebius.convert.settings import SCHEDULER_SETTINGS, UNET_SETTINGS
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.files import sync_folder
 from mlx_moebius.models.cache import ORIGIN_NAME, RELEASED, home, locate, locked, slug
 from mlx_moebius.networks.config import CONFIG_NAME, UNET_NAME, VAE_NAME, VAEConfig
 
@@ -98,6 +99,7 @@ def _acquire(name: str, report: Callable[[str], None], keep_source: bool) -> Pat
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(target, ignore_errors=True)  # incomplete, or we would not be here
     staged.replace(target)
+    sync_folder(target.parent)
     if not keep_source:
         shutil.rmtree(downloads)
     report(f"{name} is ready")

@@ -23,7 +23,7 @@ from mlx_moebius.convert.folder import CARD_NAME, file_record, write_network
 from mlx_moebius.convert.safetensors_file import write_safetensors
 from mlx_moebius.convert.stored_tensor import StoredTensor
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.files import locked, replacing
+from mlx_moebius.files import flush_to_disk, locked, replacing
 from mlx_moebius.networks.config import CONFIG_NAME, UNET_NAME, VAE_NAME, FileRecord, ModelConfig
 from mlx_moebius.photos.marks import TRAINING
 from mlx_moebius.training.network import Arrays
@@ -139,7 +139,7 @@ class Folder:
             write(parts)
             for path in parts.values():
                 with path.open("rb+") as file:
-                    os.fsync(file.fileno())
+                    flush_to_disk(file.fileno())
             for name in names:
                 os.replace(parts[name], self.path / name)
         except OSError as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,7 +36,10 @@ STORAGE = frozenset(
 )
 
 MARK = "mlx-moebius: "
+PROGRAM = b"mlx-moebius"
 EMPTY_BLOCK = b"II*\0\0\0\0\0"
+# Behind what `updated_exif` appends: a mark, where that begins, where the first directory was, a CRC-32 of it.
+TRAILER, TRAILER_MARK = struct.Struct(">8sIII"), b"appended"
 
 
 class Field(NamedTuple):
@@ -104,8 +108,12 @@ def updated_exif(
     """EXIF block for the finished photo: upright, without the old thumbnail, with `provenance` if given.
 
     `exif` may be empty, `size` is (width, height) in pixels. `orientation=False` removes the field instead of setting
-    it to 1. `Software` names this project, the settings follow an existing `UserComment` as JSON.
+    it to 1. `Software` names this project, the settings follow an existing `UserComment` as JSON. An earlier record is
+    replaced, or taken out where there is no `provenance`.
     """
+    exif = _without_record(without_additions(exif)) if exif else b""
+    if exif == EMPTY_BLOCK:  # the record was all that it held
+        exif = b""
     if not exif and provenance is None:
         return b""
     block = without_thumbnail(exif) if exif else EMPTY_BLOCK
@@ -124,7 +132,48 @@ def updated_exif(
         details[USER_COMMENT] = Field(UNDEFINED, _encode_comment(comment + json.dumps(provenance), block))
     if details:
         changes[EXIF_IFD] = details
-    return edit_fields(block, changes)
+    return _with_trailer(block, edit_fields(block, changes))
+
+
+def without_additions(exif: bytes) -> bytes:
+    """The block without what `updated_exif` appended last: a file that is filled again and again does not grow.
+
+    Where another program has changed what was appended, the block stays as it is.
+    """
+    try:
+        order = _byte_order(exif)
+        mark, start, directory, checksum = TRAILER.unpack(exif[-TRAILER.size :])
+    except (DamagedBlock, struct.error):
+        return exif
+    if mark != TRAILER_MARK or not 8 <= start <= len(exif) or zlib.crc32(exif[start : -TRAILER.size]) != checksum:
+        return exif
+    return exif[:4] + struct.pack(order + "I", directory) + exif[8:start]
+
+
+def _with_trailer(block: bytes, edited: bytes) -> bytes:
+    """An edited block, and behind it where the edits begin and where the block's first directory was."""
+    (directory,) = struct.unpack_from(_byte_order(block) + "I", block, 4)
+    start = len(block)
+    return edited + TRAILER.pack(TRAILER_MARK, start, directory, zlib.crc32(edited[start:]))
+
+
+def _without_record(exif: bytes) -> bytes:
+    """The block without a record that another program has moved, or that an earlier version wrote."""
+    comment, mark, _ = _comment_text(exif).partition(MARK)
+    if not mark:
+        return exif
+    fields = read_fields(exif)
+    details: Any = fields[EXIF_IFD]
+    written = details[USER_COMMENT].data
+    exif = exif.replace(written, bytes(len(written)))
+    text = comment.rstrip()
+    changes: dict[int, Any] = {
+        EXIF_IFD: {USER_COMMENT: Field(UNDEFINED, _encode_comment(text, exif)) if text else None}
+    }
+    software = fields.get(SOFTWARE)
+    if isinstance(software, Field) and software.data.startswith(PROGRAM):
+        changes[SOFTWARE] = None
+    return edit_fields(exif, changes)
 
 
 def provenance_in(exif: bytes) -> dict[str, Any] | None:

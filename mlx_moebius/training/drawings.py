@@ -53,7 +53,7 @@ def draw_curve(training: Curve, held_out: Curve) -> Image.Image:
         draw.line([(LEFT, y), (WIDTH - RIGHT, y)], fill=GRID)
         draw.line([(x, TOP), (x, HEIGHT - BOTTOM)], fill=GRID)
         draw.text((LEFT - 8, y), f"{loss:.3g}", fill=INK, font=font, anchor="rm")
-        draw.text((x, HEIGHT - BOTTOM + 8), f"{share * last:.0f}", fill=INK, font=font, anchor="mt")
+        draw.text((x, HEIGHT - BOTTOM + 8), f"{share * last:g}", fill=INK, font=font, anchor="mt")
     draw.line([(LEFT, TOP), (LEFT, HEIGHT - BOTTOM), (WIDTH - RIGHT, HEIGHT - BOTTOM)], fill=INK)
     draw.text(((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12), "step", fill=INK, font=font, anchor="mb")
     draw.text((12, 12), "loss (mean squared error, logarithmic)", fill=INK, font=font)

@@ -1,6 +1,6 @@
-"""Ask a running page for a fill: `python api.py http://127.0.0.1:7860 photo.jpg mask.png filled.jpg`.
+"""Ask a running page for a fill: `python api.py "http://127.0.0.1:7860/?token=..." photo.jpg mask.png filled.jpg`.
 
-Needs nothing but Python. With a page on another computer, the address is the printed one, with its token.
+Needs nothing but Python. The address is the one that the page printed, with its token.
 """
 
 import sys
@@ -20,9 +20,8 @@ for name, value in {"model": "nano", "seed": 2}.items():
     body += f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
 body += f"--{boundary}--\r\n".encode()
 
-headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-if token := parse_qs(url.query).get("token"):
-    headers["Authorization"] = f"Bearer {token[0]}"
+[token] = parse_qs(url.query)["token"]
+headers = {"Content-Type": f"multipart/form-data; boundary={boundary}", "Authorization": f"Bearer {token}"}
 ask = build_opener(ProxyHandler({})).open  # this computer is asked directly, whatever proxies there are
 with ask(Request(f"{url.scheme}://{url.netloc}/fill", body, headers)) as answer:
     Path(output).write_bytes(answer.read())

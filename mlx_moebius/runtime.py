@@ -46,6 +46,16 @@ def keep_freed_memory() -> None:
         mallopt(m_trim_threshold, -1)  # never
 
 
+def return_freed_memory() -> None:
+    """Give freed memory back to the system after all: for when nothing is to be computed soon."""
+    import mlx.core as mx
+
+    mx.clear_cache()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
+
+
 def default_folder() -> Path:
     """Where kernels are kept: the user's cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlx-moebius" / "kernels"

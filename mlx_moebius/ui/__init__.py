@@ -55,7 +55,7 @@ def launch(
     if inline:
         from IPython.display import IFrame, display  # whoever shows the page in a notebook has it
 
-        display(IFrame(f"{server.url}/", "100%", height))
+        display(IFrame(server.url, "100%", height))
     if browser:
         server.show()
     return server

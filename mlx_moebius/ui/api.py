@@ -5,17 +5,17 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request as Asked
-from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.inpainting.presets import PRESETS, presets_are_alike
 from mlx_moebius.photos.formats import EXTENSIONS
 from mlx_moebius.photos.save import check_output
+from mlx_moebius.ui.answers import Json, attachment, file_answer
 from mlx_moebius.ui.guard import Door
 from mlx_moebius.ui.pictures import Picture
 from mlx_moebius.ui.refusals import Refused, sentence
@@ -87,7 +87,7 @@ class Api:
         """What there is; a browser without a session gets one."""
         given = request.headers.get(TOKEN) or request.cookies.get(self.door.cookie)
         session = self.sessions.session(given) or self.sessions.new_session()
-        answer = JSONResponse(self._state(session))
+        answer = Json(self._state(session))
         self.keep_session(answer, session)
         return answer
 
@@ -134,7 +134,7 @@ class Api:
         owner, picture = self.sessions.picture(request.path_params["id"])
         if changing and self.session(request) is not owner and owner is not self.sessions.shared:
             raise Refused(404, "this photo is no longer open here: open it again")
-        owner.use(picture)
+        self.sessions.use(picture)
         return picture
 
     def shown(self, picture: Picture) -> dict[str, Any]:
@@ -148,7 +148,7 @@ class Api:
         file = folder / file_name(request.query_params.get("name", ""))
         try:
             await receive(request, file)
-            return JSONResponse(await run_in_threadpool(self._opened, session, file), 201)
+            return Json(await run_in_threadpool(self._opened, session, file), 201)
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
             if isinstance(error, MoebiusError) and not isinstance(error, Refused):
@@ -160,11 +160,12 @@ class Api:
         picture = Picture(file, file.parent)
         check_output(picture.photo(), file)
         session.add(picture)
+        self.sessions.use(picture)
         return self.shown(picture)
 
     def photo(self, request: Asked) -> Response:
         """A photo with its versions and strokes."""
-        return JSONResponse(self.shown(self.picture(request)))
+        return Json(self.shown(self.picture(request)))
 
     def close(self, request: Asked) -> Response:
         """Forget a photo."""
@@ -184,7 +185,7 @@ class Api:
             picture.add_file(file, values)
             return self.shown(picture)
 
-        return JSONResponse(await self._kept(file, add), 201)
+        return Json(await self._kept(file, add), 201)
 
     async def _received(self, request: Asked, picture: Picture, name: str) -> Path:
         folder = self.session(request).new_folder()
@@ -217,9 +218,11 @@ class Api:
     def file(self, request: Asked) -> Response:
         """A version's file, for the user; with `keep`, for the browser's own store."""
         version = self.picture(request).version(request.path_params["version"])
+        if not version.file.is_file():
+            raise Refused(404, "this version's file is gone")
         if "keep" not in request.query_params:
             version.saved = True
-        return FileResponse(version.file, filename=version.file.name)
+        return file_answer(version.file)
 
     async def go_to(self, request: Asked) -> Response:
         """Go to another version: undo or redo a fill."""
@@ -229,7 +232,7 @@ class Api:
         if not isinstance(number, int):
             raise Refused(400, "version must be a whole number")
         await run_in_threadpool(picture.go_to, number)
-        return JSONResponse(await run_in_threadpool(self.shown, picture))
+        return Json(await run_in_threadpool(self.shown, picture))
 
     # What is painted.
 
@@ -246,7 +249,7 @@ class Api:
         """All that is painted, as a mask file of the photo's size."""
         picture = self.picture(request)
         name = f"{Path(picture.name).stem}_mask.png"
-        headers = {"content-disposition": f"attachment; filename*=utf-8''{quote(name)}"}
+        headers = attachment(name)
         return Response(png(black_and_white(picture.mask())), media_type="image/png", headers=headers)
 
     async def load_mask(self, request: Asked) -> Response:
@@ -261,7 +264,7 @@ class Api:
         name, warnings = await self._kept(file, load)
         shutil.rmtree(file.parent, ignore_errors=True)
         stroke = {"tool": "mask", "mask": name, "size": 0, "points": []}
-        return JSONResponse({"stroke": stroke, "warnings": warnings}, 201)
+        return Json({"stroke": stroke, "warnings": warnings}, 201)
 
     def mask_tile(self, request: Asked) -> Response:
         """A tile of a mask that came from a file."""
@@ -281,18 +284,18 @@ class Api:
         values = await read_json(request)
         wanted = built(Request, {"model": self.sessions.model} | values if isinstance(values, dict) else values)
         run = await run_in_threadpool(self.runs.start, session, picture, wanted)
-        return JSONResponse(self.runs.shown(run), 202)
+        return Json(self.runs.shown(run), 202)
 
     def run(self, request: Asked) -> Response:
         """How a run goes."""
-        return JSONResponse(self.runs.shown(self.runs.run(request.path_params["id"])))
+        return Json(self.runs.shown(self.runs.run(request.path_params["id"])))
 
     def cancel(self, request: Asked) -> Response:
         """End a run, at once."""
         self.session(request)
         run = self.runs.run(request.path_params["id"])
         self.runs.cancel(run)
-        return JSONResponse(self.runs.shown(run))
+        return Json(self.runs.shown(run))
 
     def preview(self, request: Asked) -> Response:
         """What a fill looks like by now."""
@@ -310,4 +313,4 @@ class Api:
         if not isinstance(number, int):
             raise Refused(400, "version must be a whole number")
         await run_in_threadpool(run.picture.choose, number, run.id)
-        return JSONResponse(await run_in_threadpool(self.shown, run.picture))
+        return Json(await run_in_threadpool(self.shown, run.picture))

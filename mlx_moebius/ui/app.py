@@ -12,11 +12,12 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.ui.answers import Json, broken, failed
 from mlx_moebius.ui.api import Api
 from mlx_moebius.ui.guard import Door, Guard
 from mlx_moebius.ui.refusals import Refused, sentence
@@ -28,6 +29,7 @@ from mlx_moebius.ui.sessions import Sessions
 
 STATIC = Path(__file__).parent / "static"
 TOKEN = "{{token}}"
+REMEMBERED = 30 * 24 * 3600  # seconds in which a browser needs the token but once
 
 for extension, kind in ((".js", "text/javascript"), (".css", "text/css"), (".svg", "image/svg+xml")):
     mimetypes.add_type(kind, extension)  # some systems' tables say otherwise, and browsers insist
@@ -55,13 +57,12 @@ def build(
     api = Api(sessions, runs, door, series)
 
     def page(request: Request) -> Response:
-        """The page, with the token of its session; with the door's token, the browser remembers that too."""
+        """The page, with the token of its session; the browser remembers both that and the door's."""
         session = sessions.session(request.cookies.get(door.cookie)) or sessions.new_session()
         text = (STATIC / "index.html").read_text()
         answer = HTMLResponse(text.replace(TOKEN, session.token))
         api.keep_session(answer, session)
-        if door.token is not None:
-            answer.set_cookie(door.token_cookie, door.token, httponly=True, samesite="strict")
+        answer.set_cookie(door.token_cookie, door.token, REMEMBERED, httponly=True, samesite="strict")
         return answer
 
     @asynccontextmanager
@@ -78,7 +79,7 @@ def build(
             Mount("/static", Files(directory=STATIC)),
         ],
         middleware=[Middleware(Guard, door=door)],
-        exception_handlers={MoebiusError: refused, HTTPException: unknown, Exception: broken},
+        exception_handlers={MoebiusError: refused, HTTPException: unknown, OSError: failed, Exception: broken},
         lifespan=lifespan,
     )
 
@@ -86,15 +87,10 @@ def build(
 def refused(_: Request, error: Exception) -> Response:
     """One sentence, and what goes with it."""
     status, more = (error.status, error.more) if isinstance(error, Refused) else (400, {})
-    return JSONResponse({"error": sentence(error)} | more, status)
+    return Json({"error": sentence(error)} | more, status)
 
 
 def unknown(_: Request, error: Exception) -> Response:
     """An address that there is not."""
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": "there is nothing at this address"}, error.status_code)
-
-
-def broken(_: Request, error: Exception) -> Response:
-    """What nobody expected; the server's terminal shows where it was."""
-    return JSONResponse({"error": f"something went wrong ({type(error).__name__})"}, 500)
+    return Json({"error": "there is nothing at this address"}, error.status_code)

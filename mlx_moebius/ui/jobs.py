@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from mlx_moebius.models import locate
 from mlx_moebius.networks.diffusion import Step
 from mlx_moebius.photos.geometry import Box, Mask
 from mlx_moebius.photos.photo import Photo
+from mlx_moebius.runtime import return_freed_memory
 from mlx_moebius.ui.refusals import Refused
 
 PREVIEW = 1024  # longest side of a picture of a fill that is under way
@@ -55,12 +57,26 @@ class Worker:
                 future.set_result(task())
             except BaseException as error:
                 future.set_exception(error)
+            del future, task  # and with them the photo, before the next task comes
 
     def submit(self, task: Callable[[], T], background: bool = False) -> Future[T]:
         """Do it after everything that was submitted before; in the `background`, after all that is not."""
         future: Future[T] = Future()
         self._tasks.put((background, next(self._numbers), future, task))
         return future
+
+    def rest(self, seconds: float) -> bool:
+        """Wait until nothing is in hand and nobody waits; False when that takes longer."""
+        try:
+            self.submit(lambda: None).result(seconds)
+        except FutureTimeoutError:
+            return False
+        return True
+
+    def tidy(self) -> None:
+        """Give memory that is kept for the next run back to the system, if there is nothing to do."""
+        if self._tasks.empty():
+            self.submit(return_freed_memory, background=True)
 
     def pipeline(self, model: str) -> MoebiusPipeline:
         """The model, loaded; only the last one is kept. To be called by a task.

@@ -68,7 +68,8 @@ def describe(models: list[str]) -> dict[str, Any]:
             "/v1/images/edits": {
                 "post": operation(
                     "The same as clients of the well-known API for editing images ask for it",
-                    "Give them this server's address with /v1 as their base URL, and any key.",
+                    "Give them this server's address with /v1 as their base URL, and the printed address's token as "
+                    "their key.",
                     edit,
                     ["image"],
                     images,

@@ -17,10 +17,14 @@ from mlx_moebius.photos.save import default_output, write_photo
 from mlx_moebius.ui.jobs import Filled
 from mlx_moebius.ui.refusals import Refused, sentence
 from mlx_moebius.ui.strokes import Stroke, rasterise, read_strokes
-from mlx_moebius.ui.tiles import Levels, kept
+from mlx_moebius.ui.tiles import Levels, kept, mapped
 
 KEPT = 24  # versions of a photo that one can go back to
 MAX_MASKS = 32  # from files, of a photo
+OPEN_VERSIONS = 3  # of a photo, whose pixels are at hand: the one shown, the one before, the original
+PIXELS = "pixels.npy"
+
+reading = threading.Lock()  # one file is decoded at a time, which bounds the memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +49,8 @@ class Version:
 
     `painted` was filled to make it from the version `made_from`, which lies at `offset` in it; `box` is round all that
     changed; `run` made it, and it is a `candidate` as long as another of that run's fills is preferred. `file` is for
-    download, `origin` a file that holds exactly these pixels, so that they can be read again. `levels` is None until
-    the version is looked at.
+    download, `origin` a file that holds exactly these pixels, so that they can be read again. `levels` is None while
+    nobody looks at the version; `bare` is then the photo without its pixels, where these lie in a file of ours.
     """
 
     id: int
@@ -59,6 +63,7 @@ class Version:
     size: tuple[int, int] = (0, 0)
     origin: Path | None = None
     levels: Levels | None = None
+    bare: Photo | None = None
     run: str = ""
     candidate: bool = False
     saved: bool = False
@@ -90,6 +95,7 @@ class Picture:
         self.masks: dict[str, Mask] = {}
         self.lock = threading.RLock()
         self._next = 1
+        self._looked_at: list[int] = []  # versions, the last one last
 
     def shown(self) -> dict[str, Any]:
         """As the page gets it. Raises MoebiusError when the photo cannot be read."""
@@ -123,27 +129,50 @@ class Picture:
         """A version's tiles. Raises MoebiusError when its file cannot be read."""
         with self.lock:
             version = self.version(number)
-            if version.levels is None:
+            if version.levels is None and version.bare is not None:
+                folder = self._folder_of(version)
+                version.levels = Levels(replace(version.bare, pixels=mapped(folder / PIXELS)), folder)
+            elif version.levels is None:
                 assert version.origin is not None
-                photo = read_photo(version.origin)
-                version.levels = self._store(photo, version)
+                with reading:
+                    photo = read_photo(version.origin)
+                    version.levels = self._store(photo, version)
                 if version.id == 0:
                     self.notes = [sentence(note, version.origin.parent) for note in photo.notes]
+            self._looked_at = [*(each for each in self._looked_at if each != version.id), version.id]
+            for old in self._looked_at[:-OPEN_VERSIONS]:
+                if old in self.versions:
+                    self.versions[old].levels = None
+            self._looked_at = self._looked_at[-OPEN_VERSIONS:]
             return version.levels
 
+    def _folder_of(self, version: Version) -> Path:
+        return self.folder / f"version-{version.id}"
+
     def _store(self, photo: Photo, version: Version) -> Levels:
-        folder = self.folder / f"version-{version.id}"
+        folder = self._folder_of(version)
         folder.mkdir(parents=True, exist_ok=True)
         version.size = photo.width, photo.height
-        return Levels(replace(photo, pixels=kept(photo.pixels, folder / "pixels.npy")), folder)
+        version.bare = replace(photo, pixels=photo.pixels[:0].copy())  # a view would keep them all
+        return Levels(replace(photo, pixels=kept(photo.pixels, folder / PIXELS)), folder)
+
+    @property
+    def open_bytes(self) -> int:
+        """Of the pixels of those versions that are looked at."""
+        return sum(each.levels.photo.pixels.nbytes for each in list(self.versions.values()) if each.levels is not None)
+
+    def is_there(self) -> bool:
+        """Whether its own files are still there: cleaners of temporary files may have removed them."""
+        return self.folder.is_dir()
 
     def set_aside(self) -> None:
-        """Free what can be read again from a file."""
+        """Let go of all pixels, and of the files that can be made again."""
         with self.lock:
             for version in self.versions.values():
-                if version.origin is not None and version.levels is not None:
-                    version.levels = None
-                    shutil.rmtree(self.folder / f"version-{version.id}", ignore_errors=True)
+                version.levels = None
+                if version.origin is not None and version.bare is not None:
+                    version.bare = None
+                    shutil.rmtree(self._folder_of(version), ignore_errors=True)
 
     # What is painted.
 
@@ -187,7 +216,7 @@ class Picture:
         with self.lock:
             number, self._next = self._next, self._next + 1
         folder = self.folder / f"version-{number}"
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         file = default_output(folder / self.name)
         photo, extension = filled.result.photo, filled.settings.extend
         notes = write_photo(photo, file, provenance=filled.provenance)
@@ -198,8 +227,8 @@ class Picture:
         with self.lock:
             if wanted():
                 self.versions[number] = version
-            else:
-                shutil.rmtree(folder)
+            else:  # with the photo's own folder if that was closed
+                shutil.rmtree(folder if self.versions else self.folder, ignore_errors=True)
         return number, [sentence(line, folder) for line in (*filled.result.warnings, *notes)]
 
     def add_file(self, file: Path, values: Mapping[str, int | None]) -> None:
@@ -207,7 +236,8 @@ class Picture:
 
         Raises MoebiusError when it cannot be read.
         """
-        photo = read_photo(file)
+        with reading:
+            photo = read_photo(file)
         with self.lock:
             number, self._next = self._next, self._next + 1
             base = values.get("made_from")
@@ -257,9 +287,12 @@ class Picture:
         for each in self.versions.values():
             if each.made_from == version.id:
                 each.made_from = version.made_from
-        shutil.rmtree(self.folder / f"version-{version.id}", ignore_errors=True)
+        shutil.rmtree(self._folder_of(version), ignore_errors=True)
 
     def close(self) -> None:
-        """Remove its files."""
+        """Let go of everything, and remove its files."""
         with self.lock:
+            self.versions.clear()
+            self.masks.clear()
+            self.done = self.undone = Painted()
             shutil.rmtree(self.folder, ignore_errors=True)

@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request as Asked
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from mlx_moebius.errors import MoebiusError
@@ -25,6 +25,7 @@ from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.photos.mask_files import load_mask, transparent
 from mlx_moebius.photos.photo import photo_from_image, read_photo
 from mlx_moebius.photos.save import check_output, encode
+from mlx_moebius.ui.answers import Json, file_answer
 from mlx_moebius.ui.events import event
 from mlx_moebius.ui.openapi import describe, html
 from mlx_moebius.ui.pictures import Picture
@@ -65,7 +66,7 @@ class RestApi:
 
     def openapi(self, request: Asked) -> Response:
         """The description that programs read."""
-        return JSONResponse(describe(self.sessions.models()))
+        return Json(describe(self.sessions.models()))
 
     def docs(self, request: Asked) -> Response:
         """The same for people."""
@@ -73,17 +74,19 @@ class RestApi:
 
     async def fill(self, request: Asked) -> Response:
         """A photo and a mask in, the filled photo out; with `Accept: text/event-stream`, how it goes."""
-        form = await read_form(request)
-        order = self._order(form)
-        session = self.sessions.new_session()
+        session = self.sessions.new_session(guest=True)
+        form = FormData()
         try:
+            form = await read_form(request)
+            order = self._order(form)
             run = await run_in_threadpool(self._start, session, form, order)
             if "text/event-stream" in request.headers.get("accept", ""):
+                session.held = False  # by who listens, and then for a while, for the file
                 return StreamingResponse(self._progress(session, run), media_type="text/event-stream")
             await self._wait(request, run)
             version = run.picture.version(run.versions[0])
             leave = BackgroundTask(self.sessions.end, session)
-            return FileResponse(version.file, filename=version.file.name, background=leave)
+            return file_answer(version.file, leave)
         except BaseException:
             self.sessions.end(session)
             raise
@@ -91,6 +94,7 @@ class RestApi:
             await form.close()
 
     def _order(self, form: FormData) -> Order:
+        check_files(form, "photo", "mask")
         values = {name: value_of(text) for name, text in form.items() if isinstance(text, str)}
         known = {each.name for each in fields(Settings)} | {*OWN}
         if unknown := sorted(set(values) - known):
@@ -130,6 +134,7 @@ class RestApi:
         except MoebiusError as error:
             raise Refused(getattr(error, "status", 400), sentence(error, file.parent)) from None
         session.add(picture)
+        self.sessions.use(picture)
         return picture
 
     async def _wait(self, request: Asked, run: Run) -> None:
@@ -161,9 +166,10 @@ class RestApi:
     async def edit(self, request: Asked) -> Response:
         """As clients of the well-known API for editing images ask and understand it."""
         try:
-            form = await read_form(request)
-            session = self.sessions.new_session()
+            session = self.sessions.new_session(guest=True)
+            form = FormData()
             try:
+                form = await read_form(request)
                 run = await run_in_threadpool(self._start_edit, session, form)
                 await self._wait(request, run)
                 kind = str(form.get("output_format") or "png")
@@ -175,15 +181,16 @@ class RestApi:
                 await form.close()
         except MoebiusError as error:
             body = {"message": sentence(error), "type": "invalid_request_error", "param": None, "code": None}
-            return JSONResponse({"error": body}, getattr(error, "status", 400))
+            return Json({"error": body}, getattr(error, "status", 400))
         data = [{"b64_json": base64.b64encode(image).decode()} for image in images]
-        return JSONResponse({"created": int(time.time()), "data": data})
+        return Json({"created": int(time.time()), "data": data})
 
     def _start_edit(self, session: Session, form: FormData) -> Run:
         if str(form.get("output_format") or "png") not in KINDS:
             raise Refused(400, f"output_format must be one of {', '.join(KINDS)}")
         if form.get("response_format") == "url":
             raise Refused(400, "response_format must be b64_json")
+        check_files(form, "image", "image[]", "mask")
         picture = self._photo(session, form, "image", "image[]")
         photo = picture.photo()
         upload = form.get("mask")
@@ -224,7 +231,16 @@ async def read_form(request: Asked) -> FormData:
     try:
         return await parser.parse()
     except MultiPartException as error:
+        if "maximum size" in error.message:
+            raise Refused(413, "a field of text is too long: photos and masks must be files") from None
         raise Refused(400, f"the form cannot be read: {error.message}") from None
+
+
+def check_files(form: FormData, *names: str) -> None:
+    """Raise Refused where one of these is text, such as base64, instead of a file."""
+    for name in names:
+        if isinstance(form.get(name), str):
+            raise Refused(400, f"{name} must be a file")
 
 
 def keep(session: Session, upload: UploadFile, name: str) -> Path:
@@ -232,8 +248,11 @@ def keep(session: Session, upload: UploadFile, name: str) -> Path:
     if not 0 < (upload.size or 0) <= MAX_BYTES:
         raise Refused(413 if upload.size else 400, "the file is empty, or too large")
     file = session.new_folder() / file_name(upload.filename or name)
-    with file.open("xb") as target:
-        shutil.copyfileobj(upload.file, target)
+    try:
+        with file.open("xb") as target:
+            shutil.copyfileobj(upload.file, target)
+    except OSError as error:
+        raise Refused(507, f"the file could not be kept: {error.strerror}") from None
     return file
 
 

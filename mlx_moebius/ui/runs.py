@@ -199,9 +199,14 @@ class Runs:
         self._end(run, "cancelled")
 
     def leave(self, picture: Picture) -> None:
-        """A photo was closed: its runs end."""
-        for run in self.of(picture):
+        """A photo was closed: its runs end and are forgotten, and with them what they hold."""
+        with self._lock:
+            left = [run for run in self._runs.values() if run.picture is picture]
+        for run in left:
             self.cancel(run)
+        with self._lock:
+            for run in left:
+                self._runs.pop(run.id, None)
 
     def _end(self, run: Run, state: State, error: str | None = None) -> None:
         with self._lock:

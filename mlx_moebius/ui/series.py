@@ -47,6 +47,13 @@ class FolderPicture(Picture):
         self.error: str | None = None
         self.skipped = False
 
+    def is_there(self) -> bool:
+        """Always: its file is in the folder, and its own files are made again."""
+        if not self.folder.is_dir():
+            self.set_aside()
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return True
+
     def recall(self, result: Path) -> None:
         """What was painted before the page was closed, and the result if there is one."""
         values: dict[str, Any] = {}

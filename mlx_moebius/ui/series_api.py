@@ -6,9 +6,10 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request as Asked
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
+from mlx_moebius.ui.answers import Json
 from mlx_moebius.ui.api import Api
 from mlx_moebius.ui.runs import Request
 from mlx_moebius.ui.series import FolderPicture, Series
@@ -38,7 +39,7 @@ class SeriesApi:
     def shown(self, request: Asked) -> Response:
         """All photos and their states; only to the page, since it names them."""
         self.api.session(request)
-        return JSONResponse(self.series.shown())
+        return Json(self.series.shown())
 
     def thumbnail(self, request: Asked) -> Response:
         """A photo or its result, small."""
@@ -52,11 +53,11 @@ class SeriesApi:
         values: Any = await read_json(request)
         wanted = built(Request, {"model": self.api.sessions.model} | values if isinstance(values, dict) else values)
         run = await run_in_threadpool(self.series.queue, picture, wanted)
-        return JSONResponse(self.api.runs.shown(run), 202)
+        return Json(self.api.runs.shown(run), 202)
 
     async def skip(self, request: Asked) -> Response:
         """Leave a photo as it is."""
         self.api.session(request)
         picture = self.picture(request)
         await run_in_threadpool(self.series.skip, picture)
-        return JSONResponse(self.series.item(picture))
+        return Json(self.series.item(picture))

@@ -9,6 +9,7 @@ import socket
 import threading
 import webbrowser
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -18,6 +19,7 @@ from mlx_moebius.errors import MoebiusError
 from mlx_moebius.ui.app import build
 from mlx_moebius.ui.folder import TemporaryFolder
 from mlx_moebius.ui.guard import EVERYWHERE, LOOPBACK, Door
+from mlx_moebius.ui.secret import kept_token
 from mlx_moebius.ui.sessions import Sessions
 
 CONNECTIONS = 400  # at once; a page takes a few
@@ -25,7 +27,10 @@ SWEEP = 30.0  # seconds between looking for sessions that are gone
 
 
 class Server:
-    """A page that is being served, until `close`. `url` holds the token where one is needed."""
+    """A page that is being served, until `close`.
+
+    `url` is `address` with the token: what to open in a browser. Programs send `token` as "Authorization: Bearer".
+    """
 
     def __init__(
         self,
@@ -39,8 +44,9 @@ class Server:
         self._socket = listen(host, port)
         port = self._socket.getsockname()[1]
         names = {*LOOPBACK, *(name.lower() for name in allowed)} | ({host.lower()} - {*EVERYWHERE})
-        token = None if host in LOOPBACK and not allowed else secrets.token_urlsafe(16)
-        self._door = Door(frozenset(names), port, token, frames, host in EVERYWHERE)
+        alone = host in LOOPBACK and not allowed and not frames  # a notebook keeps the address of its frame
+        self.token = kept_token() if alone else secrets.token_urlsafe(16)
+        self._door = Door(frozenset(names), port, self.token, frames, host in EVERYWHERE)
         self._folder = TemporaryFolder()
         try:
             self.sessions = Sessions(self._folder.path, model)
@@ -68,16 +74,19 @@ class Server:
         answering.wait()
         self._ended = threading.Event()
         threading.Thread(target=self._sweep, daemon=True, name="sweep").start()
-        shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        self.url = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}" + (f"/?token={token}" if token else "")
+        self.address = address(reached_as(self._socket.family) if host in EVERYWHERE else host, port)
+        self.url = f"{self.address}/?token={self.token}"
+        self._own = address("127.0.0.1" if host == "0.0.0.0" else "::1" if host == "::" else host, port)
 
     def _sweep(self) -> None:
         while not self._ended.wait(SWEEP):
             self.sessions.sweep()
 
     def show(self) -> None:
-        """Open the page in the browser."""
-        webbrowser.open(self.url)
+        """Open the page in the browser of this computer."""
+        token = secrets.token_urlsafe(16)
+        self._door.once.add(token)
+        webbrowser.open(f"{self._own}/?token={token}")
 
     def close(self) -> None:
         """Stop serving, and remove every file."""
@@ -97,6 +106,23 @@ class Server:
         self.close()
 
 
+def address(host: str, port: int) -> str:
+    """Of a page."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def reached_as(family: socket.AddressFamily) -> str:
+    """The address by which others reach a page that listens everywhere; of this computer alone without a network."""
+    targets = [(socket.AF_INET, "192.0.2.1", "127.0.0.1")]  # any address outside: nothing is sent there
+    if family == socket.AF_INET6:
+        targets.append((socket.AF_INET6, "2001:db8::1", "::1"))
+    for kind, outside, _ in targets:
+        with suppress(OSError), socket.socket(kind, socket.SOCK_DGRAM) as probe:
+            probe.connect((outside, 9))
+            return str(probe.getsockname()[0])
+    return targets[-1][2]
+
+
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens; port 0 is any that is free. Raises MoebiusError, with what to do, when it cannot."""
     try:
@@ -109,6 +135,8 @@ def listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6 and host == "::":  # everywhere: by IPv4 as well
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         listener.bind(address)
         listener.listen(128)
     except (OSError, OverflowError) as error:

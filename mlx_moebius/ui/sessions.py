@@ -13,23 +13,32 @@ from typing import Any
 
 from mlx_moebius.models import installed, locate
 from mlx_moebius.networks.config import ModelConfig, SamplingConfig
+from mlx_moebius.runtime import make_private
 from mlx_moebius.ui.events import Events
 from mlx_moebius.ui.jobs import Worker, not_here
 from mlx_moebius.ui.pictures import Picture
 from mlx_moebius.ui.refusals import Refused
 
 MAX_SESSIONS = 32
+MAX_GUESTS = 24  # requests of programs at a time
 MAX_PICTURES = 300  # of a session
-OPEN_PICTURES = 6  # of a session, whose pixels are kept; the others' are read again when they are looked at
+OPEN_PICTURES = 6  # of all sessions, whose pixels are at hand; the others' are read again when they are looked at
+OPEN_BYTES = 1_000_000_000  # of their pixels, but for those of the photo that is looked at
 GONE = 900.0  # seconds of silence after which a session is forgotten; the browser brings its photos again
 
 
 class Session:
-    """One browser: its pictures, by the order in which they were last used, and who listens to it."""
+    """One browser: its pictures, and who listens to it. Its folder is `folder` in `home`.
 
-    def __init__(self, folder: Path) -> None:
+    A `guest` is a program, whose session is `held` as long as its request is worked on.
+    """
+
+    def __init__(self, home: Path, name: str, guest: bool = False) -> None:
         self.token = secrets.token_urlsafe(24)
-        self.folder = folder
+        self.home = home
+        self.folder = home / name
+        self.guest = guest
+        self.held = guest
         self.events = Events()
         self.pictures: dict[str, Picture] = {}
         self.seen = 0.0
@@ -39,17 +48,15 @@ class Session:
         if len(self.pictures) >= MAX_PICTURES:
             raise Refused(429, f"{MAX_PICTURES} photos are open, which is the limit: close some")
         self.pictures[picture.id] = picture
-        self.use(picture)
-
-    def use(self, picture: Picture) -> None:
-        """Remember that a picture was used last, and set aside what was not used for long."""
-        self.pictures[picture.id] = self.pictures.pop(picture.id)
-        for other in list(self.pictures.values())[:-OPEN_PICTURES]:
-            other.set_aside()
 
     def new_folder(self) -> Path:
-        """For a picture."""
-        return Path(tempfile.mkdtemp(dir=self.folder, prefix="photo-"))
+        """For a picture. Raises MoebiusError."""
+        try:
+            for folder in (self.home, self.folder):  # again, if somebody has removed them
+                make_private(folder)
+            return Path(tempfile.mkdtemp(dir=self.folder, prefix="photo-"))
+        except OSError as error:
+            raise Refused(507, f"the page's temporary folder cannot be used: {error.strerror or error}") from None
 
     def close(self) -> None:
         """Forget everything."""
@@ -76,7 +83,8 @@ class Sessions:
         self.clock = clock
         self.sessions: dict[str, Session] = {}
         self.lock = threading.RLock()
-        self.shared = Session(folder)  # for the photos of a folder, which everybody sees
+        self.open: dict[str, Picture] = {}  # whose pixels are at hand, the last one last
+        self.shared = Session(folder, "series")  # for the photos of a folder, which everybody sees
         self.leaving: list[Callable[[Picture], None]] = []
         self.closing: list[Callable[[], None]] = []
 
@@ -102,16 +110,19 @@ class Sessions:
 
     # Sessions.
 
-    def new_session(self) -> Session:
-        """For a browser that has none. Raises Refused when there are too many that are in use."""
+    def new_session(self, guest: bool = False) -> Session:
+        """For a browser that has none, or for a program. Raises Refused when there are too many that are in use."""
         with self.lock:
             self.sweep()
-            if len(self.sessions) >= MAX_SESSIONS:
-                idle = [each for each in self.sessions.values() if not each.events.heard]
+            same = [each for each in self.sessions.values() if each.guest == guest]
+            if len(same) >= (MAX_GUESTS if guest else MAX_SESSIONS):
+                idle = [each for each in same if not each.events.heard and not each.held]
+                if not idle and guest:
+                    raise Refused(429, f"{MAX_GUESTS} requests are worked on, which is the limit: ask again later")
                 if not idle:
                     raise Refused(503, f"{MAX_SESSIONS} pages are open, which is the limit: close one")
                 self.end(min(idle, key=lambda each: (bool(each.pictures), each.seen)))
-            session = Session(Path(tempfile.mkdtemp(dir=self.folder, prefix="session-")))
+            session = Session(self.folder, f"session-{secrets.token_hex(6)}", guest)
             session.seen = self.clock()
             self.sessions[session.token] = session
             return session
@@ -125,13 +136,14 @@ class Sessions:
             return session
 
     def sweep(self) -> None:
-        """Forget sessions that nobody listens to any more."""
+        """Forget sessions that nobody listens to any more, and give back memory that nobody needs now."""
         with self.lock:
             for session in list(self.sessions.values()):
-                if session.events.heard:
+                if session.events.heard or session.held:
                     session.seen = self.clock()
                 elif self.clock() - session.seen > GONE:
                     self.end(session)
+        self.worker.tidy()
 
     def end(self, session: Session) -> None:
         """Forget a session, its photos and its runs."""
@@ -149,8 +161,22 @@ class Sessions:
             for session in (self.shared, *self.sessions.values()):
                 if identity in session.pictures:
                     session.seen = self.clock()
-                    return session, session.pictures[identity]
+                    picture = session.pictures[identity]
+                    if picture.is_there():
+                        return session, picture
+                    self.forget(session, picture)  # the page brings it again
         raise Refused(404, "this photo is no longer open here: open it again")
+
+    def use(self, picture: Picture) -> None:
+        """Remember that a picture was used last; the pixels of those that were not used for long are let go of."""
+        with self.lock:
+            self.open[picture.id] = self.open.pop(picture.id, picture)
+            size = 0
+            for place, other in enumerate(reversed(list(self.open.values()))):
+                size += other.open_bytes
+                if place and (place >= OPEN_PICTURES or size > OPEN_BYTES):
+                    del self.open[other.id]
+                    other.set_aside()
 
     def tell(self, session: Session, kind: str, values: dict[str, Any]) -> None:
         """Tell a session's pages, or everybody's where the photo is shared."""
@@ -161,6 +187,7 @@ class Sessions:
         """Close a photo; its runs end."""
         with self.lock:
             session.pictures.pop(picture.id, None)
+            self.open.pop(picture.id, None)
             for leave in self.leaving:
                 leave(picture)
         picture.close()

@@ -21,13 +21,15 @@ Picture = np.ndarray[Any, Any]
 
 
 class Levels:
-    """Tiles of one photo. What is smaller than the photo is made at its first use, and lies in files of `folder`."""
+    """Tiles of one photo. What is smaller than the photo is made at its first use, and lies in files of `folder`.
+
+    They are opened for each tile: a process may have few files open.
+    """
 
     def __init__(self, photo: Photo, folder: Path) -> None:
         self.photo = photo
         self._folder = folder
-        self._smaller: list[Picture] = []
-        self._making = threading.Lock()
+        self._making = threading.RLock()
         self.count = 1
         while max(level_size(photo, self.count - 1)) > TILE:
             self.count += 1
@@ -54,18 +56,23 @@ class Levels:
     def _cut(self, level: int, box: Box) -> Image.Image:
         if level == 0:
             return shown(self.photo, box)
-        with self._making:
-            while len(self._smaller) < level:
-                self._smaller.append(self._halved(len(self._smaller)))
         left, top, right, bottom = box
-        return Image.fromarray(np.ascontiguousarray(self._smaller[level - 1][top:bottom, left:right]))
+        return Image.fromarray(np.ascontiguousarray(self._smaller(level)[top:bottom, left:right]))
 
-    def _halved(self, made: int) -> Picture:
-        """The level after `made` smaller ones, in a file."""
-        image = Image.fromarray(np.asarray(self._smaller[-1])) if made else shown(self.photo, self.photo.box)
-        # What is transparent must not colour its neighbours.
-        small = image.convert("RGBa").reduce(2).convert("RGBA") if image.mode == "RGBA" else image.reduce(2)
-        return kept(np.asarray(small), self._folder / f"level-{made + 1}.npy")
+    def _smaller(self, level: int) -> Picture:
+        """All of a level, in a file."""
+        file = self._folder / f"level-{level}.npy"
+        with self._making:
+            if not file.exists():
+                image = (
+                    Image.fromarray(np.asarray(self._smaller(level - 1)))
+                    if level > 1
+                    else shown(self.photo, self.photo.box)
+                )
+                # What is transparent must not colour its neighbours.
+                small = image.convert("RGBa").reduce(2).convert("RGBA") if image.mode == "RGBA" else image.reduce(2)
+                return kept(np.asarray(small), file)
+        return mapped(file)
 
 
 def level_size(photo: Photo, level: int) -> tuple[int, int]:
@@ -129,5 +136,14 @@ def black_and_white(mask: Mask) -> Image.Image:
 
 def kept(pixels: Picture, file: Path) -> Picture:
     """The same array in a file, from which the system reads what is used and forgets what is not."""
-    np.save(file, pixels)
+    try:
+        np.save(file, pixels)
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
+    return mapped(file)
+
+
+def mapped(file: Path) -> Picture:
+    """What `kept` has put into a file."""
     return np.asarray(np.load(file, mmap_mode="r"))

@@ -27,7 +27,8 @@ class Visitor(httpx.Client):
     """A page of the server: its token, its photo's address, and the events that it was told."""
 
     def __init__(self, server: Server) -> None:
-        super().__init__(base_url=server.url.partition("/?")[0], timeout=60, trust_env=False)
+        headers = {"authorization": f"Bearer {server.token}"}
+        super().__init__(base_url=server.address, headers=headers, timeout=60, trust_env=False)
         self.server = server
         self.state: dict[str, Any] = self.get("/api/state").json()
         self.headers["x-moebius-token"] = self.state["token"]

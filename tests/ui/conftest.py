@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -21,6 +22,8 @@ connections: list[str] = []  # that this process, which is the server, tries to 
 
 
 def watch_network(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "socket.connect" and arguments[0].type == socket.SOCK_DGRAM:
+        return  # nothing is sent: it asks which of this computer's addresses would be used
     if event == "socket.connect" and isinstance(arguments[1], tuple) and arguments[1][0] not in LOCAL:
         connections.append(str(arguments[1]))
     if event == "socket.getaddrinfo" and arguments[0] not in (*LOCAL, None):
@@ -62,7 +65,7 @@ def watched(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
         outside.append(route.request.url)
         route.abort()
 
-    context.route(lambda asked: not asked.startswith((url, "data:", "blob:")), refuse)
+    context.route(lambda asked: not asked.startswith((url.partition("/?")[0], "data:", "blob:")), refuse)
     page = context.new_page()
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: errors.append(message.text) if "went wrong" in message.text else None)

@@ -18,7 +18,8 @@ from PIL import Image
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.ui import launch
-from mlx_moebius.ui.server import Server
+from mlx_moebius.ui.secret import kept_token
+from mlx_moebius.ui.server import Server, reached_as
 from mlx_moebius.ui.sessions import GONE
 from tests.support.visitor import Held, Visitor, brush
 from tests.ui.stage import PHOTO
@@ -59,7 +60,8 @@ def test_what_changes_something_needs_the_pages_token(visitor: Visitor) -> None:
     photo = visitor.open(PHOTO)
     path = f"/api/photos/{photo['id']}/strokes"
     for token in ("", "guess"):
-        with httpx.Client(base_url=visitor.base_url, trust_env=False, headers={"x-moebius-token": token}) as other:
+        headers = {"x-moebius-token": token, "authorization": f"Bearer {visitor.server.token}"}
+        with httpx.Client(base_url=visitor.base_url, trust_env=False, headers=headers) as other:
             assert other.put(path, json={"done": [], "undone": []}).status_code in (401, 404)
             assert other.post("/api/photos?name=a.png", content=PHOTO.read_bytes()).status_code == 401
     stranger = Visitor(visitor.server)
@@ -127,18 +129,73 @@ def test_runs_are_bounded_and_cancelled_at_once(visitor: Visitor) -> None:
     assert changed.any()
 
 
-def test_others_need_the_printed_address() -> None:
-    with launch("nano", host="0.0.0.0") as server:
-        address, _, token = server.url.partition("/?token=")
-        assert token
-        with httpx.Client(base_url=address, trust_env=False) as client:
-            assert client.get("/").status_code == 401
-            assert client.get("/?token=guess").status_code == 401
-            assert client.post("/fill").status_code == 401
-            assert client.get("/openapi.json", headers={"authorization": f"Bearer {token}"}).status_code == 200
-            assert client.get(f"/?token={token}").status_code == 200
-            assert client.get("/api/state").status_code == 200  # by the cookie
-            assert client.get(f"/?token={token}", headers={"host": "evil.example"}).status_code == 421
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_others_need_the_printed_address(host: str, tmp_path: Path) -> None:
+    """Other accounts of this computer, and other computers."""
+    (tmp_path / "private").mkdir()
+    Image.open(PHOTO).save(tmp_path / "private" / "secret.png")
+    with (
+        launch("nano", host=host, folder=tmp_path / "private") as server,
+        httpx.Client(base_url=server.address, trust_env=False) as client,
+    ):
+        for path in ("/", "/?token=guess", "/api/state", "/api/series", "/api/events", "/openapi.json", "/v1/models"):
+            assert client.get(path).status_code == 401, path
+        for path in ("/fill", "/v1/images/edits", "/api/photos?name=a.png"):
+            assert client.post(path, content=b"x").status_code == 401, path
+        refusal = client.get("/", headers={"accept": "text/html"})
+        assert refusal.status_code == 401
+        assert "<p>Open the page by the whole address" in refusal.text
+        assert client.get("/openapi.json", headers={"authorization": f"Bearer {server.token}"}).status_code == 200
+        assert client.get(f"/?token={server.token}", headers={"host": "evil.example"}).status_code == 421
+        assert client.get(server.url).status_code == 200
+        assert client.get("/api/state").status_code == 200  # by the cookie
+
+
+def test_an_opened_address_is_good_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line of a browser can be read by every account."""
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    with launch("nano", browser=True) as server:
+        [address] = opened
+        assert server.token not in address
+        with httpx.Client(trust_env=False) as owner, httpx.Client(trust_env=False) as other:
+            assert owner.get(address).status_code == 200
+            assert owner.get(address).status_code == 200  # by the cookie
+            assert other.get(address).status_code == 401
+
+
+def test_the_token_is_kept_where_only_its_owner_can_read_it(tmp_path: Path) -> None:
+    token = kept_token(tmp_path)
+    file = tmp_path / "page-token"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert kept_token(tmp_path) == token
+    file.chmod(0o644)  # somebody may have read it
+    assert kept_token(tmp_path) != token
+    token = file.read_text()
+    file.unlink()
+    file.symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").write_text(token)
+    assert kept_token(tmp_path) != token
+    assert [path.name for path in tmp_path.glob(".*")] == []
+    file.unlink()
+    tmp_path.joinpath("page-token").mkdir()  # nothing can be kept
+    assert kept_token(tmp_path)
+
+
+def test_everywhere_is_by_every_address_and_the_printed_one_is_others_too() -> None:
+    for host, targets in (("0.0.0.0", ["127.0.0.1"]), ("::", ["127.0.0.1", "[::1]"])):
+        try:
+            server = launch("nano", host=host)
+        except MoebiusError:
+            assert host == "::"  # a machine without IPv6
+            continue
+        with server:
+            port = httpx.URL(server.url).port
+            outside = httpx.URL(server.url).host
+            assert outside == reached_as(socket.AF_INET6 if ":" in host else socket.AF_INET)
+            assert httpx.get(server.url, trust_env=False).status_code == 200
+            for target in targets:
+                assert httpx.get(f"http://{target}:{port}/?token={server.token}", trust_env=False).status_code == 200
 
 
 def test_hosts_that_are_not_there_and_ports_that_are_taken() -> None:

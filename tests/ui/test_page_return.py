@@ -33,8 +33,8 @@ DROP = """async ([kind, names, contents]) => {
 
 
 @contextmanager
-def serving(port: int, folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """The command, which is ended without warning."""
+def serving(port: int, folder: Path) -> Iterator[str]:
+    """The command, which is ended without warning; the address that it prints."""
     folder.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "mlx_moebius.ui", "--model", "nano", "--no-browser", "--port", str(port)]
     environment = os.environ | {"TMPDIR": str(folder)}
@@ -42,10 +42,10 @@ def serving(port: int, folder: Path) -> Iterator[subprocess.Popen[str]]:
     assert process.stdout
     timer = threading.Timer(60, process.kill)
     timer.start()
-    assert process.stdout.readline().startswith("http://127.0.0.1")
+    url = process.stdout.readline().strip()
     timer.cancel()
     try:
-        yield process
+        yield url
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -60,8 +60,8 @@ def free_port() -> int:
 
 def test_a_reload_and_a_new_server_bring_back_everything(browser: Browser, tmp_path: Path) -> None:
     port = free_port()
-    with serving(port, tmp_path / "one"):
-        pages = watched(browser, f"http://127.0.0.1:{port}", viewport={"width": 1280, "height": 860})
+    with serving(port, tmp_path / "one") as url:
+        pages = watched(browser, url, viewport={"width": 1280, "height": 860})
         page = next(pages)
         stage = Stage(page)
         stage.open(PHOTO)

@@ -22,8 +22,13 @@ from tests.ui.stage import EXAMPLES, MASK, PHOTO
 from tests.ui.test_page import command_line
 
 
+def asking(server: Server) -> httpx.Client:
+    headers = {"authorization": f"Bearer {server.token}"}
+    return httpx.Client(base_url=server.address, headers=headers, timeout=120, trust_env=False)
+
+
 def ask(server: Server, address: str, files: dict[str, Any], **fields: Any) -> httpx.Response:
-    with httpx.Client(base_url=server.url, timeout=120, trust_env=False) as client:
+    with asking(server) as client:
         return client.post(address, files=files, data=fields)
 
 
@@ -41,7 +46,7 @@ def test_the_examples_get_the_command_lines_bytes(server: Server, tmp_path: Path
 
 def test_progress_comes_as_events_and_at_last_the_files_address(server: Server, tmp_path: Path) -> None:
     with (
-        httpx.Client(base_url=server.url, timeout=120, trust_env=False) as client,
+        asking(server) as client,
         client.stream("POST", "/fill", files=forms(), headers={"accept": "text/event-stream"}) as answer,
     ):
         events = list(parsed(answer.iter_lines()))
@@ -105,7 +110,7 @@ def test_the_well_known_image_editing_api(server: Server) -> None:
 
 
 def test_the_description_is_served_locally(server: Server) -> None:
-    with httpx.Client(base_url=server.url, trust_env=False) as client:
+    with asking(server) as client:
         described = json.loads(client.get("/openapi.json").text)
         page = client.get("/docs").text
     assert {"/fill", "/v1/images/edits"} <= set(described["paths"])

@@ -3,6 +3,10 @@
 import { emit } from "./state.js";
 
 let token = document.querySelector("meta[name=token]").content;
+const door = new URLSearchParams(location.search).get("token"); // in a notebook's frame there are no cookies
+
+/** Every request's own headers. */
+const own = () => ({ "X-Moebius-Token": token, ...(door ? { Authorization: `Bearer ${door}` } : {}) });
 
 export class ApiError extends Error {
   constructor(message, status = 0, ask = false) {
@@ -13,7 +17,7 @@ export class ApiError extends Error {
 
 /** A request; `body` is a Blob (sent as it is) or a plain value (JSON). Returns the Response. */
 export async function request(method, path, body, options = {}) {
-  const headers = { "X-Moebius-Token": token };
+  const headers = own();
   if (body !== undefined)
     headers["Content-Type"] = body instanceof Blob ? "application/octet-stream" : "application/json";
   const content = body === undefined || body instanceof Blob ? body : JSON.stringify(body);
@@ -48,6 +52,15 @@ export async function download(path) {
   const coded = /filename\*=utf-8''([^;]*)/i.exec(disposition)?.[1];
   return { blob: await response.blob(), name: coded ? decodeURIComponent(coded) : (plain ?? "photo") };
 }
+
+/** A photo's file, for the server: its answer says how the photo is. */
+export async function upload(file, name = file.name) {
+  const response = await request("POST", `/api/photos?name=${encodeURIComponent(name || "pasted.png")}`, file);
+  return response.json();
+}
+
+/** GET /api/state, without a word when the server does not answer. */
+export const askState = () => fetch("/api/state", { headers: own() });
 
 /** After a restart: the token of the session that the server that answers now has given. */
 export const useToken = (given) => (token = given);

@@ -1,6 +1,6 @@
 // News from the server; that it is gone is shown at once and ends by itself.
 
-import { eventsUrl, useToken } from "./api.js";
+import { askState, eventsUrl, useToken } from "./api.js";
 import { $, attempt } from "./dom.js";
 import { refresh } from "./photos.js";
 import { loadSeries } from "./series.js";
@@ -11,6 +11,8 @@ import { retry } from "./tiles.js";
 
 const SILENCE = 12_000; // ms without news, of which there are some every 5 s
 const EVERY = 1_000; // ms between two looks for a server that is gone
+const GONE = "The server is gone. Everything is kept; this page goes on when it is started again.";
+const OTHER_ADDRESS = "The server has a new address: open the one that it has printed. What is here is kept.";
 
 let events = null;
 let gone = false;
@@ -50,18 +52,24 @@ function lost() {
 /** Look whether the server is there; only when it is not, say so. */
 async function look() {
   let server = null;
+  let text = GONE;
   try {
-    server = await (await fetch("/api/state")).json();
+    const answer = await askState();
+    if (answer.ok) server = await answer.json();
+    else if (answer.status === 401) text = OTHER_ADDRESS;
   } catch {
-    show(true);
-    setTimeout(look, EVERY);
-    return;
+    // it does not answer
   }
-  await attempt(() => back(server));
+  if (server) await attempt(() => back(server));
+  else {
+    show(true, text);
+    setTimeout(look, EVERY);
+  }
 }
 
-function show(missing) {
+function show(missing, text = GONE) {
   $("#gone").hidden = !missing;
+  if (missing && $("#gone").textContent !== text) $("#gone").textContent = text;
   document.body.classList.toggle("server-gone", missing);
 }
 

@@ -1,18 +1,12 @@
 // Photos come in: chosen, dropped or pasted anywhere. Several become a series; nothing navigates away.
 
-import { photoUrl, request } from "./api.js";
+import { photoUrl, request, upload } from "./api.js";
 import { $, attempt, complain, say } from "./dom.js";
 import { adopt, show } from "./photos.js";
 import { startSeries } from "./series.js";
 import { state } from "./state.js";
 import { keepFile, keepPhoto } from "./store.js";
 import { commit } from "./strokes.js";
-
-/** The photo of a file, known to the server and kept by the browser. */
-export async function upload(file, name = file.name) {
-  const response = await request("POST", `/api/photos?name=${encodeURIComponent(name || "pasted.png")}`, file);
-  return response.json();
-}
 
 async function openOne(file) {
   const photo = adopt(await upload(file));

@@ -1,8 +1,7 @@
 // What the browser keeps, so that a reload and a restarted server bring back photos, strokes and versions (IndexedDB).
 // Every tab has its own photos; those of a tab that was closed go to the next that opens.
 
-import { get, photoUrl, post, put, request, versionUrl } from "./api.js";
-import { upload } from "./opening.js";
+import { get, photoUrl, post, put, request, upload, versionUrl } from "./api.js";
 import { adopt } from "./photos.js";
 import { recall, remember } from "./remember.js";
 import { view } from "./stage.js";

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
@@ -14,6 +15,7 @@ from mlx_moebius.ui import launch
 
 program = Program("mlx-moebius ui", options.ABOUT, options.EXAMPLES)
 app, main = program.app, program.main
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -32,11 +34,23 @@ def serve(
         raise MoebiusError("-o says where the results of a folder go: give the folder too")
     if host not in LOOPBACK:
         typer.echo(f"warning: whoever has the address below and can reach {host} can use this page", err=True)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(0))  # so that the folder of temporary files is removed
-    with launch(model, host, port, browser, allowed=allow_host or (), folder=folder, output=output) as server:
+    for number in ENDS:
+        signal.signal(number, leave)
+    server = launch(model, host, port, browser, allowed=allow_host or (), folder=folder, output=output)
+    try:
         typer.echo(server.url)
+        sys.stdout.flush()
         signal.pause()
+    finally:
+        if not server.close():
+            os._exit(0)  # everything is put away; the interpreter would be aborted by the step that goes on
+
+
+def leave(*_: object) -> None:
+    """End the page; what else arrives while it ends is ignored."""
+    for number in ENDS:
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(0)
 
 
 if __name__ == "__main__":

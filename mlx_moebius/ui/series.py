@@ -6,7 +6,9 @@ that closing the page and starting it again goes on, and the command line can re
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -25,7 +27,7 @@ from mlx_moebius.photos.masks import components
 from mlx_moebius.photos.pairing import Pair
 from mlx_moebius.photos.photo import read_photo, to_image
 from mlx_moebius.ui.jobs import Cancelled, Filled, Progress, Worker
-from mlx_moebius.ui.pictures import Painted, Picture, Version
+from mlx_moebius.ui.pictures import Painted, Picture, Version, reading
 from mlx_moebius.ui.refusals import Refused
 from mlx_moebius.ui.runs import Request, Run, Runs, united, webp
 from mlx_moebius.ui.sessions import Sessions
@@ -34,6 +36,7 @@ from mlx_moebius.ui.tiles import black_and_white, png
 THUMBNAIL = 256
 MASKS = "masks"
 SKIPPED = "skipped.txt"
+LONGEST_NAME = 255  # bytes, on common file systems
 
 
 class FolderPicture(Picture):
@@ -105,6 +108,15 @@ class FolderPicture(Picture):
             return super().shown()
 
 
+def beside(name: Path, ending: str) -> Path:
+    """A name with an ending, shortened where a file system could not hold it, to one that no other photo gets."""
+    if len(os.fsencode(name.name + ending)) <= LONGEST_NAME:
+        return name.with_name(name.name + ending)
+    mark = hashlib.sha256(os.fsencode(name.name)).hexdigest()[:12]
+    start = os.fsencode(name.name)[: LONGEST_NAME - len(mark) - len(ending) - 1].decode(errors="ignore")
+    return name.with_name(f"{start}-{mark}{ending}")
+
+
 def drawn(painted: Painted) -> list[Any]:
     """Strokes without those that are masks from files."""
     return [value for value in painted.values if value.get("tool") != "mask"]
@@ -134,7 +146,8 @@ class Series:
         self.pictures: dict[str, FolderPicture] = {}
         for name in names:
             own = sessions.shared.new_folder()
-            picture = FolderPicture(folder / name, own, name, output / MASKS / "strokes" / f"{name}.json")
+            notes_file = output / MASKS / "strokes" / beside(name, ".json")
+            picture = FolderPicture(folder / name, own, name, notes_file)
             record = records.get(name.as_posix(), {})
             picture.error = record.get("error")
             picture.skipped = picture.name in skipped
@@ -179,9 +192,9 @@ class Series:
         return self.pictures[identity]
 
     def thumbnail(self, picture: FolderPicture) -> bytes:
-        """A photo, or its result, small, read for that alone."""
+        """A photo, or its result, small. One is read at a time, since that takes the whole photo's memory."""
         file = picture.version().file
-        with picture.lock:
+        with reading:
             image = to_image(read_photo(file).rgb(), "RGB")
         image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
         return webp(image)
@@ -192,11 +205,12 @@ class Series:
         names = sorted(each.name for each in self.pictures.values() if each.skipped)
         (self.output / MASKS).mkdir(exist_ok=True)
         with replacing(self.output / MASKS / SKIPPED) as file:
-            file.write("".join(f"{name}\n" for name in names).encode())
+            file.write("".join(f"{json.dumps(name)}\n" for name in names).encode())
 
     def _skipped(self) -> set[str]:
         file = self.output / MASKS / SKIPPED
-        return set(file.read_text("utf-8").splitlines()) if file.is_file() else set()
+        lines = file.read_text("utf-8").split("\n") if file.is_file() else []
+        return {json.loads(line) if line.startswith('"') else line for line in lines}
 
     def queue(self, picture: FolderPicture, request: Request) -> Run:
         """Save a photo's mask and queue it. Raises MoebiusError, Refused with `ask`, as for any run."""
@@ -222,7 +236,7 @@ class Series:
 
     def _save_mask(self, picture: FolderPicture, mask: Mask) -> Path:
         name = picture.name_in_folder
-        file = self.output / MASKS / name.with_name(f"{name.name}_mask.png")
+        file = self.output / MASKS / beside(name, "_mask.png")
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as target:
             target.write(png(black_and_white(mask)))

@@ -17,12 +17,14 @@ import uvicorn
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.ui.app import build
+from mlx_moebius.ui.connections import Connection, most_connections
 from mlx_moebius.ui.folder import TemporaryFolder
 from mlx_moebius.ui.guard import EVERYWHERE, LOOPBACK, Door
 from mlx_moebius.ui.secret import kept_token
 from mlx_moebius.ui.sessions import Sessions
 
-CONNECTIONS = 400  # at once; a page takes a few
+SPARE = 16  # connections that are being closed for others
+STOPPING = 20.0  # seconds that a step under way may take to end
 SWEEP = 30.0  # seconds between looking for sessions that are gone
 
 
@@ -58,13 +60,13 @@ class Server:
             raise
         config = uvicorn.Config(
             application,
-            http="h11",
+            http=Connection,
             ws="none",
             log_config=None,
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=CONNECTIONS,
+            limit_concurrency=most_connections() + SPARE,
             timeout_graceful_shutdown=2,
         )
         logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
@@ -88,14 +90,16 @@ class Server:
         self._door.once.add(token)
         webbrowser.open(f"{self._own}/?token={token}")
 
-    def close(self) -> None:
-        """Stop serving, and remove every file."""
+    def close(self) -> bool:
+        """Stop serving, and remove every file. False when a step of a fill goes on, against which nothing helps."""
         self._ended.set()
         self.sessions.close()
         self._server.should_exit = True
         self._thread.join()
+        at_rest = self.sessions.worker.rest(STOPPING)  # a process that ends while MLX computes is aborted
         self._socket.close()
         self._folder.close()
+        return at_rest
 
     def __enter__(self) -> Server:
         return self

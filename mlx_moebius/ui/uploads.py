@@ -17,7 +17,7 @@ from mlx_moebius.ui.refusals import Refused
 MAX_BYTES = 500_000_000  # of a file
 MAX_JSON = 32_000_000
 NAME = re.compile(r"[^\w .()+,@&'-]")
-MAX_NAME = 120  # characters
+MAX_NAME = 180  # bytes, of the 255 that a file system allows; "_filled" and the like are added
 
 T = TypeVar("T")
 
@@ -26,7 +26,8 @@ def file_name(name: str) -> str:
     """A name for a file that was sent, without folders and special characters."""
     plain = NAME.sub("_", re.split(r"[/\\]", name)[-1]).strip(". ")
     path = Path(plain or "photo")
-    return f"{path.stem[:MAX_NAME]}{path.suffix[:10]}"
+    stem = path.stem.encode()[:MAX_NAME].decode(errors="ignore")
+    return f"{stem}{path.suffix[:10]}"
 
 
 async def receive(request: Request, file: Path, most: int = MAX_BYTES) -> None:

@@ -82,6 +82,18 @@ def test_settings_that_cannot_be_are_named(server: Server, fields: dict[str, str
     assert "--" not in answer.json()["error"]
 
 
+def test_text_in_place_of_a_file_is_named(server: Server) -> None:
+    text = base64.b64encode(PHOTO.read_bytes()).decode()
+    short = text[:1000]
+    mask = {"mask": forms()["mask"]}
+    assert ask(server, "/fill", mask, photo=short).json()["error"] == "photo must be a file"
+    assert ask(server, "/fill", {"photo": forms()["photo"]}, mask=short).json()["error"] == "mask must be a file"
+    assert "image must be a file" in ask(server, "/v1/images/edits", mask, image=short).json()["error"]["message"]
+    long = ask(server, "/fill", mask, photo=text * (1 + 2_000_000 // len(text)))
+    assert long.status_code == 413
+    assert "must be files" in long.json()["error"]
+
+
 def test_the_well_known_image_editing_api(server: Server) -> None:
     hole = np.asarray(Image.open(MASK).convert("L")) > 127
     drawing = Image.new("RGBA", hole.shape[::-1])

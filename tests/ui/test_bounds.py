@@ -216,7 +216,7 @@ def test_a_folder_holds_names_of_every_kind(photo: Path, tmp_path: Path) -> None
     if sys.platform == "linux":
         names.append(b"no text \xff.png")
     for name in names:
-        shutil.copy(photo, os.path.join(os.fsencode(folder), name))
+        shutil.copy(os.fsencode(photo), os.path.join(os.fsencode(folder), name))
     with launch("nano", folder=folder, output=out) as server:
         visitor = Visitor(server)
         items = visitor.get("/api/series").json()["items"]

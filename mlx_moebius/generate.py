@@ -6,7 +6,7 @@ import os
 import sys
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import mlx.core as mx
 import numpy as np
@@ -34,6 +34,7 @@ from mlx_moebius.options import generate as options
 from mlx_moebius.options.common import DtypeName
 from mlx_moebius.photos import limits
 from mlx_moebius.photos.geometry import Mask
+from mlx_moebius.photos.growth import grow
 from mlx_moebius.photos.marks import png_options
 from mlx_moebius.photos.mask_files import ALPHA, check_share, load_mask
 from mlx_moebius.photos.photo import Photo, photo_from_image, read_photo, read_provenance
@@ -142,7 +143,7 @@ def generate(
     warnings: list[str] = []
     if marks or not (extend or aspect):
         wanted, warnings = load_mask(photo, marks.masks, marks.boxes, marks.invert)
-        check_share(wanted, yes)
+        check_share(grow(wanted, choice.growth), wanted, yes)
     for line in [*photo.notes, *warnings]:
         warn(line)
 
@@ -266,6 +267,13 @@ class ModelChoice:
     settings: dict[str, Any]
     earlier: dict[str, Any]
     preset: str | None = None
+
+    @property
+    def growth(self) -> int | Literal["auto"]:
+        """How the mask will grow, which is known before the model is; see `MoebiusPipeline.settings`."""
+        asked = self.earlier.get("settings", {}) | self.settings
+        amount: int | Literal["auto"] = asked.get("dilate", 0 if asked.get("reference") else "auto")
+        return amount
 
     def load(self, beside: int = 0) -> tuple[MoebiusPipeline, Settings]:
         """A pipeline for as many windows at once as memory allows beside so many bytes; raises where it allows none."""

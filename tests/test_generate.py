@@ -149,6 +149,12 @@ def test_each_error_is_one_line_and_leaves_nothing(folder: Path) -> None:
     Image.new("L", (384, 256)).save(folder / "black.png")
     Image.new("L", (384, 256), 255).save(folder / "white.png")
     Image.new("L", (256, 256), 255).save(folder / "square.png")
+    blinds = np.zeros((256, 384), np.uint8)
+    blinds[(np.arange(256) - 5) % 10 < 3] = 255
+    Image.fromarray(blinds).save(folder / "blinds.png")
+    speck = np.full((256, 384), 255, np.uint8)
+    speck[100:103, 100:103] = 0
+    Image.fromarray(speck).save(folder / "speck.png")
     (folder / "cut.png").write_bytes(photo.read_bytes()[:5000])
     (folder / "text.png").write_text("not a picture")
     cases = {
@@ -162,6 +168,12 @@ def test_each_error_is_one_line_and_leaves_nothing(folder: Path) -> None:
         "is no mask, it has": (photo, "-m", photo),
         "are photo and mask swapped?": (mask, "-m", photo),
         "add --yes": (photo, "--mask-from", "0,0,384,200"),
+        "% of the photo would be filled (the mask covers 30%, and grows): if that is meant, add --yes": (
+            photo,
+            "-m",
+            folder / "blinds.png",
+        ),
+        "nothing once it has grown": (photo, "-m", folder / "speck.png", "--yes"),
         "unknown model": (photo, "-m", mask, "--model", "nonsense"),
         "not a model folder": (photo, "-m", mask, "--model", folder),
         "unet.safetensors is missing or damaged": (

@@ -158,12 +158,13 @@ def load(pair: Pair, job: Job, size: int, request: Record, done: dict[str, Recor
             task.unmasked = True
             return task
         mask, warnings = load_mask(photo, [pair.mask] if pair.mask else [], job.boxes, job.invert)
-        check_share(mask, job.large)
         if target.parent.is_dir():
             check_output(photo, target)
         record["warnings"] = [*photo.notes, *warnings]
-        task.prepared = prepare(photo, mask, size, job.settings)
-        record["windows"] = len(task.prepared.crops)
+        prepared = prepare(photo, mask, size, job.settings)
+        check_share(prepared.mask, mask, job.large)
+        task.prepared = prepared
+        record["windows"] = len(prepared.crops)
     except Exception as error:
         _fail(task, error)
     task.add_time("read", time.perf_counter() - start)

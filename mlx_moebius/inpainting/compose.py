@@ -19,8 +19,9 @@ from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.inpainting.stitch import blend, extract, feather_width, match_colour, prefill
 from mlx_moebius.photos.gain_map import GainMap
 from mlx_moebius.photos.geometry import Box, Colours, Mask
+from mlx_moebius.photos.growth import check_growth, grow
 from mlx_moebius.photos.mask_files import check as check_mask
-from mlx_moebius.photos.masks import components, dilate, grow
+from mlx_moebius.photos.masks import components, dilate
 from mlx_moebius.photos.photo import Photo, photo_from_image
 
 BAND = 512  # rows of a photo that are blended at a time, which bounds the memory
@@ -73,8 +74,9 @@ def prepare(photo: Photo, mask: Mask, size: int, settings: Settings, overlap: in
     if settings.reference:
         return prepare_reference(photo, mask, size, settings)
     unknown = mask
-    mask = dilate(mask, 2 * overlap + 1) if overlap else grow(mask, settings.dilate)
-    check_mask(mask, inverted=False, warnings=[])
+    check_mask(unknown, inverted=False, warnings=[])
+    mask = dilate(unknown, 2 * overlap + 1) if overlap else grow(unknown, settings.dilate)
+    check_growth(mask, unknown)
     crops = plan(mask, size, settings.context, settings.max_crop, settings.whole_image)
     rgb = photo.rgb()
     prepared = [extract(rgb, mask, crop) for crop in crops]

@@ -77,7 +77,7 @@ Dilate = Annotated[
         "--dilate",
         metavar="auto|N",
         of=(Settings, "dilate"),
-        help="Grow the mask: by each part's size, or by a square of N pixels (0: not).",
+        help="Grow the mask: by how thick it is, or by a square of N pixels (0: not).",
     ),
 ]
 Extend = Annotated[

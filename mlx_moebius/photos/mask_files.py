@@ -20,13 +20,12 @@ from PIL import Image
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.photos.geometry import Mask
+from mlx_moebius.photos.growth import check_growth, large_share
 from mlx_moebius.photos.photo import Photo, oriented, read_photo
 from mlx_moebius.photos.tones import marked, painted_over, tones
 
 ALPHA = "alpha"
 """The source that stands for the photo's own transparency."""
-LARGE = 0.5
-"""The share of a photo that is filled only when it is said, or asked again, that it is meant."""
 
 
 def load_mask(
@@ -167,10 +166,14 @@ def check(mask: Mask, inverted: bool, warnings: list[str]) -> None:
         warnings.append(f"the mask looks inverted: {share:.0%} of the photo would be filled; if not meant, {turn}")
 
 
-def check_share(mask: Mask, meant: bool) -> None:
-    """Refuse a mask of more than half of the photo unless that is `meant`. Raises MoebiusError."""
-    if not meant and (share := mask.mean()) > LARGE:
-        raise MoebiusError(f"{share:.0%} of the photo would be filled: if that is meant, add --yes; else see --invert")
+def check_share(grown: Mask, mask: Mask, meant: bool) -> None:
+    """Refuse to fill all of the photo, or more than half of it unless that is `meant`; `grown` is what `mask` grows to.
+
+    Raises MoebiusError.
+    """
+    check_growth(grown, mask)
+    if not meant and (share := large_share(grown, mask)):
+        raise MoebiusError(f"{share}: if that is meant, add --yes; else see --invert")
 
 
 def _is_two_tone(luma: NDArray[np.uint8]) -> bool:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,34 +25,6 @@ def dilate(mask: Mask, kernel: int) -> Mask:
 def close(mask: Mask, kernel: int) -> Mask:
     """Close gaps narrower than `kernel` pixels: `cv2.morphologyEx(MORPH_CLOSE)`, even sizes included."""
     return ~dilate(~dilate(mask, kernel), kernel)
-
-
-def grow(mask: Mask, amount: int | Literal["auto"]) -> Mask:
-    """Dilation as asked for: a square kernel in pixels for the whole mask (0: none), or `auto`, by each part's size."""
-    if amount != "auto":
-        return dilate(mask, amount) if amount > 1 else mask
-    parts = components(mask)
-    kernels = np.array([auto_kernel(part) for part in parts])
-    grown = np.zeros_like(mask)
-    for kernel in np.unique(kernels):
-        group = [part for part, own in zip(parts, kernels, strict=True) if own == kernel]
-        # Only the region that these parts can reach, so that a small part costs little.
-        left, top = (max(0, min(part.box[i] for part in group) - int(kernel)) for i in (0, 1))
-        right, bottom = (max(part.box[i] for part in group) + int(kernel) for i in (2, 3))
-        window = grown[top:bottom, left:right]
-        runs = np.concatenate([part.runs for part in group]) - np.array([top, left, left])
-        window |= dilate(_paint(runs, window.shape[1], window.shape[0]), int(kernel))
-    return grown
-
-
-def auto_kernel(part: Part) -> int:
-    """Side of the square that `auto` dilates a part by: its rim of blur and shadow, 2 to 40 pixels each way.
-
-    Scales with the mean thickness, area / longer extent, so that a power line grows by a few pixels, a person by more.
-    """
-    left, top, right, bottom = part.box
-    thickness = part.area / max(right - left, bottom - top)
-    return 2 * min(40, 2 + round(0.04 * thickness)) + 1
 
 
 def latent_mask(mask: Mask, cell: int = 8, reference: bool = False) -> NDArray[np.float32]:

@@ -20,7 +20,8 @@ from mlx_moebius.inpainting.presets import Preset, preset_settings
 from mlx_moebius.inpainting.settings import Seed
 from mlx_moebius.networks.config import GuidanceScale
 from mlx_moebius.photos.geometry import Box, Mask, union
-from mlx_moebius.photos.mask_files import LARGE, check
+from mlx_moebius.photos.growth import check_growth, grow, large_share
+from mlx_moebius.photos.mask_files import check
 from mlx_moebius.photos.masks import components
 from mlx_moebius.photos.photo import Photo
 from mlx_moebius.schema import Bounds
@@ -175,9 +176,7 @@ class Runs:
         changes = {**request.changes(self.sessions), **more}
         mask = picture.mask(painted, request.on)
         if not extension or mask.any():
-            check(mask, inverted=False, warnings=[])
-            if mask.mean() > LARGE and not request.yes:
-                raise Refused(409, f"{mask.mean():.0%} of the photo would be filled: is that meant?", ask=True)
+            check_amount(mask, request)
         boxes = united([part.box for part in components(mask)])
         return self.queue(Run(session, picture, request, painted, boxes, changes))
 
@@ -272,6 +271,17 @@ class Runs:
             run.preview = webp(image)
             url = f"/api/runs/{run.id}/preview?step={event.done}"
             self.sessions.tell(run.session, "preview", {"run": run.id, "url": url, "box": box})
+
+
+def check_amount(mask: Mask, request: Request) -> None:
+    """Raises MoebiusError for a mask with nothing to fill or keep, Refused with `ask` where much would be filled."""
+    check(mask, inverted=False, warnings=[])
+    if request.yes:
+        return
+    grown = grow(mask, request.dilate)
+    check_growth(grown, mask)
+    if share := large_share(grown, mask):
+        raise Refused(409, f"{share}: is that meant?", ask=True)
 
 
 def united(boxes: list[Box]) -> list[Box]:

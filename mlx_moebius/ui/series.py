@@ -22,14 +22,13 @@ from mlx_moebius.folder import batch, ledger, review
 from mlx_moebius.folder.run import find_pairs
 from mlx_moebius.networks.diffusion import Step
 from mlx_moebius.photos.geometry import Mask
-from mlx_moebius.photos.mask_files import LARGE, check
 from mlx_moebius.photos.masks import components
 from mlx_moebius.photos.pairing import Pair
 from mlx_moebius.photos.photo import read_photo, to_image
 from mlx_moebius.ui.jobs import Cancelled, Filled, Progress, Worker
 from mlx_moebius.ui.pictures import Painted, Picture, Version, reading
 from mlx_moebius.ui.refusals import Refused
-from mlx_moebius.ui.runs import Request, Run, Runs, united, webp
+from mlx_moebius.ui.runs import Request, Run, Runs, check_amount, united, webp
 from mlx_moebius.ui.sessions import Sessions
 from mlx_moebius.ui.tiles import black_and_white, png
 
@@ -222,9 +221,7 @@ class Series:
         strokes = picture.done.values if request.strokes is None else request.strokes
         painted = Painted.read([*base.painted.values, *strokes])
         mask = picture.mask(painted, 0)
-        check(mask, inverted=False, warnings=[])
-        if mask.mean() > LARGE and not request.yes:
-            raise Refused(409, f"{mask.mean():.0%} of the photo would be filled: is that meant?", ask=True)
+        check_amount(mask, request)
         changes = request.changes(self.sessions)
         file = self._save_mask(picture, mask)
         if picture.skipped:

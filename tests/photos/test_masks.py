@@ -9,8 +9,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.photos.mask_files import check_share, load_mask
-from mlx_moebius.photos.masks import auto_kernel, close, components, dilate, grow, latent_mask
+from mlx_moebius.photos.mask_files import load_mask
+from mlx_moebius.photos.masks import close, components, dilate, latent_mask
 from mlx_moebius.photos.photo import Photo, photo_from_image, read_photo
 from tests.support.pictures import picture
 
@@ -78,27 +78,6 @@ def test_components_follow_a_spiral() -> None:
         draw.line((x, y, x + 4 * step * dx, y + 4 * step * dy), 255)
         x, y = x + 4 * step * dx, y + 4 * step * dy
     assert len(components(np.asarray(spiral) > 0)) == 1
-
-
-def test_auto_dilation_scales_with_each_part() -> None:
-    image = Image.new("L", (900, 600))
-    draw = ImageDraw.Draw(image)
-    draw.line((0, 20, 899, 120), 255, 3)
-    draw.ellipse((300, 200, 699, 599), 255)
-    mask = np.asarray(image) > 0
-    line, disc = components(mask)
-    assert auto_kernel(line) == 5  # thin: two pixels each way
-    assert 15 <= auto_kernel(disc) <= 41
-    grown = grow(mask, "auto")
-    expected = np.zeros_like(mask)
-    for part in (line, disc):
-        alone = np.zeros_like(mask)
-        left, top, right, bottom = part.box
-        alone[top:bottom, left:right] = part.mask()
-        expected |= dilate(alone, auto_kernel(part))
-    np.testing.assert_array_equal(grown, expected)
-    np.testing.assert_array_equal(grow(mask, 0), mask)
-    np.testing.assert_array_equal(grow(mask, 8), dilate(mask, 8))
 
 
 def test_thin_lines_survive_in_the_latent_mask() -> None:
@@ -211,16 +190,6 @@ def test_a_part_painted_over_in_the_photo_is_filled(tmp_path: Path, extension: s
     expected[50:150, 100:200] = True
     assert (mask != expected).sum() <= (0 if extension == "png" else 400)
     assert "of it painted over: that part is filled" in warnings[0]
-
-
-def test_more_than_half_has_to_be_meant() -> None:
-    mask = np.zeros((10, 10), bool)
-    mask[:5] = True
-    check_share(mask, meant=False)
-    mask[5, 0] = True
-    check_share(mask, meant=True)
-    with pytest.raises(MoebiusError, match=r"51% of the photo .* --yes"):
-        check_share(mask, meant=False)
 
 
 def test_a_palette_mask_has_two_values(tmp_path: Path, photo: Photo) -> None:

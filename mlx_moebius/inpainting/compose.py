@@ -20,6 +20,7 @@ from mlx_moebius.inpainting.stitch import blend, extract, feather_width, match_c
 from mlx_moebius.photos.gain_map import GainMap
 from mlx_moebius.photos.geometry import Box, Colours, Mask
 from mlx_moebius.photos.growth import check_growth, grow
+from mlx_moebius.photos.kept_colours import kept_colours
 from mlx_moebius.photos.mask_files import check as check_mask
 from mlx_moebius.photos.masks import components, dilate
 from mlx_moebius.photos.photo import Photo, photo_from_image
@@ -127,6 +128,7 @@ def finish(prepared: PreparedCrops, levels: list[Colours], details: list[Detail]
     grown = [detail for detail in details if detail.colours is not None]
     plain = [index for index in range(len(crops)) if not details or details[index].colours is None]
     crops, levels = [crops[index] for index in plain], [levels[index] for index in plain]
+    keep = kept_colours(photo, ~prepared.mask)
     changed = np.zeros((photo.height, photo.width), bool)
     boxes = [crop.reach(photo.width, photo.height) for crop in crops] + [detail.box for detail in grown]
     for top in range(0, photo.height, BAND):
@@ -135,7 +137,7 @@ def finish(prepared: PreparedCrops, levels: list[Colours], details: list[Detail]
             colours, weights = blend(levels, crops, mask, band)
             for detail in grown:
                 lay(detail, band, colours, weights)
-            photo = photo.composite(colours, weights, band, settings.opaque)
+            photo = photo.composite(colours, weights, band, settings.opaque, keep)
             changed[band[1] : band[3]] = weights > 0
     photo = replace(photo, gains=_filled_gains(photo, changed))
     seam = measure_seam(photo.rgb(), prepared.mask, widest_feather(crops))

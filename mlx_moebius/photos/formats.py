@@ -32,6 +32,8 @@ MODES = {
     "BMP": ("L", "RGB"),
     "JXL": ("L", "LA", "RGB", "RGBA"),
 }
+TIFF_COMPRESSIONS = ("raw", "tiff_lzw", "packbits", "lzma", "zstd")
+FAX_COMPRESSIONS = ("group3", "group4", "tiff_ccitt")  # of one bit a pixel
 READ_AS_8_BITS = ("AVIF", "HEIF", "JXL")  # whatever they hold
 
 MOST_DPI = 10_000_000  # more than a microscope's, and held by TIFF, PNG and BMP
@@ -154,9 +156,11 @@ def own_encoding(file: BinaryIO, image: Image.Image) -> dict[str, Any]:
         return {"lossless": image.info["lossless"]}
     if image.format == "TIFF":
         name = image.info.get("compression")
-        return {
-            "compression": name if name in ("raw", "tiff_lzw", "packbits", "lzma", "zstd") else "tiff_adobe_deflate"
-        }
+        kept = TIFF_COMPRESSIONS + (FAX_COMPRESSIONS if image.mode == "1" else ())
+        encoding: dict[str, Any] = {"compression": name if name in kept else "tiff_adobe_deflate"}
+        if image.mode == "1" and image.tag_v2.get(262) == 0:  # type: ignore[attr-defined]
+            encoding["white_is_zero"] = True
+        return encoding
     if image.format == "HEIF" and image.info.get("chroma") in (420, 422, 444):
         return {"chroma": image.info["chroma"]}
     return {}

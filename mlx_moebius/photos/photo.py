@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import io
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,10 +23,12 @@ from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import check_regular
 from mlx_moebius.photos import attached, formats, gain_map, jxl, limits, metadata, nclx, recognise, sixteen_bit
 from mlx_moebius.photos.geometry import Box, Pixels, slices
+from mlx_moebius.photos.palettes import palette_of
 from mlx_moebius.photos.privacy import Region, map_regions, turned
 
 TEXT_LIMIT = 64 << 20  # bytes of text or ICC profile in a PNG, unpacked: Pillow's 1 MB is less than editors write
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = TEXT_LIMIT
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601, as Pillow's L
 BAND = 512  # rows blended at a time, which bounds the memory for float copies
 READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "BMP")
 NATIVE_MODES = {"1": "L", "P": "RGB", "RGBX": "RGB", "I;16B": "I;16", "I;16L": "I;16"} | {
@@ -54,7 +56,8 @@ class Photo:
     `mode` is Pillow's: L, LA, RGB, RGBA, CMYK or I;16 (grey, uint16), or one of LA;16, RGB;16, RGBA;16 (uint16), which
     Pillow lacks; palettes are resolved. `encoding` holds Pillow's
     save options that repeat the source's own compression, `orientation` the EXIF value (1 to 8) that was applied,
-    `notes` what the user should know, one line each. `gains` is an Ultra HDR JPEG's gain map.
+    `notes` what the user should know, one line each. `gains` is an Ultra HDR JPEG's gain map. `palette` has the
+    colours, [N, C] in `mode`, that the file's pixels are numbers of (see `palettes.palette_of`).
     """
 
     pixels: Pixels
@@ -65,6 +68,7 @@ class Photo:
     orientation: int = 1
     notes: tuple[str, ...] = ()
     gains: gain_map.GainMap | None = None
+    palette: Pixels | None = None
 
     @property
     def width(self) -> int:
@@ -109,18 +113,24 @@ class Photo:
         return np.repeat(grey[..., None], 3, axis=-1)
 
     def composite(
-        self, fill: Pixels, weight: NDArray[np.float32], box: Box | None = None, opaque: bool = False
+        self,
+        fill: Pixels,
+        weight: NDArray[np.float32],
+        box: Box | None = None,
+        opaque: bool = False,
+        keep: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None,
     ) -> Photo:
         """The photo with `fill` blended in, in its own colours and depth; pixels of weight 0 are not touched.
 
         `fill` is uint8, or float in 0..255, RGB [h, w, 3]; `weight` is [h, w] in 0..1; both cover `box` (the whole
         photo by default). Opacity stays as it is unless `opaque`, which makes filled parts opaque by their weight.
+        `keep` (see `kept_colours`) has the last word on the pixels that are touched.
         """
         pixels = self.pixels.copy()
         window = pixels[slices(box or self.box)]
         for top in range(0, len(window), BAND):
             rows = slice(top, top + BAND)
-            window[rows] = self._blended(window[rows], fill[rows], weight[rows], opaque)
+            window[rows] = self._blended(window[rows], fill[rows], weight[rows], opaque, keep)
         return replace(self, pixels=pixels, metadata=self._without_regions(weight, box or self.box))
 
     def _without_regions(self, weight: NDArray[np.float32], box: Box) -> Metadata:
@@ -133,12 +143,21 @@ class Photo:
 
         return replace(self.metadata, xmp=map_regions(self.metadata.xmp, unless_filled))
 
-    def _blended(self, source: Pixels, fill: Pixels, weight: NDArray[np.float32], opaque: bool) -> Pixels:
+    def _blended(
+        self,
+        source: Pixels,
+        fill: Pixels,
+        weight: NDArray[np.float32],
+        opaque: bool,
+        keep: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None,
+    ) -> Pixels:
         share = weight[..., None].astype(np.float32)
         if self.mode == "CMYK":  # in light, not in ink: the same colour in other shares of black would show as a seam
             seen = np.asarray(_convert(to_image(source, "CMYK"), "RGB", self.metadata.icc)).astype(np.float32)
             seen = np.rint(seen + (fill - seen) * share).clip(0, 255).astype(np.uint8)
-            blended = np.asarray(_convert(to_image(seen, "RGB"), "CMYK", self.metadata.icc))
+            blended = np.array(_convert(to_image(seen, "RGB"), "CMYK", self.metadata.icc))
+            if keep is not None:
+                blended[weight > 0] = keep(seen[weight > 0].astype(np.float32))
             return np.where(share > 0, blended, source)
         target = source.reshape(*weight.shape, -1).astype(np.float32)
         has_alpha = self.plain_mode in ("LA", "RGBA")
@@ -146,6 +165,11 @@ class Photo:
         colours += (self._native(fill) - colours) * share
         if opaque and has_alpha:
             target[..., -1:] += (np.iinfo(source.dtype).max - target[..., -1:]) * share
+        if keep is not None and (touched := weight > 0).any():
+            kept = target[touched]
+            channels = self.palette.shape[1] if self.palette is not None else colours.shape[-1]
+            kept[:, :channels] = keep(kept[:, :channels])
+            target[touched] = kept
         blended = np.rint(target).clip(0, np.iinfo(source.dtype).max).astype(source.dtype)
         return np.where(share > 0, blended, source.reshape(blended.shape)).reshape(source.shape)
 
@@ -154,7 +178,7 @@ class Photo:
         colours = fill.astype(np.float32) * np.float32(257 if self.pixels.dtype == np.uint16 else 1)
         if self.plain_mode in ("RGB", "RGBA"):
             return colours
-        return colours @ np.array([[0.299], [0.587], [0.114]], np.float32)  # ITU-R 601, as Pillow's L
+        return colours @ LUMA[:, None]
 
 
 def read_photo(path: str | Path) -> Photo:
@@ -255,6 +279,7 @@ def photo_from_image(image: Image.Image) -> Photo:
             dpi=formats.resolution(image),
         ),
         orientation=orientation,
+        palette=palette_of(image, mode),
     )
 
 

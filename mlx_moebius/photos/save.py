@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import PngImagePlugin
+from PIL import Image, PngImagePlugin
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import EVERYBODY, permissions, replacing
 from mlx_moebius.photos import attached, gain_map, jxl, metadata, sixteen_bit
 from mlx_moebius.photos.formats import EXTENSIONS, MODES, jpeg_segment
 from mlx_moebius.photos.limits import check_format
+from mlx_moebius.photos.palettes import BLACK_AND_WHITE, numbered
 from mlx_moebius.photos.photo import Metadata, Photo, require_heic, to_image
 from mlx_moebius.photos.privacy import without_previews, without_streams
 from mlx_moebius.photos.xattr import copy_tags
@@ -29,6 +30,7 @@ from mlx_moebius.photos.xattr import copy_tags
 WRITABLE = 0o222  # asked of the mode itself too: the system lets its administrator write anything
 QUALITY = 95  # of a lossy format, where the source's own encoding is unknown
 JPEG_SEGMENT = 65533  # bytes that a JPEG marker holds
+PHOTOMETRIC = 262  # the TIFF field that says which number is white
 JPEG_DPI = 65535  # the most that a JPEG can say
 FULL_COLOUR: dict[str, dict[str, Any]] = {
     "JPEG": {"subsampling": 0},
@@ -169,11 +171,19 @@ def encode(
         options["exif"] = b"Exif\0\0" + exif
     elif name == "JXL" and exif:
         options["exif"] = bytes(4) + exif  # where in the box it begins
-    data = _encoded(stored, name, options)
+    white_is_zero = options.pop("white_is_zero", False) and stored.palette is BLACK_AND_WHITE
+    pixels = 255 - stored.pixels if white_is_zero else stored.pixels
+    numbers = None if stored.palette is None else numbered(pixels, stored.palette, name)
+    if stored.palette is not None and numbers is None:
+        what = "one bit a pixel" if stored.palette is BLACK_AND_WHITE else "the palette"
+        notes.append(f"{what} could not be kept; it has 8 bits a channel")
+    data = _encoded(stored, name, options) if numbers is None else _encoded_numbers(numbers, name, options)
     if gains is not None:
         data = gain_map.attached(data, gains, map_file)
     if name == "TIFF":  # Pillow writes no sub-directories beside compressed pixels
         fields: dict[int, Any] = metadata.describing(metadata.read_fields(exif)) if exif else {}
+        if white_is_zero:
+            fields[PHOTOMETRIC] = metadata.Field(metadata.SHORT, bytes(2))
         if xmp:
             fields[metadata.XMP_PACKET] = metadata.Field(metadata.BYTE, xmp)
         data = metadata.edit_fields(data, fields) if fields else data
@@ -228,6 +238,14 @@ def _encoded(stored: Photo, name: str, options: dict[str, Any]) -> bytes:
     shown = to_image(np.zeros((1, 1, 3), np.uint8), "RGB") if is_deep else to_image(stored.pixels, stored.mode)
     shown.save(buffer, name, **options)
     return sixteen_bit.png(stored.pixels, buffer.getvalue()) if is_deep else buffer.getvalue()
+
+
+def _encoded_numbers(image: Image.Image, name: str, options: dict[str, Any]) -> bytes:
+    """A picture with a palette, or of one bit a pixel, as a file."""
+    buffer = io.BytesIO()
+    options.pop("tiffinfo", None)  # differences of numbers mean nothing
+    image.save(buffer, name, **options)
+    return buffer.getvalue()
 
 
 def _encoding(photo: Photo, name: str, quality: int | None) -> dict[str, Any]:

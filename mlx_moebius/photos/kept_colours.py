@@ -71,7 +71,7 @@ def _nearest(colours: Values, seen: NDArray[np.float64], pixels: Values) -> Valu
 
 
 def _toned(tone: NDArray[np.float64], pixels: Values) -> Values:
-    """Pixels [n, 3] in a tone [K, 4]: brightness, and how far each channel is off it. The brightness stays, if it may."""
+    """Pixels [n, 3] in a tone [K, 4]: brightness, and how far each channel is off it. Brightness stays if it may."""
     light = (pixels @ LUMA).astype(np.float64).clip(tone[0, 0], tone[-1, 0])  # no darker than the darker ink
     return np.stack([light + np.interp(light, tone[:, 0], tone[:, i]) for i in (1, 2, 3)], axis=1).astype(np.float32)
 

@@ -9,6 +9,7 @@ from typing import Any
 import mlx.core as mx
 import typer
 
+from mlx_moebius.files import printable
 from mlx_moebius.inpainting.compose import Result, widest_feather
 from mlx_moebius.inpainting.pipeline import Event, MoebiusPipeline
 from mlx_moebius.networks.diffusion import Step
@@ -45,7 +46,7 @@ class Progress:
 
 def warn(line: str) -> None:
     """To standard error."""
-    typer.echo(f"warning: {line}", err=True)
+    typer.echo(printable(f"warning: {line}"), err=True)
 
 
 def report(pipeline: MoebiusPipeline, photo: Photo, result: Result) -> None:

@@ -143,6 +143,11 @@ def sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
+def printable(name: str) -> str:
+    """A name, or a line with one, for the terminal: control characters, which a name may hold, are shown as escapes."""
+    return "".join(c if c.isprintable() or "\ud800" <= c <= "\udfff" else repr(c)[1:-1] for c in name)
+
+
 def check_regular(path: Path) -> None:
     """Raise MoebiusError for a pipe, a device or a socket, which would be waited for for ever. Raises OSError."""
     mode = path.stat().st_mode

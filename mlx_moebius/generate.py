@@ -17,7 +17,7 @@ from mlx_moebius.cli.command import Program
 from mlx_moebius.cli.values import given
 from mlx_moebius.console import Progress, report, warn
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.files import replacing
+from mlx_moebius.files import permissions, printable, replacing
 from mlx_moebius.folder.batch import Job
 from mlx_moebius.folder.report import Mode
 from mlx_moebius.folder.run import default_folder, fill_folder, find_pairs, show_plan
@@ -37,6 +37,7 @@ from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.photos.growth import grow
 from mlx_moebius.photos.marks import png_options
 from mlx_moebius.photos.mask_files import ALPHA, check_share, load_mask
+from mlx_moebius.photos.pairing import folded, mask_beside
 from mlx_moebius.photos.photo import Photo, photo_from_image, read_photo, read_provenance
 from mlx_moebius.photos.save import check_output, default_output, write_photo
 from mlx_moebius.schema import build
@@ -47,7 +48,7 @@ app, main = program.app, program.main
 
 @program.command(options.MOST_USED)
 def generate(
-    image: options.Photo,
+    images: options.Photos,
     mask: options.Masks = None,
     mask_from: options.Boxes = None,
     invert: options.Invert = False,
@@ -94,7 +95,7 @@ def generate(
     verbose: options.Verbose = False,
     version: common.Version = False,
 ) -> None:
-    """Fill one photo, in five steps; a folder is handed over after the first."""
+    """Fill photos, in five steps; a folder is handed over after the first."""
     # 1. Look at what was asked for, before any work.
     limits.allow(max_pixels)
     marks = Marks(mask or [], mask_from or [], invert, yes)
@@ -120,18 +121,57 @@ def generate(
     )
     Settings(**settings_asked)  # refuses what is out of bounds
     choice = ModelChoice(model, dtype, device, memory_limit, settings_asked, recorded(from_metadata), preset)
-    if image.is_dir():
+    folders = [each for each in images if each.is_dir()]
+    if folders:
+        if len(images) > 1:
+            raise MoebiusError(f"{folders[0]} is a folder: give one folder alone, or photos")
         if seeds or pick or extend or aspect or save_mask:
             raise MoebiusError("--seeds, --pick, --extend, --aspect and --save-mask are for one photo, not a folder")
         mode: Mode = "json" if as_json else "quiet" if quiet else "bar" if sys.stderr.isatty() else "lines"
-        raise typer.Exit(generate_folder(image, marks, choice, writing, recursive, force, dry_run, mode))
+        raise typer.Exit(generate_folder(folders[0], marks, choice, writing, recursive, force, dry_run, mode))
     if recursive or force or dry_run or quiet or as_json:
-        raise MoebiusError(f"--recursive, --force, --dry-run, --quiet and --json are for a folder; {image} is none")
+        raise MoebiusError(f"--recursive, --force, --dry-run, --quiet and --json are for a folder; {images[0]} is none")
     if seeds and (pick or extend or aspect or save_mask):
         raise MoebiusError(
             "--seeds only writes a sheet: leave --pick, --extend, --aspect and --save-mask for the next run"
         )
-    target = writing.target(image, save_mask, sheet=bool(seeds))
+    if len(images) > 1 and (save_mask or pick):
+        raise MoebiusError("--save-mask and --pick are for one photo")
+    failed = 0
+    for image in images:
+        try:
+            fill_photo(
+                image, marks, choice, writing, len(images) > 1, extend, aspect, gravity, seeds, pick, save_mask, verbose
+            )
+        except MoebiusError as error:
+            if len(images) == 1:
+                raise
+            typer.echo(printable(f"error: {error}"), err=True)
+            failed += 1
+    if failed:
+        raise MoebiusError(f"{failed} of {len(images)} photos failed")
+
+
+def fill_photo(
+    image: Path,
+    marks: Marks,
+    choice: ModelChoice,
+    writing: Writing,
+    several: bool,
+    extend: str | None,
+    aspect: str | None,
+    gravity: str | None,
+    seeds: int | None,
+    pick: int | None,
+    save_mask: Path | None,
+    verbose: bool,
+) -> None:
+    """Fill one photo, of `several` or alone: its mask may lie beside it."""
+    target = writing.target(image, save_mask, bool(seeds), several)
+    if not marks and not (extend or aspect) and (beside := mask_beside(image)):
+        marks = replace(marks, masks=[str(beside)])
+    elif not marks and not (extend or aspect):
+        raise MoebiusError(f"what should go from {image}? Give a mask, a box, or {image.stem}_mask.png beside it")
 
     # 2. Read photo and mask.
     photo = read_photo(image)
@@ -143,7 +183,7 @@ def generate(
     warnings: list[str] = []
     if marks or not (extend or aspect):
         wanted, warnings = load_mask(photo, marks.masks, marks.boxes, marks.invert)
-        check_share(grow(wanted, choice.growth), wanted, yes)
+        check_share(grow(wanted, choice.growth), wanted, marks.large)
     for line in [*photo.notes, *warnings]:
         warn(line)
 
@@ -164,17 +204,17 @@ def generate(
     result = results[0]
     notes = list(result.warnings)
     if seeds:
-        write_png(contact_sheet(results), target)
+        write_png(contact_sheet(results), target, image, writing.overwrite)
     else:
         record = pipeline.provenance(settings, result) if writing.metadata else None
-        notes += write_photo(result.photo, target, quality, record, image, keep_time)
+        notes += write_photo(result.photo, target, writing.quality, record, image, writing.keep_time, writing.overwrite)
     if save_mask is not None:
-        write_png(Image.fromarray(result.mask.astype(np.uint8) * 255), save_mask)
+        write_png(Image.fromarray(result.mask.astype(np.uint8) * 255), save_mask, image, writing.overwrite)
     for line in notes:
         warn(line)
     if verbose:
         report(pipeline, photo, result)
-    typer.echo(os.fsencode(target))
+    typer.echo(printable(str(target)) if sys.stdout.isatty() else os.fsencode(target))
 
 
 def generate_folder(
@@ -236,10 +276,28 @@ class Writing:
     metadata: bool
     keep_time: bool
 
-    def target(self, photo: Path, save_mask: Path | None, sheet: bool) -> Path:
-        """The file to write for a photo, or for a sheet of fills. Raises MoebiusError if it must not be written."""
+    def target(self, photo: Path, save_mask: Path | None, sheet: bool, several: bool) -> Path:
+        """The file to write for a photo, or for a sheet of fills. Raises MoebiusError if it must not be written.
+
+        `output` is a folder where there is one of that name, where its name has no extension, and for `several`
+        photos; it is made.
+        """
         usual = photo.with_name(f"{photo.stem}_seeds.png") if sheet else default_output(photo)
         output = self.output or usual
+        if self.output and (several or output.is_dir() or not (output.suffix or output.exists())):
+            try:
+                output.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise MoebiusError(f"{output} cannot be a folder: {error.strerror}") from None
+            output = output / usual.name
+        if save_mask is not None:
+            if _same(output, save_mask):
+                raise MoebiusError(f"{save_mask} would be both the photo and its mask: give two names")
+            if not save_mask.parent.is_dir():
+                raise MoebiusError(f"the folder {save_mask.parent} does not exist")
+        for path in (output, save_mask):
+            if path is not None and _same(path, photo):
+                raise MoebiusError(f"{path} is the photo itself: give another name, it would be overwritten")
         for path in (output, save_mask):
             try:
                 taken = path is not None and path.exists()
@@ -324,9 +382,17 @@ def frame_extension(photo: Photo, extend: str | None, aspect: str | None, gravit
     return parse_aspect(aspect, gravity, photo) if aspect else None
 
 
-def write_png(image: Image.Image, path: Path) -> None:
-    """Write a picture that is not the photo: a sheet or a mask."""
-    with replacing(path) as file:
+def _same(a: Path, b: Path) -> bool:
+    """Whether two names are of one file, or would be."""
+    try:
+        return a.samefile(b)
+    except OSError:
+        return folded(str(a.absolute())) == folded(str(b.absolute()))
+
+
+def write_png(image: Image.Image, path: Path, photo: Path, overwrite: bool) -> None:
+    """Write a picture made of the photo, a sheet or a mask, no more readable than it."""
+    with replacing(path, overwrite=overwrite, mode=permissions([photo])) as file:
         image.save(file, "PNG", **png_options())
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 
 COMMANDS = ("generate", "train", "convert", "models", "ui", "benchmark")
 SCRIPTS = ("mlx-moebius", *(f"mlx_moebius.{name}" for name in COMMANDS))
@@ -34,9 +35,19 @@ def prepare() -> None:
 
 
 def interruptible() -> None:
-    """From now on Ctrl-C raises KeyboardInterrupt, as usual, so that what is under way can be put in order."""
+    """From now on Ctrl-C raises KeyboardInterrupt, as usual, so that what is under way can be put in order.
+
+    So do SIGTERM and a closed window, by SystemExit: no temporary file stays.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end)
     if _ends_at_once and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 _ends_at_once = False

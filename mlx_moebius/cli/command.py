@@ -14,7 +14,6 @@ itself is wrong, which is said before any work.
 from __future__ import annotations
 
 import sys
-import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
@@ -25,6 +24,7 @@ from mlx_moebius import startup
 from mlx_moebius.cli.help import INFORMATION, help_text, listed, paragraphs
 from mlx_moebius.cli.values import UsageError
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.files import printable
 
 F = TypeVar("F", bound=Callable[..., None])
 TYPER_USAGE_ERROR: type[Any] = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "UsageError")
@@ -174,6 +174,5 @@ def _sentence(error: Any) -> str:
 
 def _fail(sentence: str, status: int) -> NoReturn:
     """Say what is wrong, without characters that would move a terminal's cursor, and exit."""
-    shown = "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) == "Cc" else c for c in sentence)
-    print(f"error: {shown}", file=sys.stderr)
+    print(f"error: {printable(sentence)}", file=sys.stderr)
     raise SystemExit(status)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 from unicodedata import east_asian_width
 
-from mlx_moebius.errors import printable
+from mlx_moebius.files import printable
 from mlx_moebius.folder.batch import Task
 from mlx_moebius.networks.diffusion import Step
 

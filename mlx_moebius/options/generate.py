@@ -33,14 +33,15 @@ OTHERS = (
     ("mlx-moebius benchmark", "speed, memory and correctness of this machine"),
     ("mlx-moebius completion", "a script for bash, zsh or fish"),
 )
-MOST_USED = ("image", "mask", "mask_from", "output", "model", "seed", "overwrite")
+MOST_USED = ("images", "mask", "mask_from", "output", "model", "seed", "overwrite")
 
 DeviceName = Literal["cpu", "gpu"]
 Side = Literal["center", "left", "right", "top", "bottom"]
 Positive = Annotated[int, Bounds(1, 10**12)]
 
-Photo = Annotated[
-    Path, argument("PHOTO", help="A photo (JPEG, PNG, WebP, TIFF, AVIF, BMP, HEIC, JPEG XL), or a folder of them.")
+Photos = Annotated[
+    list[Path],
+    argument("PHOTO", help="Photos (JPEG, PNG, WebP, TIFF, AVIF, BMP, HEIC, JPEG XL), or a folder of them."),
 ]
 Masks = Annotated[
     list[str] | None,
@@ -54,7 +55,9 @@ Masks = Annotated[
 Boxes = Annotated[
     list[str] | None, option("--mask-from", metavar="X,Y,W,H", help="A box to fill, in pixels. May be repeated.")
 ]
-Output = Annotated[Path | None, common.output(metavar="FILE", help="Where to write.", shown="beside the photo")]
+Output = Annotated[
+    Path | None, common.output(metavar="FILE", help="Where to write: a file, or a folder.", shown="beside the photo")
+]
 Model = Annotated[
     str | None,
     common.model(

@@ -15,6 +15,7 @@ from mlx_moebius.photos.mask_files import ALPHA
 from mlx_moebius.photos.recognise import RAW, RAW_EXTENSIONS
 
 MASK_SUFFIX = "_mask"
+NOWHERE = ".nowhere"  # a folder that does not exist
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,21 @@ def pair(folder: Path, mask: str | None, output: Path, recursive: bool = False, 
         else:
             pairs.append(Pair(name, root / candidates[0]))
     return Pairing([*pairs, *refused], without)
+
+
+def mask_beside(photo: Path) -> Path | None:
+    """The mask that lies beside a photo, by the rule for folders; None where there is none.
+
+    Raises MoebiusError when there is more than one.
+    """
+    if not photo.is_file():
+        return None
+    for each in pair(photo.parent, None, photo.parent / NOWHERE).pairs:
+        if each.name.name == photo.name and isinstance(each.mask, Path):
+            if each.problem:
+                raise MoebiusError(each.problem)
+            return each.mask
+    return None
 
 
 def _mask_stems(photo: Path, apart: bool) -> list[str]:

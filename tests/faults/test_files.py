@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 
 from mlx_moebius import files, memory
-from mlx_moebius.errors import MoebiusError, printable
-from mlx_moebius.files import lock, remove_left_parts, replacing
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.files import lock, printable, remove_left_parts, replacing
 from mlx_moebius.photos.photo import read_photo
 from mlx_moebius.photos.save import write_photo
 
@@ -83,9 +83,9 @@ def test_parts_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path) -> No
 def test_a_part_does_not_outlive_a_process_that_is_told_to_end(tmp_path: Path, number: signal.Signals) -> None:
     code = (
         "import sys, os, signal; from pathlib import Path\n"
-        "from mlx_moebius.errors import one_line_errors; from mlx_moebius.files import replacing\n"
-        "with one_line_errors():\n"
-        f"    with replacing(Path('result')) as file: os.kill(os.getpid(), {number:d}); file.write(b'x')\n"
+        "from mlx_moebius import startup; from mlx_moebius.files import replacing\n"
+        "startup.interruptible()\n"
+        f"with replacing(Path('result')) as file: os.kill(os.getpid(), {number:d}); file.write(b'x')\n"
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 128 + number, run.stderr

@@ -27,13 +27,13 @@ def run(main: Callable[[], object], *words: str | Path, cwd: Path | None = None)
     streams = [io.TextIOWrapper(io.BytesIO(), "utf-8", "surrogateescape", write_through=True) for _ in range(2)]
     code: object = 0
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(streams[0]), redirect_stderr(streams[1]):
-        patch.setattr(sys, "argv", ["mlx_moebius", *map(os.fspath, words)])
+        patch.setattr(sys, "argv", ["mlx_moebius", *(os.fspath(word) for word in words)])
         if cwd is not None:
             patch.chdir(cwd)
         try:
             main()
         except SystemExit as ended:
             code = ended.code or 0
-    shown = [stream.buffer.getvalue().decode(errors="surrogateescape") for stream in streams]  # type: ignore[attr-defined]
+    shown = [stream.buffer.getvalue().decode(errors="surrogateescape") for stream in streams]
     assert isinstance(code, int), code
     return Ended(code, *shown)

@@ -84,7 +84,7 @@ def test_results_of_this_program_are_not_learnt_from(photos: Path) -> None:
     source = read_photo(photos / "website" / "photo12.png")
     (photos / "website" / "photo12.png").unlink()
     write_photo(source, photos / "photo12_filled.png", provenance={"version": "0.1.0"})
-    write_png(Image.new("RGB", (200, 200)), photos / "photo12_seeds.png")
+    write_png(Image.new("RGB", (200, 200)), photos / "photo12_seeds.png", photos / "photo12_filled.png", False)
     library = find_photos(photos, SIDE)
     assert {photo.digest for photo in library.train + library.held_out} == known
     assert len(library.train + library.held_out) == 24

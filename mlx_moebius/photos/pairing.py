@@ -56,8 +56,7 @@ def pair(folder: Path, mask: str | None, output: Path, recursive: bool = False, 
         where = None  # masks beside the photos
     apart = [output] + ([where] if where is not None and where.is_dir() else [])
     found = sorted(_pictures(folder, recursive, apart))
-    photo_names = {(name.parent, folded(each)) for name in found for each in (name.stem, name.name)}
-    beside = {name for name in found if _is_mask(name, photo_names)}
+    beside = masks_beside(found)
     raw, found = [name for name in found if _is_raw(name)], [name for name in found if not _is_raw(name)]
     developed = {name.with_suffix("") for name in found}
     refused = [Pair(name, None, f"{name}: {RAW}") for name in raw if name.with_suffix("") not in developed]
@@ -74,25 +73,45 @@ def pair(folder: Path, mask: str | None, output: Path, recursive: bool = False, 
     root = where or folder
     masks = sorted(_pictures(where, recursive, [output])) if where else sorted(beside)
     masks = [each for each in masks if not _is_raw(each)]
+    matches = match_masks(photos, masks, apart=where is not None)
+    pairs = [Pair(name, root / found[0], several(name, found)) for name, found in matches.items() if found]
+    return Pairing([*pairs, *refused], [name for name, found in matches.items() if not found])
+
+
+def masks_beside(names: Iterable[Path]) -> set[Path]:
+    """Those among the pictures of a folder that are masks: `name_mask.*` or `name.jpg_mask.*` beside `name.jpg`.
+
+    A picture that is called so without such a photo beside it is a photo itself.
+    """
+    names = list(names)
+    photo_names = {(name.parent, folded(each)) for name in names for each in (name.stem, name.name)}
+    return {name for name in names if _is_mask(name, photo_names)}
+
+
+def match_masks(photos: Iterable[Path], masks: Iterable[Path], apart: bool = False) -> dict[Path, list[Path]]:
+    """The masks that each photo may have, by their names: none, one, or several, of which one must go.
+
+    Capitals and the form of accents make no difference, but a mask under a photo's very name is that one's. In a folder
+    of masks (`apart`) a mask may also be called as its photo.
+    """
+    photos, masks = list(photos), list(masks)
     exact = _by_stem(masks, str)
     alike = _by_stem(masks, folded)
-    keys = {name: _mask_stems(name, apart=where is not None) for name in photos}
+    keys = {name: _mask_stems(name, apart) for name in photos}
     taken = {mask for name in photos for key in keys[name] for mask in exact.get(key, [])}
-    pairs, without = [], []
+    matches = {}
     for name in photos:
-        candidates = _first(exact, keys[name])
-        if not candidates:  # what another photo has under its very name is that one's
-            others = _first(alike, map(folded, keys[name]))
-            candidates = [each for each in others if each not in taken]
-        candidates = [each for each in candidates if each.name == name.name] or candidates
-        if not candidates:
-            without.append(name)
-        elif len(candidates) > 1:
-            shown = " and ".join(each.name for each in candidates)
-            pairs.append(Pair(name, root / candidates[0], f"{name} has more than one mask: {shown}; keep one"))
-        else:
-            pairs.append(Pair(name, root / candidates[0]))
-    return Pairing([*pairs, *refused], without)
+        found = _first(exact, keys[name])
+        if not found:
+            found = [each for each in _first(alike, map(folded, keys[name])) if each not in taken]
+        matches[name] = [each for each in found if each.name == name.name] or found
+    return matches
+
+
+def several(photo: Path, masks: list[Path]) -> str | None:
+    """What to say of a photo with more than one mask; None where it has one or none."""
+    shown = " and ".join(mask.name for mask in masks)
+    return f"{photo} has more than one mask: {shown}; keep one" if len(masks) > 1 else None
 
 
 def mask_beside(photo: Path) -> Path | None:

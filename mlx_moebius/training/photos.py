@@ -18,9 +18,9 @@ from mlx_moebius.photos.formats import EXTENSIONS
 from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.photos.marks import is_output_file, is_output_folder
 from mlx_moebius.photos.mask_files import load_mask
+from mlx_moebius.photos.pairing import masks_beside, match_masks, several
 from mlx_moebius.photos.photo import opened, read_photo
 
-MASK_SUFFIX = "_mask"
 CACHE_BYTES = 2**29  # decoded photos kept in memory
 HELD_OUT = 0.1  # share of the photos
 OPAQUE = 128  # least opacity, of 255, of a pixel that is learnt from
@@ -55,18 +55,20 @@ def find_photos(folder: Path, side: int, share: float = HELD_OUT) -> Library:
     Folders that hold results of this program (see `marks`) are passed over, and photos that it filled are skipped.
 
     A photo is held out by its content, whatever its name and company: a share `share` of all, one at least, and at
-    least one that can be decoded. Masks lie beside the photos as `name_mask.*`. Raises MoebiusError when there are
-    fewer than two photos to use.
+    least one that can be decoded. Masks lie beside the photos and are found as for filling (see `pairing`).
+
+    Raises MoebiusError when there are fewer than two photos to use.
     """
     if not folder.is_dir():
         raise MoebiusError(f"{folder} is not a folder of photos")
     files = sorted(_pictures(folder))
-    masks = {path.with_suffix(""): path for path in files if path.stem.endswith(MASK_SUFFIX)}
+    beside = masks_beside(files)
+    matches = match_masks([path for path in files if path not in beside], sorted(beside))
     found, skipped = list[Found](), list[str]()
-    for path in files:
-        if path in masks.values():
-            continue
+    for path, masks in matches.items():
         try:
+            if problem := several(path, masks):
+                raise MoebiusError(problem)
             with opened(path) as (file, image):
                 width, height = image.size
                 digest = sha256(path)
@@ -77,8 +79,7 @@ def find_photos(folder: Path, side: int, share: float = HELD_OUT) -> Library:
         except MoebiusError as error:
             skipped.append(str(error))
             continue
-        mask = masks.get(path.with_name(path.stem + MASK_SUFFIX)) or masks.get(path.with_name(path.name + MASK_SUFFIX))
-        found.append(Found(path, mask, digest))
+        found.append(Found(path, masks[0] if masks else None, digest))
     while True:
         if len(found) < 2:
             reason = f" ({skipped[0]})" if skipped else ""

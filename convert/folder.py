@@ -82,9 +82,10 @@ def convert_checkpoint(
     if dtype not in DTYPES:
         raise MoebiusError(f"unknown dtype {dtype!r}; choose one of {', '.join(DTYPES)}")
     _check_out(out, overwrite)
-    unet_file, vae_file = find_weights(unet), find_weights(vae)
-    vae_settings = vae_settings or vae_file.with_name("config.json")
+    unet_file = find_weights(unet)
     read, unet_files = read_checkpoint(unet_file)
+    vae_file = find_weights(vae)
+    vae_settings = vae_settings or vae_file.with_name("config.json")
     sources = [
         *((file, file.name) for file in unet_files),
         (vae_file, f"vae/{vae_file.name}"),

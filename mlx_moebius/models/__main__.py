@@ -50,7 +50,13 @@ def download(
     name: Name = models.DEFAULT_MODEL,
     keep_source: KeepSource = False,
 ) -> None:
-    """Download a model, unless it is here already; print its folder."""
+    """Download a model, unless it is here already; print its folder.
+
+    A broken download goes on where it stopped. Where the hub cannot be reached, set HF_ENDPOINT to a mirror of it. Or
+    get ft_places2/diffusion_pytorch_model.bin of hustvl/Moebius, vae/config.json and vae/diffusion_pytorch_model.bin of
+    hustvl/PixelHacker by hand, and run `mlx-moebius convert ft_places2/diffusion_pytorch_model.bin MODEL --vae vae`:
+    the folder MODEL is then a model.
+    """
     typer.echo(models.find_model(name, keep_source=keep_source))
 
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,7 +55,11 @@ def find_model(name: str, report: Callable[[str], None] | None = None, keep_sour
         try:
             return _acquire(name, report, keep_source)
         except UnavailableError as error:
-            raise MoebiusError(f"cannot get {error.what}: {error.reason}. {_ways_out(name)}") from None
+            _remove_empty(home() / "downloads")
+            raise MoebiusError(
+                f"cannot get {error.what}: {error.reason}; the bundled model, nano, is here, and "
+                "`mlx-moebius models download --help` tells other ways"
+            ) from None
         except OSError as error:
             raise MoebiusError(f"cannot keep {name} in {home()}: {error.strerror or error}") from None
 
@@ -74,9 +79,9 @@ def _acquire(name: str, report: Callable[[str], None], keep_source: bool) -> Pat
     from mlx_moebius import hub
 
     target, downloads = home() / "models" / slug(name), home() / "downloads" / slug(name)
+    source = _source(name, downloads, report)
     report(f"{name} is not on this machine yet; it will be kept in {target}")
     downloads.mkdir(parents=True, exist_ok=True)
-    source = _source(name, downloads, report)
     fetched = [hub.fetch(repository, file, downloads, report) for repository, file in source.files]
     staged = downloads / "converted"
     shutil.rmtree(staged, ignore_errors=True)
@@ -158,21 +163,12 @@ def _write_origin(folder: Path, source: Source, files: list[HubFile]) -> None:
     (folder / ORIGIN_NAME).write_text(text + "\n")
 
 
-def _ways_out(name: str) -> str:
-    """What to do when a model cannot be downloaded."""
-    base, _, revision = name.partition("@")
-    if base in RELEASED:
-        weights = f"{RELEASED[base]}/{WEIGHT_NAMES[0]}"
-        manual = (
-            f"download {weights} of {UNET_REPOSITORY} and {' and '.join(VAE_FILES)} of {VAE_REPOSITORY} by hand, "
-            f"run `python -m mlx_moebius.convert {weights} OUT --vae vae`"
-        )
-    else:
-        manual = f"download the weights of {base} by hand, run `python -m mlx_moebius.convert FOLDER OUT`"
-    return (
-        f"Ways out: (1) --model nano, the small bundled model; (2) {manual} and use --model OUT; "
-        "(3) set HF_ENDPOINT to a mirror of the hub and try again (a broken download goes on where it stopped)."
-    )
+def _remove_empty(folder: Path) -> None:
+    """Remove folders in which nothing lies, this one too."""
+    inside = [path for path in folder.rglob("*") if path.is_dir()]
+    for path in [*sorted(inside, reverse=True), folder]:
+        with suppress(OSError):  # it is not empty, or not there
+            path.rmdir()
 
 
 def _to_standard_error(line: str) -> None:

@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
+from mlx_moebius.convert.checkpoint import WEIGHT_NAMES
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.networks.config import ModelConfig
+from mlx_moebius.networks.config import CONFIG_NAME, ModelConfig
 
 BUNDLED = {"nano": Path(__file__).parents[1] / "nano"}
 RELEASED = {"pretrained": "pretrained", "places2": "ft_places2", "celebahq": "ft_celebahq", "ffhq": "ft_ffhq"}
 """Name -> folder in the repository of the released weights."""
 DEFAULT_MODEL = "places2"
 ORIGIN_NAME = "origin.json"
+CHECKPOINTS = (".bin", ".pt", ".pth", ".ckpt", ".safetensors")
 REPOSITORY_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 
@@ -33,16 +35,28 @@ def locate(name: str) -> Path | None:
     base = name.partition("@")[0]
     if base not in RELEASED:
         path = Path(name).expanduser()
+        if _is_checkpoint(path):
+            raise MoebiusError(
+                f"{name} is a checkpoint of PyTorch: convert it first (`mlx-moebius convert {name} MODEL`), "
+                "and give the folder MODEL"
+            )
         if name and path.is_dir():
             return path
         if not REPOSITORY_NAME.fullmatch(base):
             known = ", ".join([*BUNDLED, *RELEASED])
             raise MoebiusError(
-                f"unknown model {name!r}: give one of {known}, a folder that mlx_moebius.convert wrote, "
+                f"unknown model {name!r}: give one of {known}, a converted folder, "
                 "or a repository of the hub (ORGANISATION/NAME)"
             )
     folder = home() / "models" / slug(name)
     return folder if is_complete(folder) else None
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """Whether a path is what `convert` takes: a weights file, or a folder of one that is no model folder."""
+    if path.is_file():
+        return path.suffix.lower() in CHECKPOINTS
+    return not (path / CONFIG_NAME).exists() and any((path / name).is_file() for name in WEIGHT_NAMES)
 
 
 def installed() -> list[str]:

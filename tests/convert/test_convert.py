@@ -393,3 +393,11 @@ def test_configurations_from_elsewhere_are_bounded(part: str, values: dict[str, 
         verify(tmp_path / "nano")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 1000
+
+
+def test_a_photo_is_no_checkpoint(tmp_path: Path) -> None:
+    code, out, err = run(CHECKOUT / "examples" / "fish.jpg", tmp_path / "OUT")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "cannot read tensors from" in err
+    assert "fish.jpg" in err
+    assert not (tmp_path / "OUT").exists()

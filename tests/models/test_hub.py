@@ -49,12 +49,11 @@ def refusal(hub: FakeHub, home: Path, **variables: str) -> str:
     assert "Traceback" not in run.stderr
     line = run.stderr.splitlines()[-1]
     assert line.startswith("error: cannot get hustvl/")
-    assert "--model nano" in line
-    assert WEIGHTS in line
-    assert all(name in line for name in VAE_FILES)
-    assert "mlx_moebius.convert" in line
-    assert "HF_ENDPOINT" in line
-    return line.partition(" Ways out:")[0]
+    assert "nano" in line
+    assert "`mlx-moebius models download --help` tells other ways" in line
+    assert len(line.split()) < 50
+    assert not [folder for folder in home.rglob("*") if folder.is_dir() and not list(folder.iterdir())]
+    return line
 
 
 def test_large_files_come_from_the_storage_without_the_users_token(hub: FakeHub, tmp_path: Path) -> None:
@@ -163,7 +162,7 @@ def test_full_disk(hub: FakeHub, tmp_path: Path) -> None:
     )
     run = hub.run(tmp_path, "-c", code)
     assert run.returncode == 1
-    assert "no space: 9.8 MB to go, 1.0 MB free on the disk. Ways out:" in run.stderr
+    assert "no space: 9.8 MB to go, 1.0 MB free on the disk" in run.stderr
 
 
 def test_unwritable_cache(hub: FakeHub, tmp_path: Path) -> None:

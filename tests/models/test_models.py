@@ -259,6 +259,13 @@ def test_names_that_mean_nothing(name: str, tmp_path: Path, monkeypatch: pytest.
     assert not (tmp_path / "cache").exists()
 
 
+def test_a_checkpoint_of_pytorch_is_to_be_converted_first(tmp_path: Path) -> None:
+    for path in (CHECKOUT / "tests/data/nano", CHECKOUT / "tests/data/nano/diffusion_pytorch_model.bin"):
+        with pytest.raises(MoebiusError, match="is a checkpoint of PyTorch: convert it first") as caught:
+            find_model(str(path))
+        assert f"`mlx-moebius convert {path} MODEL`" in str(caught.value)
+
+
 def test_cache_lies_beside_the_hubs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLX_MOEBIUS_HOME", str(tmp_path / "cache"))
     assert home() == tmp_path / "cache"
@@ -304,5 +311,5 @@ def test_no_weights_no_picture(hub: FakeHub, tmp_path: Path) -> None:
     assert run.returncode == 1
     line = run.stderr.splitlines()[-1]
     assert f"cannot get hustvl/Moebius {WEIGHTS}: offline" in line
-    assert "--model nano" in line
+    assert "nano" in line
     assert not (tmp_path / "out.png").exists()

@@ -44,7 +44,7 @@ def learnt(folder: Path) -> dict[str, str | None]:
     library = find_photos(folder, 64)
     assert library.skipped == []
     return {
-        photo.path.relative_to(folder).as_posix(): photo.mask and photo.mask.relative_to(folder).as_posix()
+        photo.path.relative_to(folder).as_posix(): photo.mask.relative_to(folder).as_posix() if photo.mask else None
         for photo in [*library.train, *library.held_out]
     }
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ from mlx_moebius.inpainting.contact_sheet import contact_sheet
 from mlx_moebius.inpainting.extend import Extension, parse_aspect, parse_sides
 from mlx_moebius.inpainting.pipeline import MoebiusPipeline
 from mlx_moebius.inpainting.presets import preset_settings
+from mlx_moebius.inpainting.record import Record, read_record
 from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.models import DEFAULT_MODEL, find_model, locate
 from mlx_moebius.networks.config import ModelConfig
@@ -38,9 +40,9 @@ from mlx_moebius.photos.growth import grow
 from mlx_moebius.photos.marks import png_options
 from mlx_moebius.photos.mask_files import ALPHA, check_share, load_mask
 from mlx_moebius.photos.pairing import folded, mask_beside
-from mlx_moebius.photos.photo import Photo, photo_from_image, read_photo, read_provenance
+from mlx_moebius.photos.photo import Photo, photo_from_image, read_photo
 from mlx_moebius.photos.save import check_output, default_output, write_photo
-from mlx_moebius.schema import build
+from mlx_moebius.version import __version__
 
 program = Program("mlx-moebius", options.ABOUT, options.EXAMPLES, options.OTHERS)
 app, main = program.app, program.main
@@ -99,7 +101,6 @@ def generate(
     # 1. Look at what was asked for, before any work.
     limits.allow(max_pixels)
     marks = Marks(mask or [], mask_from or [], invert, yes)
-    writing = Writing(output, overwrite, quality, not no_metadata, keep_time)
     settings_asked = given(
         num_steps=steps,
         guidance_scale=guidance,
@@ -120,7 +121,10 @@ def generate(
         reference=reference or None,
     )
     Settings(**settings_asked)  # refuses what is out of bounds
-    choice = ModelChoice(model, dtype, device, memory_limit, settings_asked, recorded(from_metadata), preset)
+    earlier = read_record(from_metadata) if from_metadata else None
+    quality = earlier.quality if quality is None and earlier else quality
+    writing = Writing(output, overwrite, quality, not no_metadata, keep_time)
+    choice = ModelChoice(model, dtype, device, memory_limit, settings_asked, earlier, preset)
     folders = [each for each in images if each.is_dir()]
     if folders:
         if len(images) > 1:
@@ -206,7 +210,7 @@ def fill_photo(
     if seeds:
         write_png(contact_sheet(results), target, image, writing.overwrite)
     else:
-        record = pipeline.provenance(settings, result) if writing.metadata else None
+        record = pipeline.provenance(settings, result, writing.quality) if writing.metadata else None
         notes += write_photo(result.photo, target, writing.quality, record, image, writing.keep_time, writing.overwrite)
     if save_mask is not None:
         write_png(Image.fromarray(result.mask.astype(np.uint8) * 255), save_mask, image, writing.overwrite)
@@ -233,7 +237,7 @@ def generate_folder(
     pairing = find_pairs(folder, marks.masks, marks.boxes, output, recursive, writing.overwrite)
 
     # 3. Load the model.
-    pipeline, settings = choice.load()
+    pipeline, settings = choice.load(alone=False)
     job = Job(
         folder,
         output,
@@ -323,46 +327,47 @@ class ModelChoice:
     device: options.DeviceName | None
     memory_limit: int | None
     settings: dict[str, Any]
-    earlier: dict[str, Any]
+    earlier: Record | None = None
     preset: str | None = None
 
     @property
     def growth(self) -> int | Literal["auto"]:
         """How the mask will grow, which is known before the model is; see `MoebiusPipeline.settings`."""
-        asked = self.earlier.get("settings", {}) | self.settings
+        asked = (self.earlier.settings if self.earlier else {}) | self.settings
         amount: int | Literal["auto"] = asked.get("dilate", 0 if asked.get("reference") else "auto")
         return amount
 
-    def load(self, beside: int = 0) -> tuple[MoebiusPipeline, Settings]:
+    def load(self, beside: int = 0, alone: bool = True) -> tuple[MoebiusPipeline, Settings]:
         """A pipeline for as many windows at once as memory allows beside so many bytes; raises where it allows none."""
         if self.device is not None:
             choose_device(self.device)
-        model = self.model or self.earlier.get("model", DEFAULT_MODEL)
-        if self.model is None and self.earlier and locate(model) is None:  # a file does not decide what is downloaded
-            raise MoebiusError(
-                f"the model {model!r:.80}, named by --from-metadata, is not on this machine: give --model"
-            )
-        windows = windows_within(ModelConfig.load(find_model(model)), self.memory_limit, beside)
-        pipeline = MoebiusPipeline.from_pretrained(model, self.dtype)
+        model, dtype = self.model or DEFAULT_MODEL, self.dtype
+        if self.earlier is not None:
+            model, dtype = self.model or self.earlier.model, dtype or self.earlier.dtype
+            if self.model is None and locate(model) is None:  # a file does not decide what is downloaded
+                raise MoebiusError(
+                    f"the model {model!r:.80}, named by --from-metadata, is not on this machine: give --model"
+                )
+        config = ModelConfig.load(find_model(model))
+        if self.earlier is not None and self.model is None:
+            self.earlier.check_model(config)
+        windows = windows_within(config, self.memory_limit, beside)
+        pipeline = MoebiusPipeline.from_pretrained(model, dtype)
         pipeline.batch_size = windows
+        settings: dict[str, Any] = {}
+        if self.earlier is not None:
+            settings = self.earlier.settings
+            if alone:  # one photo: in the same batches, for the same bytes
+                pipeline.batch_size = min(windows, self.earlier.batch_size or windows)
+            self.warn_of_differences(self.earlier, pipeline)
         preset = preset_settings(self.preset, pipeline.sampling) if self.preset else {}
-        return pipeline, pipeline.settings(**self.earlier.get("settings", {}) | preset | self.settings)
+        return pipeline, pipeline.settings(**settings | preset | self.settings)
 
-
-def recorded(path: Path | None) -> dict[str, Any]:
-    """Model and settings that a file was filled with, checked."""
-    if path is None:
-        return {}
-    provenance = read_provenance(path) or {}
-    if not isinstance(asked := provenance.get("settings"), dict) or not isinstance(provenance.get("model"), str):
-        raise MoebiusError(f"{path} does not say how it was filled: it was written with --no-metadata or elsewhere")
-    if unknown := set(asked) - {each.name for each in fields(Settings)}:
-        raise MoebiusError(f"{path} was filled by another version, with the unknown setting {min(unknown)!r:.60}")
-    try:
-        settings = build(Settings, asked)
-    except (ValueError, MoebiusError) as error:
-        raise MoebiusError(f"{path} was filled with settings that cannot be: {error}") from None
-    return {"model": provenance["model"], "settings": {name: getattr(settings, name) for name in asked}}
+    def warn_of_differences(self, earlier: Record, pipeline: MoebiusPipeline) -> None:
+        """Say where what decides the bytes of a fill is not what it was in the earlier one."""
+        device = mx.default_device().type.name
+        if found := earlier.differences(__version__, device, metadata.version("mlx"), pipeline.batch_size):
+            warn(f"the fill may differ in some bytes from the recorded one: {found}")
 
 
 def choose_device(name: str) -> None:

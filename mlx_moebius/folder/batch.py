@@ -2,7 +2,7 @@
 
     load (threads): hash, read, plan  ->  fill (this thread): the network  ->  store (threads): stitch, write
 
-Windows of several photos share the network's batches. Only so many photos are under way at once, so memory is flat.
+Only so many photos are under way at once, so memory is flat.
 A photo counts as done when its line is in the ledger, which comes after its file.
 """
 
@@ -16,12 +16,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from errno import EDQUOT, EFBIG, ENOSPC
+from functools import partial
 from pathlib import Path
-
-import mlx.core as mx
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import EVERYBODY, sha256
@@ -31,7 +31,7 @@ from mlx_moebius.inpainting.compose import PreparedCrops, finish, prepare
 from mlx_moebius.inpainting.detail import Detail
 from mlx_moebius.inpainting.pipeline import MoebiusPipeline
 from mlx_moebius.inpainting.settings import Settings
-from mlx_moebius.networks.diffusion import Encoded, Noise, Step
+from mlx_moebius.networks.diffusion import Step
 from mlx_moebius.photos.geometry import Colours
 from mlx_moebius.photos.mask_files import ALPHA, check_share, load_mask
 from mlx_moebius.photos.pairing import Pair
@@ -79,8 +79,8 @@ class Job:
 class Task:
     """A photo on its way. `record` becomes its line in the ledger; without `prepared` nothing is left to do.
 
-    `ended` of its windows have been through the network; `fills` are what came out, and once all are there, levelled;
-    `details` is what was grown in each.
+    `fills` are what came out of the network, once all are there with matched colours; `details` is what was grown in
+    each.
     """
 
     pair: Pair
@@ -88,9 +88,17 @@ class Task:
     prepared: PreparedCrops | None = None
     skipped: bool = False
     unmasked: bool = False
-    ended: int = 0
     fills: list[Colours] = field(default_factory=list)
     details: list[Detail] = field(default_factory=list)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Account the time of a block to a stage of this photo."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add_time(stage, time.perf_counter() - start)
 
     def add_time(self, stage: str, seconds: float) -> None:
         """Account time to a stage of this photo."""
@@ -174,55 +182,32 @@ def load(pair: Pair, job: Job, size: int, request: Record, done: dict[str, Recor
 def fill(
     pipeline: MoebiusPipeline, tasks: Iterable[Task], settings: Settings, on_step: Callable[[str, Step], None]
 ) -> Iterator[Task]:
-    """Run the network on the windows of all tasks, `batch_size` at a time; yields tasks as they are complete."""
-    waiting: deque[tuple[Task, Encoded, Noise]] = deque()
+    """Run the network on the windows of each task, `batch_size` at a time; yields tasks as they are complete.
 
-    def batch() -> Iterator[Task]:
-        part = [waiting.popleft() for _ in range(min(pipeline.batch_size, len(waiting)))]
-        owners, encoded, noise = zip(*part, strict=True)
-        start = time.perf_counter()
-        latents = pipeline.denoise(
-            Encoded(*(mx.concatenate(list(arrays)) for arrays in zip(*encoded, strict=True))),
-            Noise(*(mx.concatenate(list(arrays)) for arrays in zip(*noise, strict=True))),
-            settings,
-            lambda step: on_step(owners[0].record["input"], step),
-        )
-        share = (time.perf_counter() - start) / len(part)
-        for owner, own in zip(owners, latents, strict=True):
-            start = time.perf_counter()
-            owner.ended += 1
-            owner.add_time("denoise", share)
-            try:
-                owner.fills.extend(pipeline.decode(own[None]))
-            except MoebiusError as error:
-                _fail(owner, error)
-            owner.add_time("decode", time.perf_counter() - start)
-            if owner.ended < owner.record["windows"]:
-                continue
-            if "error" not in owner.record:
-                start = time.perf_counter()
-                assert owner.prepared is not None
-                owner.fills, owner.details = pipeline.add_detail(owner.prepared, owner.fills, settings)
-                owner.add_time("detail", time.perf_counter() - start)
-                peak = max(stage.peak_bytes for stage in pipeline.stages.by_name.values())
-                owner.record["peak_bytes"] = {"network": peak, "process": process_peak()}
-            yield owner
-
+    Windows of several photos never share a batch: what a batch holds decides the last bits of each sum, so that a photo
+    would not come out as it does alone.
+    """
     for task in tasks:
         if task.prepared is None:
             yield task
             continue
         noise = pipeline.draw_noise([task.prepared], settings)
-        start = time.perf_counter()
-        encoded = pipeline.encode([task.prepared], noise, settings)
-        task.add_time("encode", time.perf_counter() - start)
-        for index in range(len(task.prepared.crops)):
-            own = slice(index, index + 1)
-            waiting.append((task, Encoded(*(a[own] for a in encoded)), Noise(*(a[own] for a in noise))))
-        while len(waiting) >= pipeline.batch_size:
-            yield from batch()
-    while waiting:
-        yield from batch()
+        with task.timed("encode"):
+            encoded = pipeline.encode([task.prepared], noise, settings)
+        with task.timed("denoise"):
+            latents = pipeline.denoise(encoded, noise, settings, partial(on_step, task.record["input"]))
+        try:
+            with task.timed("decode"):
+                task.fills = list(pipeline.decode(latents))
+        except MoebiusError as error:
+            _fail(task, error)
+            yield task
+            continue
+        with task.timed("detail"):
+            task.fills, task.details = pipeline.add_detail(task.prepared, task.fills, settings)
+        peak = max(stage.peak_bytes for stage in pipeline.stages.by_name.values())
+        task.record["peak_bytes"] = {"network": peak, "process": process_peak()}
+        yield task
 
 
 def store(task: Task, job: Job, pipeline: MoebiusPipeline, rank: int) -> Task:
@@ -231,7 +216,7 @@ def store(task: Task, job: Job, pipeline: MoebiusPipeline, rank: int) -> Task:
     assert task.prepared is not None
     try:
         result = finish(task.prepared, task.fills, task.details, job.settings)
-        provenance = pipeline.provenance(job.settings, result) if job.metadata else None
+        provenance = pipeline.provenance(job.settings, result, job.quality) if job.metadata else None
         source, target = job.folder / task.pair.name, job.output / task.pair.name
         notes = write_photo(result.photo, target, job.quality, provenance, source, job.keep_time)
         task.record |= {"output_size": target.stat().st_size, "output_sha256": sha256(target)}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +23,7 @@ from mlx_moebius.inpainting.extend import Extension, checked, extended, passes
 from mlx_moebius.inpainting.seam import measure_seam
 from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.models import find_model
-from mlx_moebius.networks.config import UNET_NAME, SamplingConfig
+from mlx_moebius.networks.config import UNET_NAME, VAE_NAME, SamplingConfig
 from mlx_moebius.networks.diffusion import Diffusion, Encoded, Noise, Step, draw_noise
 from mlx_moebius.networks.stages import Stages
 from mlx_moebius.networks.weights import load_diffusion
@@ -86,8 +87,11 @@ class MoebiusPipeline:
         self.diffusion.check_guidance(settings.guidance_scale)
         return settings
 
-    def provenance(self, settings: Settings, result: Result) -> dict[str, Any]:
-        """What a filled file records: version, model and settings, enough to repeat the run, and how it went."""
+    def provenance(self, settings: Settings, result: Result, quality: int | None = None) -> dict[str, Any]:
+        """What a filled file records: what decides its bytes, to repeat the run (see `record`), and how it went.
+
+        `quality` is what the file is written with, None for the source's own.
+        """
         files = {file.name: file.sha256 for file in self.diffusion.config.files}
         seam = asdict(result.seam) if result.seam else None
         folder = Path(self.name).expanduser()
@@ -95,6 +99,12 @@ class MoebiusPipeline:
             "version": __version__,
             "model": folder.resolve().name if folder.is_dir() else self.name,  # no folders of the user's
             "unet_sha256": files.get(UNET_NAME),
+            "vae_sha256": files.get(VAE_NAME),
+            "dtype": str(self.diffusion.dtype).rpartition(".")[-1],
+            "device": mx.default_device().type.name,
+            "mlx": version("mlx"),
+            "batch_size": max(1, min(self.batch_size, len(result.crops))),
+            "quality": quality,
             "settings": asdict(settings),
             "enlargement": round(result.enlargement, 3),
             "seam": {name: round(value, 3) for name, value in seam.items()} if seam else None,

@@ -17,6 +17,7 @@ from mlx_moebius.folder import batch, ledger, review
 from mlx_moebius.folder.batch import Job
 from mlx_moebius.folder.run import fill_folder, find_pairs
 from mlx_moebius.inpainting.pipeline import MoebiusPipeline
+from mlx_moebius.inpainting.record import read_record
 from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.models import BUNDLED
 from mlx_moebius.networks.config import CONFIG_NAME, UNET_NAME, VAE_NAME, ModelConfig
@@ -192,12 +193,13 @@ def test_any_recorded_settings_are_used_or_one_line(nano: MoebiusPipeline, tmp_p
     settings = nano.settings(num_steps=2, detail=False)
     sound = nano.provenance(settings, nano.inpaint(photo, mask, settings))
     refused: list[str] = []
-    for values in [*crafted({name: sound[name] for name in ("model", "settings")}), *({"settings": w} for w in WRONG)]:
+    names = ("model", "settings", "dtype", "quality", "batch_size", "unet_sha256")
+    for values in [*crafted({name: sound[name] for name in names}), *({"settings": w} for w in WRONG)]:
         path = tmp_path / "filled.png"
         write_photo(photo, path, provenance={"version": "0.1.0"} | values)
         try:
-            earlier = generate.recorded(path)
-            assert isinstance(nano.settings(**earlier["settings"]), Settings)
+            earlier = read_record(path)
+            assert isinstance(nano.settings(**earlier.settings), Settings)
         except MoebiusError as error:
             refused.append(str(error))
     assert len(refused) > 250
@@ -212,10 +214,10 @@ def test_a_file_does_not_decide_what_is_downloaded(tmp_path: Path, monkeypatch: 
     path = tmp_path / "filled.png"
     photo = photo_from_image(picture("RGB", 40, 36))
     write_photo(photo, path, provenance={"version": "0.1.0", "model": model, "settings": {"seed": 1}})
-    choice = generate.ModelChoice(None, None, None, None, {}, generate.recorded(path))
+    choice = generate.ModelChoice(None, None, None, None, {}, read_record(path))
     with pytest.raises(MoebiusError, match=r"is not on this machine: give --model|unknown model"):
         choice.load()
-    pipeline, settings = generate.ModelChoice("nano", None, None, None, {}, generate.recorded(path)).load()
+    pipeline, settings = generate.ModelChoice("nano", None, None, None, {}, read_record(path)).load()
     assert (pipeline.name, settings.seed) == ("nano", 1)
 
 

@@ -208,6 +208,7 @@ def fill_photo(
     result = results[0]
     notes = list(result.warnings)
     if seeds:
+        notes = [f"fill {number}: {line}" for number, each in enumerate(results, 1) for line in each.warnings]
         write_png(contact_sheet(results), target, image, writing.overwrite)
     else:
         record = pipeline.provenance(settings, result, writing.quality) if writing.metadata else None

@@ -345,3 +345,22 @@ def test_a_wider_frame(folder: Path) -> None:
     before, after = (np.asarray(Image.open(folder / name)) for name in ("landscape.png", "landscape_filled.png"))
     assert after.shape == (256, 455, 3)
     assert np.array_equal(after[:, :384], before)
+
+
+def test_a_fill_that_shows_is_told_without_being_asked(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (128, 160, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    arguments = (tmp_path / "noise.png", "--mask-from", "40,40,60,50")
+    soft = generate(*arguments, "--no-detail")
+    assert "warning: the fill is soft, 0.0" in soft.stderr
+    sheet = generate(*arguments, "--no-detail", "--seeds", "2")
+    assert "warning: fill 1: the fill is soft" in sheet.stderr
+    assert "warning: fill 2: the fill is soft" in sheet.stderr
+    assert generate(*arguments, "--overwrite").stderr == ""
+    (tmp_path / "folder").mkdir()
+    shutil.copy(tmp_path / "noise.png", tmp_path / "folder")
+    out = tmp_path / "out"
+    run = generate(tmp_path / "folder", "--mask-from", "40,40,60,50", "--no-detail", "-o", out)
+    assert "warning: noise.png: the fill is soft" in run.stderr
+    assert "the fill is soft" in json.loads((out / "moebius.jsonl").read_text())["warnings"][0]
+    assert "the fill is soft" in (out / "review.html").read_text()

@@ -32,7 +32,7 @@ MAX_ENLARGEMENT = 3.0  # beyond it the fill is visibly softer than the photo
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A filled photo, the mask that was filled, the crops, the seam (None: no border), and warnings, a line each.
+    """A filled photo, the mask that was filled, the crops, the seam (None: no border), and notes, a line each.
 
     `details` tells what was grown in each crop; it is empty where none was wanted.
     """
@@ -41,8 +41,13 @@ class Result:
     mask: Mask
     crops: list[Crop]
     seam: Seam | None
-    warnings: list[str]
+    notes: list[str]
     details: list[Detail] = field(default_factory=list)
+
+    @property
+    def warnings(self) -> list[str]:
+        """All that the user should know, a line each: the notes, and what is wrong with the seam."""
+        return [*self.notes, *(self.seam.warnings() if self.seam else [])]
 
     @property
     def enlargement(self) -> float:
@@ -144,7 +149,7 @@ def finish(prepared: PreparedCrops, levels: list[Colours], details: list[Detail]
     result = Result(photo, prepared.mask, prepared.crops, seam, [], details)
     soft = max((crop.enlargement for crop in crops), default=1.0)
     if soft > MAX_ENLARGEMENT:
-        result.warnings.append(
+        result.notes.append(
             f"the fill is enlarged {soft:.1f} times and will be softer than the photo: "
             "mask smaller parts, or give it less --context"
         )

@@ -201,7 +201,7 @@ class MoebiusPipeline:
         """Widen the frame pass by pass; each starts from the last one's result, and the photo itself stays as it is."""
         checked(Extension(*(sum(sides) for sides in zip(*steps, strict=True))), photo)
         settings = replace(settings, opaque=True)
-        canvas, crops, warnings = photo, [], []
+        canvas, crops, notes = photo, [], []
         new = np.zeros((photo.height, photo.width), bool)
         for index, step in enumerate(steps):
             before = canvas
@@ -218,8 +218,8 @@ class MoebiusPipeline:
             grown[known] = new
             new = grown
             crops += result.crops
-            warnings += [line for line in result.warnings if line not in warnings]
-        return Result(canvas, new, crops, measure_seam(canvas.rgb(), new), warnings)
+            notes += [line for line in result.notes if line not in notes]
+        return Result(canvas, new, crops, measure_seam(canvas.rgb(), new), notes)
 
     def draw_noise(self, prepared: Sequence[PreparedCrops], settings: Settings) -> Noise:
         """The seed's noise for all crops of some photos."""

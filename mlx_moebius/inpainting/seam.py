@@ -13,13 +13,18 @@ from mlx_moebius.photos.masks import dilate
 
 SURROUNDINGS = 32  # pixels round a fill whose sharpness it is compared with
 STRIP = 512  # rows at a time, which bounds the memory
+BLOCK = 8  # pixels: the calm of what is round a fill is that of the calmest quarter of its blocks
+CALM = 25  # per cent
+VISIBLE_STEP, VISIBLE_RATIO = 8.0, 4.0  # levels, and times the photo's own, from which a step of colour is seen
+SOFT = 0.4  # as sharp as even the calm of what is round it: from here down a fill is seen to be soft
 
 
 @dataclass(frozen=True, slots=True)
 class Seam:
     """Steps across the mask's border in 8-bit levels, and how many times the photo's own they are (1: invisible).
 
-    `sharpness` is how many times as strong the gradients in the whole of the fill are as those round it.
+    `sharpness` is how many times as strong the gradients in the whole of the fill are as those round it,
+    `calm_sharpness` as those in the calmest quarter round it: a fill may be as calm as that.
     """
 
     colour_step: float
@@ -27,6 +32,22 @@ class Seam:
     gradient_step: float
     gradient_ratio: float
     sharpness: float
+    calm_sharpness: float
+
+    def warnings(self) -> list[str]:
+        """What the user should look at, one line each; nothing for a fill that passes unnoticed."""
+        lines = []
+        if self.colour_step >= VISIBLE_STEP and self.colour_ratio >= VISIBLE_RATIO:
+            lines.append(
+                f"the edge of the fill shows: a step of {self.colour_step:.0f} levels, "
+                f"{self.colour_ratio:.0f} times the photo's own; look at it, and try another seed or a larger mask"
+            )
+        if self.calm_sharpness <= SOFT:
+            lines.append(
+                f"the fill is soft, {self.sharpness:.2f} times as sharp as what is round it; look at it, and try "
+                "another seed or smaller parts"
+            )
+        return lines
 
 
 def measure_seam(result: NDArray[Any], mask: Mask, gap: int = 0, depth: int = 8) -> Seam | None:
@@ -52,16 +73,20 @@ def measure_seam(result: NDArray[Any], mask: Mask, gap: int = 0, depth: int = 8)
         return None
     colour, colour_own, gradient, gradient_own = steps
     sharpness = _sharpness(result, mask, touched)
-    return Seam(colour, colour / max(colour_own, 1), gradient, gradient / max(gradient_own, 1), sharpness)
+    return Seam(colour, colour / max(colour_own, 1), gradient, gradient / max(gradient_own, 1), *sharpness)
 
 
-def _sharpness(result: NDArray[Any], mask: Mask, touched: Mask) -> float:
-    """Mean gradient in the mask over that within `SURROUNDINGS` pixels round what was touched, each plus one level."""
+def _sharpness(result: NDArray[Any], mask: Mask, touched: Mask) -> tuple[float, float]:
+    """Mean gradient in the mask over that within `SURROUNDINGS` pixels round what was touched, each plus one level.
+
+    And the same over the lower quartile of the means of blocks round it.
+    """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     top, left = max(0, rows[0] - SURROUNDINGS), max(0, columns[0] - SURROUNDINGS)
     here = np.s_[top : rows[-1] + SURROUNDINGS + 1, left : columns[-1] + SURROUNDINGS + 1]
     inside, around = mask[here], dilate(mask[here], 2 * SURROUNDINGS + 1) & ~touched[here]
     sums, counts = np.zeros(2), np.zeros(2)
+    blocks = []
     for start in range(0, len(inside), STRIP):
         strip = slice(start, start + STRIP)
         grey = result[here][strip].astype(np.float32).mean(axis=-1)
@@ -70,8 +95,14 @@ def _sharpness(result: NDArray[Any], mask: Mask, touched: Mask) -> float:
             own = steps[part[strip][:-1, :-1]]
             sums[index] += own.sum()
             counts[index] += own.size
+        height, width = (side - side % BLOCK for side in steps.shape)
+        shape = height // BLOCK, BLOCK, width // BLOCK, BLOCK
+        whole = around[strip][:height, :width].reshape(shape).all(axis=(1, 3))
+        blocks.append(steps[:height, :width].reshape(shape).mean(axis=(1, 3))[whole])
     within, without = sums / counts.clip(1)
-    return float((within + 1) / (without + 1))
+    means = np.concatenate(blocks)
+    calm = np.percentile(means, CALM) if len(means) else without
+    return float((within + 1) / (without + 1)), float((within + 1) / (calm + 1))
 
 
 def _profiles(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -29,9 +30,10 @@ def attachment(name: str) -> dict[str, str]:
     return {"content-disposition": f"attachment; filename*=utf-8''{quote(name, errors='replace')}"}
 
 
-def file_answer(file: Path, after: BackgroundTask | None = None) -> Response:
-    """A file, to be kept under its own name."""
-    return FileResponse(file, headers=attachment(file.name), background=after)
+def file_answer(file: Path, after: BackgroundTask | None = None, warnings: Sequence[str] = ()) -> Response:
+    """A file, to be kept under its own name; warnings go into a header, as a JSON list."""
+    more = {"x-moebius-warnings": json.dumps(list(warnings))} if warnings else {}
+    return FileResponse(file, headers=attachment(file.name) | more, background=after)
 
 
 def failed(_: Request, error: Exception) -> Response:

@@ -50,7 +50,7 @@ def describe(models: list[str]) -> dict[str, Any]:
     }
     photo = {"description": "The filled photo.", "content": {"image/*": {"schema": FILE}}}
     photo["content"] |= {"text/event-stream": {"schema": {"type": "string"}}}  # type: ignore[operator]
-    images = {"description": '{"created": seconds, "data": [{"b64_json": file}]}'}
+    images = {"description": '{"created": seconds, "data": [{"b64_json": file}]}, and "warnings" where there are any'}
     return {
         "openapi": "3.1.0",
         "info": {"title": "mlx-moebius", "version": __version__, "description": "Remove things from photos, locally."},
@@ -58,8 +58,10 @@ def describe(models: list[str]) -> dict[str, Any]:
             "/fill": {
                 "post": operation(
                     "Fill what a mask covers in a photo",
-                    "The filled photo comes back, in its own format and with its metadata. With `Accept: "
-                    "text/event-stream`, `run` events tell how it goes; the last one, `done`, has the file's `url`.",
+                    "The filled photo comes back, in its own format and with its metadata; where something about it "
+                    "should be looked at, the header `X-Moebius-Warnings` says so, a JSON list. With `Accept: "
+                    "text/event-stream`, `run` events tell how it goes; the last one, `done`, has the file's `url` "
+                    "and the warnings.",
                     fill,
                     ["photo"],
                     photo,

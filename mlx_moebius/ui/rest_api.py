@@ -86,7 +86,7 @@ class RestApi:
             await self._wait(request, run)
             version = run.picture.version(run.versions[0])
             leave = BackgroundTask(self.sessions.end, session)
-            return file_answer(version.file, leave)
+            return file_answer(version.file, leave, run.warnings)
         except BaseException:
             self.sessions.end(session)
             raise
@@ -183,7 +183,8 @@ class RestApi:
             body = {"message": sentence(error), "type": "invalid_request_error", "param": None, "code": None}
             return Json({"error": body}, getattr(error, "status", 400))
         data = [{"b64_json": base64.b64encode(image).decode()} for image in images]
-        return Json({"created": int(time.time()), "data": data})
+        more = {"warnings": run.warnings} if run.warnings else {}
+        return Json({"created": int(time.time()), "data": data, **more})
 
     def _start_edit(self, session: Session, form: FormData) -> Run:
         if str(form.get("output_format") or "png") not in KINDS:

@@ -262,6 +262,8 @@ class Runs:
         if isinstance(event, Filled):
             number, warnings = run.picture.add_fill(event, run.base, run.painted, run.id, lambda: run.ended is None)
             run.versions.append(number)
+            if run.request.count > 1:
+                warnings = [f"Seed {event.settings.seed}: {line}" for line in warnings]
             run.warnings += [line for line in warnings if line not in run.warnings]
             return
         run.done, run.total = event.done, event.total

@@ -129,3 +129,24 @@ def test_the_description_is_served_locally(server: Server) -> None:
     assert "/fill" in page
     assert "//cdn" not in page
     assert "<script" not in page
+
+
+def test_a_fill_that_shows_is_told(server: Server) -> None:
+    noise, hole = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8), np.zeros((96, 96), np.uint8)
+    hole[30:60, 30:60] = 255
+    files = {"photo": ("a.png", png(noise)), "mask": ("m.png", png(hole))}
+    answer = ask(server, "/fill", files, detail="false")
+    assert "the fill is soft" in json.loads(answer.headers["x-moebius-warnings"])[0].lower()
+    assert "x-moebius-warnings" not in ask(server, "/fill", files).headers
+    with asking(server) as client:
+        events = {"accept": "text/event-stream"}
+        with client.stream("POST", "/fill", files=files, data={"detail": "false"}, headers=events) as stream:
+            kind, last = list(parsed(stream.iter_lines()))[-1]
+    assert kind == "done"
+    assert "the fill is soft" in last["warnings"][0].lower()
+
+
+def png(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()

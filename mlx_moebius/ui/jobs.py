@@ -66,9 +66,9 @@ class Worker:
         return future
 
     def rest(self, seconds: float) -> bool:
-        """Wait until nothing is in hand and nobody waits; False when that takes longer."""
+        """Wait until nothing is in hand and nothing waits; False when that takes longer."""
         try:
-            self.submit(lambda: None).result(seconds)
+            self.submit(lambda: None, background=True).result(seconds)
         except FutureTimeoutError:
             return False
         return True

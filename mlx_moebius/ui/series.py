@@ -27,10 +27,10 @@ from mlx_moebius.photos.pairing import Pair
 from mlx_moebius.photos.photo import read_photo, to_image
 from mlx_moebius.ui.jobs import Cancelled, Filled, Progress, Worker
 from mlx_moebius.ui.pictures import Painted, Picture, Version, reading
-from mlx_moebius.ui.refusals import Refused
+from mlx_moebius.ui.refusals import Refused, sentence
 from mlx_moebius.ui.runs import Request, Run, Runs, check_amount, united, webp
 from mlx_moebius.ui.sessions import Sessions
-from mlx_moebius.ui.tiles import black_and_white, png
+from mlx_moebius.ui.tiles import Levels, black_and_white, png
 
 THUMBNAIL = 256
 MASKS = "masks"
@@ -48,6 +48,15 @@ class FolderPicture(Picture):
         self.notes_file = notes_file
         self.error: str | None = None
         self.skipped = False
+
+    def levels(self, number: int | None = None) -> Levels:
+        """As for any photo; why the photo's own file cannot be read is remembered."""
+        try:
+            return super().levels(number)
+        except MoebiusError as error:
+            if not self.version(number).id:
+                self.error = sentence(error, self.source.parent)
+            raise
 
     def is_there(self) -> bool:
         """Always: its file is in the folder, and its own files are made again."""

@@ -75,7 +75,8 @@ class Server:
         self._thread.start()
         answering.wait()
         self._ended = threading.Event()
-        threading.Thread(target=self._sweep, daemon=True, name="sweep").start()
+        self._sweeper = threading.Thread(target=self._sweep, daemon=True, name="sweep")
+        self._sweeper.start()
         self.address = address(reached_as(self._socket.family) if host in EVERYWHERE else host, port)
         self.url = f"{self.address}/?token={self.token}"
         self._own = address("127.0.0.1" if host == "0.0.0.0" else "::1" if host == "::" else host, port)
@@ -93,6 +94,7 @@ class Server:
     def close(self) -> bool:
         """Stop serving, and remove every file. False when a step of a fill goes on, against which nothing helps."""
         self._ended.set()
+        self._sweeper.join()
         self.sessions.close()
         self._server.should_exit = True
         self._thread.join()

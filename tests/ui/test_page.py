@@ -14,6 +14,8 @@ from playwright.sync_api import Page, expect
 from mlx_moebius.photos.formats import EXTENSIONS
 from mlx_moebius.photos.masks import dilate
 from mlx_moebius.photos.photo import read_photo
+from mlx_moebius.ui.server import Server
+from tests.support.visitor import Held
 from tests.ui.stage import PHOTO, STRANGER, Stage
 
 
@@ -228,3 +230,30 @@ def test_masks_and_errors(stage: Stage, tmp_path: Path) -> None:
     expect(page.locator("#cancel")).to_be_enabled()
     page.click("#cancel")
     expect(page.locator("#status")).to_contain_text("Cancelled")
+
+
+def test_escape_closes_what_is_open_and_ends_only_the_run_of_the_photo_shown(
+    server: Server, stage: Stage, tmp_path: Path
+) -> None:
+    page = stage.page
+    other = tmp_path / "other.png"
+    Image.open(PHOTO).crop((0, 0, 200, 150)).save(other)
+    stage.open(PHOTO)
+    with Held(server):
+        stage.stroke(*STRANGER)
+        page.keyboard.press("Control+Enter")
+        expect(page.locator("#status")).to_contain_text("Waiting")
+        page.keyboard.press("s")
+        expect(page.locator("#settings")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.locator("#settings")).to_be_hidden()
+        expect(page.locator("#status")).to_contain_text("Waiting")
+        stage.open(other)
+        page.keyboard.press("Escape")
+        assert stage.ask("state.photos[0].runs.size") == 1
+        expect(page.locator("#status")).to_contain_text("landscape.png: Waiting")
+        page.keyboard.press("PageUp")
+        expect(page.locator("#name")).to_contain_text("landscape.png")
+        page.keyboard.press("Escape")
+        expect(page.locator("#status")).to_contain_text("Cancelled")
+        assert stage.painted().any()

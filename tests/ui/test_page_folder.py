@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, expect
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.ui import launch
+from tests.support.visitor import Visitor
 from tests.ui.conftest import watched
 from tests.ui.stage import PHOTO, Stage
 from tests.ui.test_page_series import crops
@@ -87,6 +88,36 @@ def test_a_folder_is_filled_closed_and_gone_on_with(browser: Browser, tmp_path: 
     for name in ("1.png", "2.png", "3.png"):
         one, other = (np.asarray(Image.open(where / name)) for where in (out, tmp_path / "elsewhere"))
         assert np.array_equal(one, other)
+
+
+def test_a_file_that_cannot_be_read_is_failed_and_passed_over(browser: Browser, tmp_path: Path) -> None:
+    folder = tmp_path / "wedding"
+    folder.mkdir()
+    photos = crops(folder, 4)
+    for cut in (photos[0], photos[2]):
+        cut.write_bytes(cut.read_bytes()[:5000])
+    with launch("nano", folder=folder, output=tmp_path / "finished") as server:
+        for page in watched(browser, server.url, viewport={"width": 1280, "height": 860}):
+            stage, items = Stage(page), page.locator("#photos button")
+            expect(page.locator("#name")).to_contain_text("2.png")
+            expect(items.nth(0)).to_have_attribute("aria-label", "1.png, failed")
+            assert "1.png" in (items.nth(0).get_attribute("title") or "")
+            stage.sharp()
+            stage.stroke((60, 60), (90, 90))
+            page.keyboard.press("Control+Enter")
+            expect(page.locator("#name")).to_contain_text("4.png")
+            expect(items.nth(2)).to_have_attribute("aria-label", "3.png, failed")
+            page.keyboard.press("PageUp")
+            expect(page.locator("#name")).to_contain_text("2.png")
+            items.nth(2).click()
+            expect(page.locator("#error")).to_contain_text("3.png")  # says why
+            expect(page.locator("#name")).to_contain_text("2.png")
+            page.keyboard.press("PageDown")
+            expect(page.locator("#name")).to_contain_text("4.png")
+            page.click("#skip")
+            expect(items.nth(3)).to_have_attribute("aria-label", "4.png, skipped")
+        states = [item["state"] for item in Visitor(server).get("/api/series").json()["items"]]
+        assert [states[0], *states[2:]] == ["failed", "failed", "skipped"]
 
 
 def test_what_cannot_be_is_said_before_the_page_opens(tmp_path: Path) -> None:

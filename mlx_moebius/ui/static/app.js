@@ -6,7 +6,7 @@ import * as connection from "./connection.js";
 import { $, $$, attempt, save } from "./dom.js";
 import * as keys from "./keys.js";
 import * as opening from "./opening.js";
-import { close, show, unsaved } from "./photos.js";
+import { close, show, showFirst, unsaved } from "./photos.js";
 import * as progress from "./progress.js";
 import * as runs from "./runs.js";
 import * as series from "./series.js";
@@ -87,18 +87,10 @@ async function saveMask() {
   save(blob, `${photo.name.replace(/\.[^.]+$/, "")}_mask.png`);
 }
 
-function foldSettings(open = $("#settings").hidden) {
-  $("#settings").hidden = !open;
-  document.body.classList.toggle("settings-open", open);
-  $("#fold").setAttribute("aria-expanded", String(open));
-  if (open) $("#settings input:enabled").focus();
-  measureBars();
-}
-
 function connectButtons() {
   const on = (selector, act) => ($(selector).onclick = () => attempt(act));
   on("#run", keys.run);
-  on("#cancel", () => runs.cancel(runs.toCancel()));
+  on("#cancel", () => runs.cancel(runs.active()[0]));
   on("#another", () => runs.again(1));
   on("#four", () => runs.again(4));
   on("#undo", undo);
@@ -106,7 +98,7 @@ function connectButtons() {
   on("#clear", clear);
   on("#close", () => close(state.photo));
   on("#save-mask", saveMask);
-  on("#fold", () => foldSettings());
+  on("#fold", () => settings.fold());
   on("#zoom-in", () => redraw(view.zoomTo(view.zoom * 1.25)));
   on("#zoom-out", () => redraw(view.zoomTo(view.zoom / 1.25)));
   on("#zoom-real", () => redraw(view.zoomTo(1)));
@@ -149,8 +141,8 @@ async function openAgain() {
   if (state.server.series) await series.loadSeries();
   else if (several.length > 1) series.startSeries(several);
   if (!state.photo) {
-    const first = state.photos.find((photo) => ["todo", "painted"].includes(photo.state)) ?? state.photos[0];
-    if (first) await show(first);
+    const toDo = state.photos.filter((photo) => ["todo", "painted"].includes(photo.state));
+    await showFirst([...toDo, ...state.photos.filter((photo) => !toDo.includes(photo))]);
   }
 }
 
@@ -165,8 +157,11 @@ async function begin() {
   listen("bars", measureBars);
   listen("filled", focusResult);
   new ResizeObserver(standOnDock).observe($("#dock"));
-  addEventListener("resize", () => (standOnDock(), measureBars()));
-  addEventListener("pagehide", () => (flushAll().catch(() => {}), store.setAside()));
+  addEventListener("resize", measureBars);
+  addEventListener("pagehide", () => {
+    flushAll().catch(() => {});
+    store.setAside();
+  });
   addEventListener("beforeunload", (event) => unsaved() && event.preventDefault());
   updateTools();
   measureBars();

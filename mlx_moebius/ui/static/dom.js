@@ -37,11 +37,11 @@ export function complain(text = "", action = null) {
   const sentence = /[.!?]$/.test(start) || !start ? start : `${start}.`;
   place.replaceChildren(sentence);
   if (action) {
-    const button = make(
-      "button",
-      { type: "button", class: "link", onclick: () => (complain(), action.act()) },
-      action.label,
-    );
+    const onclick = () => {
+      complain();
+      action.act();
+    };
+    const button = make("button", { type: "button", class: "link", onclick }, action.label);
     place.append(" ", button);
   }
   place.hidden = !text;

@@ -4,6 +4,7 @@ import { $, $$, attempt, complain, inTextField, make } from "./dom.js";
 import * as choice from "./choice.js";
 import * as runs from "./runs.js";
 import * as series from "./series.js";
+import * as settings from "./settings.js";
 import { pointers, redraw, view } from "./stage.js";
 import { state } from "./state.js";
 import * as tools from "./tools.js";
@@ -18,14 +19,24 @@ const zoom = (act) => () => {
   redraw();
 };
 const inStage = () => document.activeElement === $("#stage");
-const walk = (x, y) => (event) => inStage() && state.photo && (tools.walk([x, y], event.shiftKey), true);
+const onStage = (act) => (event) => {
+  if (!inStage() || !state.photo) return false;
+  act(event);
+  return true;
+};
+const walk = (x, y) => onStage((event) => tools.walk([x, y], event.shiftKey));
 
 /** Run, or in a series queue and go on. */
 export const run = () => (state.photo?.inSeries ? series.queueAndNext() : runs.start());
 
-function escape() {
-  if (tools.abandon() || choice.dismiss()) return;
-  const running = runs.toCancel();
+/** Close what is open, then end what is being drawn, then the run of the photo shown; other photos' runs go on. */
+function leave() {
+  if (settings.fold(false)) {
+    $("#stage").focus({ preventScroll: true });
+    return;
+  }
+  if (choice.dismiss() || tools.abandon()) return;
+  const running = runs.ofShown();
   if (running) runs.cancel(running);
   else complain();
 }
@@ -33,7 +44,7 @@ function escape() {
 // [section, keys as shown, what they do, [keys as events name them], action]; an action that returns false did nothing.
 const TABLE = [
   ["Run", `${MOD} Enter`, "Run; in a series queue and show the next", ["Mod+Enter"], () => attempt(run)],
-  ["Run", "Esc", "Cancel", ["Escape"], escape],
+  ["Run", "Esc", "Close what is open; end a stroke; cancel this photo's run", ["Escape"], leave],
   ["Run", "T", "Try another seed", ["t"], () => attempt(() => $("#another").disabled || runs.again(1))],
   ["Run", "F", "Four seeds at once", ["f"], () => attempt(() => $("#four").disabled || runs.again(4))],
   ["Run", "1 to 8", "Choose, when there are several", [], null],
@@ -50,7 +61,7 @@ const TABLE = [
   ["Paint", "", "", ["ArrowRight", "Shift+ArrowRight"], walk(1, 0)],
   ["Paint", "", "", ["ArrowUp", "Shift+ArrowUp"], walk(0, -1)],
   ["Paint", "", "", ["ArrowDown", "Shift+ArrowDown"], walk(0, 1)],
-  ["Paint", "Enter", "Dab", ["Enter"], () => inStage() && state.photo && (tools.dab(), true)],
+  ["Paint", "Enter", "Dab", ["Enter"], onStage(() => tools.dab())],
   ["Look", "0", "All of the photo", ["0"], zoom(() => view.fit())],
   ["Look", "1", "100 %", ["1"], zoom(() => view.zoomTo(1))],
   [

@@ -83,7 +83,10 @@ export function prepare() {
     depth = Math.max(0, depth + change);
     $("#drop").hidden = depth === 0;
   };
-  addEventListener("dragenter", (event) => (event.preventDefault(), over(1)));
+  addEventListener("dragenter", (event) => {
+    event.preventDefault();
+    over(1);
+  });
   addEventListener("dragleave", () => over(-1));
   addEventListener("dragover", (event) => event.preventDefault());
   addEventListener("drop", (event) => {

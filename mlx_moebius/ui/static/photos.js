@@ -1,8 +1,11 @@
 // The open photos: taken over from the server's answers, shown, brought up to date, closed.
 
 import { get, photoUrl, post, remove } from "./api.js";
+import { complain } from "./dom.js";
 import { byId, emit, isFill, state } from "./state.js";
 import { flush } from "./strokes.js";
+
+const UNREADABLE = 400; // the server's answer to a file that is no photo, or damaged
 
 /** What the server says of a photo, taken over; strokes only when the photo is new here, since the page knows better. */
 export function adopt(data) {
@@ -28,25 +31,45 @@ export function adopt(data) {
 /** Whether its versions are known; photos of a series are not asked about before they are needed. */
 export const loaded = (photo) => photo.versions.length > 0;
 
-/** Ask the server how a photo is now. */
+/** Ask the server how a photo is now; of a file that cannot be read, remember why. */
 export async function refresh(photo) {
-  adopt(await get(photoUrl(photo)));
+  try {
+    adopt(await get(photoUrl(photo)));
+  } catch (error) {
+    if (error.status === UNREADABLE && !loaded(photo)) {
+      Object.assign(photo, { state: "failed", error: error.message });
+      emit("photos");
+    }
+    throw error;
+  }
   if (photo === state.photo) emit("photo", photo);
   emit("photos");
   return photo;
 }
 
-/** Put a photo on the stage. */
+/** Put a photo on the stage. False where its file cannot be read, which is then said. */
 export async function show(photo) {
   state.wanted = photo;
-  if (!loaded(photo)) await refresh(photo);
-  if (state.wanted !== photo) return; // another was asked for meanwhile
+  try {
+    if (!loaded(photo)) await refresh(photo);
+  } catch (error) {
+    if (photo.state !== "failed") throw error;
+    complain(error.message);
+    return false;
+  }
+  if (state.wanted !== photo) return true; // another was asked for meanwhile
   if (state.photo && state.photo !== photo) flush(state.photo).catch(() => {});
   state.photo = photo;
   photo.seen = Date.now();
   emit("photo", photo);
   emit("strokes", photo);
   emit("photos");
+  return true;
+}
+
+/** Put the first of these photos on the stage that can be read. */
+export async function showFirst(photos) {
+  for (const photo of photos) if (await show(photo)) return;
 }
 
 /** Make a version the one that is shown and filled next. */

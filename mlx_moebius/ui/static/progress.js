@@ -22,7 +22,7 @@ function update() {
   $(".label", button).textContent = photo?.inSeries ? "Queue and next" : "Run";
   button.disabled = runs.obstacle() !== "";
   button.title = runs.obstacle();
-  $("#cancel").disabled = !runs.toCancel();
+  $("#cancel").disabled = all.length === 0;
   $("#another").disabled = $("#four").disabled = !photo || !(painted() || isFill(version()));
   $("#another").disabled ||= painted();
   $("#four").disabled ||= Boolean(photo?.inFolder); // its result is one file
@@ -57,7 +57,7 @@ function hint(photo) {
 export function prepare() {
   for (const name of ["run", "photo", "strokes", "settings", "photos"]) listen(name, update);
   listen("strokes", (photo) => {
-    if (photo && photo.strokes?.done.length) photo.outcome = null;
+    if (photo?.strokes?.done.length) photo.outcome = null;
   });
   update();
 }

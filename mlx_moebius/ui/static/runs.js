@@ -134,8 +134,8 @@ export async function cancel(run) {
   await attempt(async () => note(await remove(`/api/runs/${run.id}`)));
 }
 
-/** The run that Cancel and Escape end: of the photo shown, else any. */
-export const toCancel = () => active().find((run) => run.photo === state.photo?.id) ?? active()[0];
+/** The run of the photo shown, which Escape ends. */
+export const ofShown = () => active().find((run) => run.photo === state.photo?.id);
 
 /** Make one of several fills the current one. */
 export async function choose(photo, run, id) {

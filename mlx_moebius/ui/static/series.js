@@ -76,8 +76,13 @@ function stateOf(photo) {
 /** The photo `far` places on among those that the filter shows. */
 export async function go(far) {
   const all = seen();
-  const next = all[all.indexOf(state.photo) + far];
-  if (next) await show(next);
+  for (let at = all.indexOf(state.photo) + far; all[at]; at += far) if (await show(all[at])) return;
+}
+
+/** Show the next photo that has still to be done; files that cannot be read are passed over. */
+async function showNext() {
+  for (let next = nextToDo(); next; next = nextToDo()) if (await show(next)) return true;
+  return false;
 }
 
 /** The next photo that has still to be done, after the one shown or from the start. */
@@ -92,11 +97,9 @@ export async function queueAndNext() {
   const { photo } = state;
   if (!painted() && !settings.extension()) return complain("Paint over what should go first, or skip this photo.");
   complain();
-  const next = nextToDo();
   lastQueued = { photo, strokes: structuredClone(photo.strokes.done) };
   const sent = queue(photo);
-  if (next) await show(next);
-  else say("That was the last photo.");
+  if (!(await showNext())) say("That was the last photo.");
   return sent;
 }
 
@@ -131,12 +134,11 @@ export async function sameMask() {
 export async function skip() {
   const { photo } = state;
   if (!photo?.inSeries) return;
-  const next = nextToDo();
   if (state.series.out) await post(`/api/series/${photo.id}/skip`);
   photo.state = "skipped";
   emit("keep", photo);
   emit("photos");
-  if (next && next !== photo) await show(next);
+  await showNext();
 }
 
 /** Ask for the next photo before it is needed, with what the stage will show of it. */
@@ -176,9 +178,9 @@ function update() {
   $("#filter").value = filter;
   const list = $("#photos");
   const items = seen().map(itemOf);
-  items.forEach(
-    (item, index) => list.children[index] !== item && list.insertBefore(item, list.children[index] ?? null),
-  );
+  for (const [index, item] of items.entries()) {
+    if (list.children[index] !== item) list.insertBefore(item, list.children[index] ?? null);
+  }
   while (list.children.length > items.length) list.lastChild.remove();
 }
 

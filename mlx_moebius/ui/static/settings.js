@@ -22,6 +22,17 @@ export function values() {
   return result;
 }
 
+/** Show the settings or put them away; returns whether that changed anything. */
+export function fold(open = $("#settings").hidden) {
+  if ($("#settings").hidden !== open) return false;
+  $("#settings").hidden = !open;
+  document.body.classList.toggle("settings-open", open);
+  $("#fold").setAttribute("aria-expanded", String(open));
+  if (open) $("#settings input:enabled").focus();
+  emit("bars");
+  return true;
+}
+
 /** The text of the frame's extension; a run that extends empties it, so that the next does not extend again. */
 export const extension = () => field("extend").value.trim();
 

@@ -26,7 +26,8 @@ const sourceOf = (photo, { id, width, height }) => tiles.source(`${versionUrl(ph
 
 /** Draw soon: once a frame. */
 export function redraw() {
-  frame ||= requestAnimationFrame(() => {
+  if (frame) return;
+  frame = requestAnimationFrame(() => {
     frame = 0;
     draw();
   });

@@ -34,13 +34,13 @@ def list_models() -> None:
     typer.echo(f"cache: {models.home()}")
     for name, folder in models.BUNDLED.items():
         typer.echo(f"{name:12} {_size(folder):>9}  bundled")
-    for name in dict.fromkeys([*models.RELEASED, *_cached()]):
+    for name in dict.fromkeys([*models.RELEASED, *map(models.name_of, cache.kept("models"))]):
         folder = models.home() / "models" / models.slug(name)
         line = f"{_size(folder):>9}  {_origin(folder)}" if cache.is_complete(folder) else _absent(name)
         typer.echo(f"{name:12} {line}")
     cards = [f"{acquire.CARDS}/{name}" for name in (models.UNET_REPOSITORY, models.VAE_REPOSITORY)]
     typer.echo(f"licences of the released weights: the cards at {' (U-Net) and '.join(cards)} (VAE)")
-    for folder in _folders("downloads"):
+    for folder in cache.kept("downloads"):
         name = models.name_of(folder)
         typer.echo(f"{name:12} {_size(folder):>9}  downloaded source in {folder}")
 
@@ -73,18 +73,19 @@ def remove(name: Name) -> None:
     there = [folder for folder in folders if folder.is_dir()]
     if not there:
         raise MoebiusError(f"{name} is not in {models.home()}: there is nothing to remove")
-    for folder in there:
-        typer.echo(f"removing {folder} ({_size(folder)})")
-        try:
-            shutil.rmtree(folder)
-        except OSError as error:
-            raise MoebiusError(f"cannot remove {error.filename}: {error.strerror}") from None
+    with cache.locked(models.slug(name), None):
+        for folder in there:
+            typer.echo(f"removing {folder} ({_size(folder)})")
+            try:
+                shutil.rmtree(folder)
+            except OSError as error:
+                raise MoebiusError(f"cannot remove {error.filename}: {error.strerror}") from None
 
 
 @program.command(name="verify", alone=True, examples=["mlx-moebius models verify"])
 def verify(name: AnyName = "") -> None:
     """Read models in full and compare them with their checksums."""
-    for each in [name] if name else [*models.BUNDLED, *_cached()]:
+    for each in [name] if name else [*models.BUNDLED, *map(models.name_of, cache.kept("models"))]:
         for file in verify_folder(_present(each)):
             typer.echo(f"{each:12} {file.name:18} {file.size:12,} bytes  ok")
 
@@ -96,15 +97,6 @@ def _present(name: str) -> Path:
     return folder
 
 
-def _folders(kind: str) -> list[Path]:
-    folder = models.home() / kind
-    return sorted(folder.iterdir()) if folder.is_dir() else []
-
-
-def _cached() -> list[str]:
-    return [models.name_of(folder) for folder in _folders("models")]
-
-
 def _size(folder: Path) -> str:
     return f"{sum(file.stat().st_size for file in folder.rglob('*') if file.is_file()) / 1e6:.1f} MB"
 
@@ -113,9 +105,9 @@ def _origin(folder: Path) -> str:
     origin = cache.read_origin(folder)
     if origin is None:
         return "origin unknown"
-    commits = {file["repository"]: file["commit"][:12] for file in origin["files"]}
+    commits = {file.repository: file.commit[:12] for file in origin.files}
     return ", ".join(
-        f"{repository}@{commit} (licence {origin['licences'].get(repository) or 'not known'})"
+        f"{repository}@{commit} (licence {origin.licences.get(repository) or 'not known'})"
         for repository, commit in commits.items()
     )
 

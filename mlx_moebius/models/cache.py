@@ -8,13 +8,15 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, unquote
 
 from mlx_moebius.convert.checkpoint import WEIGHT_NAMES
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.files import lock
 from mlx_moebius.networks.config import CONFIG_NAME, ModelConfig
+from mlx_moebius.schema import build
 
 BUNDLED = {"nano": Path(__file__).parents[1] / "nano"}
 RELEASED = {"pretrained": "pretrained", "places2": "ft_places2", "celebahq": "ft_celebahq", "ffhq": "ft_ffhq"}
@@ -61,8 +63,19 @@ def _is_checkpoint(path: Path) -> bool:
 
 def installed() -> list[str]:
     """Names of the models on this machine, bundled ones first."""
-    cached = (folder for folder in sorted((home() / "models").glob("*")) if is_complete(folder))
-    return [*BUNDLED, *(name_of(folder) for folder in cached)]
+    return [*BUNDLED, *(name_of(folder) for folder in kept("models") if is_complete(folder))]
+
+
+def kept(kind: str) -> list[Path]:
+    """Folders of the cache's "models" or "downloads" whose names stand for models; what else lies there is not ours."""
+    folder = home() / kind
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in found if path.is_dir() and path.name == slug(name_of(path)) and _is_name(name_of(path))]
+
+
+def _is_name(name: str) -> bool:
+    base = name.partition("@")[0]
+    return base in RELEASED or REPOSITORY_NAME.fullmatch(base) is not None
 
 
 def home() -> Path:
@@ -94,15 +107,36 @@ def is_complete(folder: Path) -> bool:
     return bool(files) and all(path.is_file() and path.stat().st_size == size for path, size in paths)
 
 
-def read_origin(folder: Path) -> dict[str, Any] | None:
-    """What a cached model was made from: {"licences": {repository: licence}, "files": [HubFile as dict]}."""
-    path = folder / ORIGIN_NAME
-    return json.loads(path.read_text()) if path.is_file() else None
+@dataclass(frozen=True, slots=True)
+class OriginFile:
+    """A file of the hub that a model was made from."""
+
+    repository: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a model was made from: licences by repository, None where a card states none, and files."""
+
+    licences: dict[str, str | None]
+    files: tuple[OriginFile, ...]
+
+
+def read_origin(folder: Path) -> Origin | None:
+    """What a cached model was made from; None where that is not told, or its file is damaged."""
+    try:
+        return build(Origin, json.loads((folder / ORIGIN_NAME).read_bytes()), extra=True)
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 @contextmanager
-def locked(name: str, report: Callable[[str], None]) -> Iterator[None]:
-    """Hold this model's lock between processes; a process that dies releases it."""
+def locked(name: str, report: Callable[[str], None] | None) -> Iterator[None]:
+    """Hold this model's lock between processes; a process that dies releases it.
+
+    Where another one holds it, `report` is told and we wait; without `report`, MoebiusError is raised.
+    """
     folder = home() / "locks"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -111,8 +145,10 @@ def locked(name: str, report: Callable[[str], None]) -> Iterator[None]:
         raise MoebiusError(f"cannot use {folder}: {error.strerror}; set MLX_MOEBIUS_HOME to another folder") from None
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            lock(file.fileno())  # where the file system has no locks, we go on without
+        except BlockingIOError:
+            if report is None:
+                raise MoebiusError(f"another process is downloading {unquote(name)}: wait for it, or end it") from None
             report("another process is downloading this model; waiting for it")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -209,7 +209,7 @@ def _shapes(config: C, network: Callable[[C], nn.Module]) -> Shapes:
 
 
 def check_parameters(kind: str, tensors: Tensors, expected: Shapes) -> None:
-    """Raise MoebiusError, listing a few names of each kind, unless `tensors` have the expected names and shapes."""
+    """Raise MoebiusError unless `tensors` have the expected names and shapes; it lists a few that are wrong."""
     problems = []
     for what, names in (
         ("missing", [name for name in expected if name not in tensors]),

@@ -65,7 +65,7 @@ def read_safetensors(data: Array) -> dict[str, StoredTensor]:
 def write_safetensors(
     path: Path, outlines: Mapping[str, tuple[tuple[int, ...], str]], arrays: Iterable[Array]
 ) -> FileRecord:
-    """Write tensors in the order of `outlines` (name -> shape, type); `arrays` gives each one's row-major elements.
+    """Write tensors in the order of `outlines` (name -> shape, type); `arrays` gives their row-major elements.
 
     Returns the file's name, size and SHA-256.
     """

@@ -1,4 +1,4 @@
-"""The configuration files beside weights: read and checked, and nothing in them is passed over silently."""
+"""Reads and checks the configuration files beside weights. Settings that are unknown lead to a warning."""
 
 from __future__ import annotations
 
@@ -74,7 +74,10 @@ def read_settings(path: Path, what: str) -> dict[str, Any]:
 
 
 def scheduler_config(settings: Settings, path: Path, warn: Warn) -> SchedulerConfig:
-    """From a `scheduler_config.json`; what is not implemented is refused by name, what is unknown is warned of."""
+    """The noise schedule of a `scheduler_config.json`.
+
+    Warns of unknown settings. Raises MoebiusError, with the setting's name, for a value that is not implemented.
+    """
     values = {**SCHEDULER_DEFAULTS, **settings}
     _refuse(values, SCHEDULER_IMPLEMENTED, path)
     known = {*SCHEDULER_READ, *SCHEDULER_IMPLEMENTED, *SCHEDULER_WITHOUT_EFFECT, *ABOUT_THE_FILE}

@@ -1,4 +1,4 @@
-"""The way back: a model folder's U-Net under the released names and in PyTorch's layouts, for the official code."""
+"""Writes the U-Net of a model folder as a PyTorch checkpoint: released names and layouts, for the official code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mlx_moebius.networks.config import UNET_NAME, ModelConfig
 
 PREFIX = "diff_model."
 WITHOUT_PREFIX = "embedding_layer."
-COUNTER = "num_batches_tracked"  # of each BatchNorm; PyTorch expects it, nothing reads it
+COUNTER = "num_batches_tracked"  # of a BatchNorm; PyTorch expects it, nothing reads it
 
 
 def lay_back(tensor: StoredTensor, layout: str) -> StoredTensor | None:

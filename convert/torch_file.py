@@ -1,7 +1,7 @@
 """Tensors in a file that `torch.save` wrote, without PyTorch: the zip format and the older one.
 
-zip: NAME/data.pkl, NAME/data/KEY (one storage each, uncompressed), NAME/byteorder.
-Older: five pickles (magic number, protocol, machine, value, keys), then a count and the elements for each key.
+zip: NAME/data.pkl, NAME/data/KEY (one storage a file, uncompressed), NAME/byteorder.
+Older: five pickles (magic number, protocol, machine, value, keys), then a count and the elements for every key.
 Source: PyTorch `torch/serialization.py`; PKWARE APPNOTE 6.3, sections 4.3.7, 4.3.12 and 4.3.16.
 """
 
@@ -78,7 +78,7 @@ def _tensor(data: Array, ref: TensorRef, start: int, size: int) -> StoredTensor:
 
 
 def _read_zip(data: Array) -> tuple[Any, Extents]:
-    """The pickled value and where each storage lies."""
+    """The pickled value, and where the storages lie."""
     entries = _zip_entries(data)
     pickles = [name for name in entries if name.endswith("/data.pkl")]
     if len(pickles) != 1:
@@ -99,7 +99,10 @@ def _read_zip(data: Array) -> tuple[Any, Extents]:
 
 
 def _zip_entries(data: Array) -> Extents:
-    """Where each file in the zip lies. Compressed or encrypted ones are refused: torch writes neither."""
+    """Where the files in the zip lie.
+
+    Raises ValueError for compressed or encrypted ones, which torch never writes.
+    """
     tail_start = max(0, data.size - 22 - 0xFFFF)  # the end record: 22 bytes and a comment
     end = data[tail_start:].tobytes()
     found = end.rfind(END)
@@ -131,7 +134,7 @@ def _zip_entries(data: Array) -> Extents:
 
 
 def _read_legacy(data: Array) -> tuple[Any, Extents]:
-    """The pickled value and where each storage lies."""
+    """The pickled value, and where the storages lie."""
     stream = BytesIO(data[:MAX_PICKLE_BYTES].tobytes())
     try:
         magic = read_pickle(stream)

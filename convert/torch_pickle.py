@@ -1,6 +1,6 @@
 """The part of the pickle language in which `torch.save` describes tensors, read as inert records.
 
-A pickle is a program, and Python's own machine runs it. This one knows only the instructions that a state
+A pickle is a program, which Python's `pickle` executes. This machine knows only the instructions that a state
 dict needs and calls nothing: the few allowed names build a dict or one of the records below, every other
 name is refused. Its memory is bounded by MAX_INSTRUCTIONS and by the size of the stream.
 Source: Python's `pickletools`; PyTorch `torch/_utils.py` and `torch/serialization.py`.

@@ -11,7 +11,7 @@ from mlx_moebius.hub import UnavailableError, look_up, upload
 
 
 def card_for_upload(repository: str, base_model: str, license: str, note: str, report: Callable[[str], None]) -> Card:
-    """A card for a public folder; the licence is the one that the base model's own card states, unless given.
+    """A card for a public folder. Unless a licence is given, it is the one on the base model's card.
 
     Raises MoebiusError when there is none: weights are not passed on without their licence.
     """

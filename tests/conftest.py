@@ -25,7 +25,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         config.option.numprocesses = min(os.cpu_count() or 1, MOST_WORKERS)
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)  # before other processes are started
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Say what this machine lacks before the first test; the whole suite does not even begin without it."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")

@@ -23,7 +23,6 @@ from tests.support import torch_zip
 from tests.support.golden import DATA
 
 FILES = DATA / "torch_files"
-ROUNDS = 3000
 # What reading may allocate: Python objects for a pickle or header of a few kilobytes, however it is damaged.
 MEMORY = 32 * 2**20
 FORBIDDEN = {
@@ -198,15 +197,16 @@ def outcome(path: Path, bound: int) -> str | None:
 
 
 @pytest.mark.filterwarnings("ignore:invalid escape sequence")  # of pickletools, at damaged text
+@pytest.mark.parametrize("rounds", [200, pytest.param(3000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["zip", "pickle", "legacy", "safetensors", "header"])
-def test_mutated_files(kind: str, tmp_path: Path, executed: list[str]) -> None:
+def test_mutated_files(kind: str, rounds: int, tmp_path: Path, executed: list[str]) -> None:
     rng = random.Random(f"moebius {kind}")
     name, files = sources(kind, rng)
     path = tmp_path / name
     refused = 0
     tracemalloc.start()
     try:
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             content = next(files)
             path.unlink(missing_ok=True)
             path.write_bytes(content)
@@ -220,8 +220,8 @@ def test_mutated_files(kind: str, tmp_path: Path, executed: list[str]) -> None:
             assert executed == []
     finally:
         tracemalloc.stop()
-    print(f"{kind}: {ROUNDS - refused} read, {refused} refused")
-    assert refused > ROUNDS // 10
+    print(f"{kind}: {rounds - refused} read, {refused} refused")
+    assert refused > rounds // 10
 
 
 def overlapping(count: int, size: int) -> bytes:

@@ -49,6 +49,7 @@ def test_a_guided_step_of_the_released_size_takes_at_most_500_gflop() -> None:
     assert total_gflop(step_products(unet, reuse=True)) < 150
 
 
+@pytest.mark.slow
 def test_report_and_comparison(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     command = ["--model", "nano", "--dtype", "float32", "--steps", "4", "--runs", "1"]
@@ -73,6 +74,7 @@ def test_report_and_comparison(tmp_path: Path) -> None:
     assert "was (ratio)" in second.output
 
 
+@pytest.mark.slow
 def test_pictures_where_the_truth_is_known(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
@@ -100,6 +102,7 @@ def test_pictures_need_photographs_and_a_hole(tmp_path: Path) -> None:
     assert "examples/windows" in result.output
 
 
+@pytest.mark.slow
 def test_approximations_against_the_exact_result() -> None:
     report = approximations()
     assert report["default"] == {"arithmetic": 1, "error": 0, "error_converged": report["default"]["error_converged"]}
@@ -122,6 +125,7 @@ def test_bad_options(extra: list[str]) -> None:
     assert "error:" in result.output
 
 
+@pytest.mark.slow
 def test_check_passes_and_notices_a_broken_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     good = CliRunner().invoke(app, ["--check"])
     assert good.exit_code == 0, good.output

@@ -70,11 +70,12 @@ def undisturbed(run: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     return out, watch.count
 
 
+@pytest.mark.parametrize("every", [6, pytest.param(1, marks=pytest.mark.slow)])
 def test_killed_at_any_write_a_rerun_ends_as_if_undisturbed(
-    run: Run, undisturbed: tuple[Path, int], tmp_path: Path
+    run: Run, undisturbed: tuple[Path, int], tmp_path: Path, every: int
 ) -> None:
     expected, writes = undisturbed
-    for write in range(writes):
+    for write in range(0, writes, every):
         out = tmp_path / f"out{write}"
         with killed_at(out, write), pytest.raises(KilledError):
             run(out)
@@ -103,7 +104,14 @@ def test_a_rerun_killed_at_any_write_loses_nothing_either(
     assert write > 5
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGKILL,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+    ],
+)
 def test_a_process_killed_in_the_second_photo(
     run: Run, photos: Path, undisturbed: tuple[Path, int], tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +35,7 @@ def test_kernels_are_compiled_in_a_private_folder_that_is_kept(tmp_path: Path) -
     assert not list(shared.iterdir())
     folder = tmp_path / "cache/mlx-moebius/kernels"
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert list(folder.rglob("*.so"))
+    assert bool(list(folder.rglob("*.so"))) == bool(shutil.which("g++"))  # without it, MLX does without
 
 
 def test_a_folder_that_others_can_write_is_not_used(tmp_path: Path) -> None:

@@ -88,7 +88,11 @@ def test_waiting_looks_past_a_ledger_that_is_removed_meanwhile(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("write", "done"),
-    [(0, 0), (1, 2), (5, 2), (8, 2)],  # before they meet, in its first photo, in that one's line, in the second
+    [  # before they meet, in its first photo, in that one's line, in the second
+        (0, 0),
+        *(pytest.param(write, 2, marks=pytest.mark.slow) for write in (1, 5)),
+        (8, 2),
+    ],
 )
 def test_a_killed_rank_is_told_of_and_a_rerun_completes_it(photos: Path, tmp_path: Path, write: int, done: int) -> None:
     out = tmp_path / "out"

@@ -45,7 +45,13 @@ def saved(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".jsonl"}
 
 
-@pytest.mark.parametrize("disk", [700, 200_000], ids=["the log does not fit", "the state does not fit"])
+@pytest.mark.parametrize(
+    "disk",
+    [
+        pytest.param(700, id="the log does not fit"),
+        pytest.param(200_000, id="the state does not fit", marks=pytest.mark.slow),
+    ],
+)
 def test_what_was_saved_remains_and_the_run_goes_on(studio: Path, tmp_path: Path, disk: int) -> None:
     full = tmp_path / "full"
     shutil.copytree(studio / "begun", full)
@@ -58,7 +64,13 @@ def test_what_was_saved_remains_and_the_run_goes_on(studio: Path, tmp_path: Path
     assert [line["step"] for line in lines(full)] == [line["step"] for line in lines(studio / "whole")]
 
 
-@pytest.mark.parametrize("disk", [100, 5000], ids=["the settings do not fit", "the VAE does not fit"])
+@pytest.mark.parametrize(
+    "disk",
+    [
+        pytest.param(100, id="the settings do not fit", marks=pytest.mark.slow),
+        pytest.param(5000, id="the VAE does not fit"),
+    ],
+)
 def test_a_run_that_saved_nothing_can_begin_again(studio: Path, tmp_path: Path, disk: int) -> None:
     full = tmp_path / "full"
     check_refused(learn(studio, str(full), 2, disk))

@@ -18,10 +18,13 @@ from PIL import Image, ImageDraw
 
 from mlx_moebius.files import locked
 from mlx_moebius.folder import ledger
+from mlx_moebius.generate import main
 from tests.faults.injectors import disk_of
+from tests.support.command import Ended
+from tests.support.command import run as run_here
 from tests.support.pictures import picture
 
-FAST = ("--model", "nano", "--steps", "2", "--guidance", "1")
+FAST = ("--model", "nano", "--steps", "2", "--guidance", "1", "--no-detail")
 COMMAND = (sys.executable, "-m", "mlx_moebius.generate")
 
 
@@ -52,11 +55,11 @@ def command(folder: Path, out: Path, *more: str) -> list[str]:
     return [*COMMAND, str(folder), "-o", str(out), "--recursive", *FAST, *more]
 
 
-def generate(folder: Path, out: Path, *more: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(folder, out, *more), capture_output=True, text=True, timeout=900, **options)
+def generate(folder: Path, out: Path, *more: str) -> Ended:
+    return run_here(main, *command(folder, out, *more)[len(COMMAND) :])
 
 
-def events(run: subprocess.CompletedProcess[str], kind: str) -> list[dict[str, Any]]:
+def events(run: Ended, kind: str) -> list[dict[str, Any]]:
     return [event for line in run.stdout.splitlines() if (event := json.loads(line))["event"] == kind]
 
 
@@ -163,7 +166,7 @@ def test_a_full_disk_stops_cleanly(undisturbed: tuple[Path, Path], tmp_path: Pat
     folder, expected = undisturbed
     limit = 60_000  # the BMP is larger, everything before it is smaller
     out = tmp_path / "out"
-    run = generate(folder, out, preexec_fn=disk_of(limit))
+    run = subprocess.run(command(folder, out), capture_output=True, text=True, preexec_fn=disk_of(limit))
     assert run.returncode == 1
     assert "could not be written" in run.stderr.splitlines()[-1]
     assert "goes on from here" in run.stderr.splitlines()[-1]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,14 +11,16 @@ import pytest
 from PIL import Image
 
 from mlx_moebius import MoebiusPipeline
+from mlx_moebius.generate import main
 from mlx_moebius.inpainting.compose import details, finish, match_colours, prepare
 from mlx_moebius.inpainting.detail import Detail
 from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.photos.geometry import Colours, Mask
 from mlx_moebius.photos.photo import Photo, photo_from_image, read_provenance
+from tests.support.command import Ended, run
 from tests.support.pictures import MODES, picture
 
-PHOTOS = Path(__file__).parents[2] / "examples" / "crops"
+PHOTOS = Path(__file__).parents[2] / "examples" / "windows"
 SIZE = 128
 
 
@@ -114,6 +114,7 @@ def test_overlapping_windows_know_what_was_grown_before() -> None:
     assert np.array_equal(result.pixels[~mask], photo.pixels[~mask])
 
 
+@pytest.mark.slow
 def test_seeds_and_batches() -> None:
     pipeline = MoebiusPipeline.from_pretrained("nano", "float32")
     photo = crop("sand")
@@ -126,9 +127,10 @@ def test_seeds_and_batches() -> None:
     assert np.array_equal(results[0], results[1])
 
 
-def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "mlx_moebius.generate", *map(str, arguments), "--model", "nano", "--steps", "2"]
-    return subprocess.run(line, capture_output=True, text=True, check=True)
+def command(*arguments: str | Path) -> Ended:
+    ended = run(main, *arguments, "--model", "nano", "--steps", "2")
+    assert ended.returncode == 0, ended.stderr
+    return ended
 
 
 def test_the_command_line_has_it_on_records_it_and_repeats_it(tmp_path: Path) -> None:

@@ -121,7 +121,9 @@ def test_everything_away_from_the_mask_stays_bit_for_bit(nano: MoebiusPipeline, 
     assert (result.photo.pixels != photo.pixels).any(axis=-1)[mask].mean() > 0.5
 
 
-@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "CMYK", "I;16"])
+@pytest.mark.parametrize(
+    "mode", ["RGB", "RGBA", "I;16", *(pytest.param(each, marks=pytest.mark.slow) for each in ("L", "LA", "CMYK"))]
+)
 def test_everything_away_from_any_mask_stays_in_every_mode(nano: MoebiusPipeline, mode: str) -> None:
     rng = np.random.default_rng(len(mode))
     for case in range(4):
@@ -139,7 +141,7 @@ def test_everything_away_from_any_mask_stays_in_every_mode(nano: MoebiusPipeline
             mask[[0, -1]] = mask[:, [0, -1]] = True  # the whole border
         else:
             mask[y // 2 : y // 2 + height // 3, x // 2 : x // 2 + width // 4] = True
-        result = nano.inpaint(photo, mask, nano.settings(num_steps=3))
+        result = nano.inpaint(photo, mask, nano.settings(num_steps=1))
         touched = dilate(result.mask, 2 * widest_feather(result.crops) + 1)
         assert np.array_equal(result.photo.pixels[~touched], photo.pixels[~touched])
         assert not np.array_equal(result.photo.pixels, photo.pixels)

@@ -37,7 +37,7 @@ def chromium() -> str | None:
     if any(folder.glob("chromium*/INSTALLATION_COMPLETE")):
         return None
     raise FileNotFoundError(
-        "pages are tested in Chromium or Google Chrome, and there is neither: sh examples/system.sh tests"
+        "pages are tested in Chromium or Google Chrome, and there is neither (sh examples/system.sh tests installs one)"
     )
 
 

@@ -62,6 +62,7 @@ def test_two_ranks_equal_one_with_twice_the_batch(studio: Path) -> None:
     assert list(judged[0]["bands"].values()) == pytest.approx(list(judged[1]["bands"].values()), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_two_ranks_go_on_from_the_first_ones_state(studio: Path) -> None:
     run([*LAUNCH, *command(studio, "parts", 2, 1)])
     run([*LAUNCH, *command(studio, "parts", 4, 1, "--resume")])

@@ -68,6 +68,7 @@ def test_a_smaller_network_learns_from_a_wider_one(school: Path, tmp_path: Path)
     assert not any("projection" in name for name in mx.load(str(out / "unet.safetensors")))
 
 
+@pytest.mark.slow
 def test_a_killed_lesson_goes_on_bit_for_bit(school: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert train(*lesson(school, whole, 12)) == 0
@@ -85,6 +86,7 @@ def test_a_killed_lesson_goes_on_bit_for_bit(school: Path, tmp_path: Path) -> No
     assert all(mx.array_equal(a[name], b[name]) for name in a)
 
 
+@pytest.mark.slow
 def test_other_levels_and_less_memory(school: Path, tmp_path: Path) -> None:
     out = tmp_path / "deep"
     words = lesson(school, out, 3, "--grad-checkpoint", "--dtype", "bfloat16", config="deep.json")

@@ -75,6 +75,7 @@ def test_a_new_network_learns_and_its_folder_is_a_model(studio: Path) -> None:
             assert image.size > (300, 100)
 
 
+@pytest.mark.slow
 def test_the_share_of_uniform_timesteps_is_asked_for(studio: Path) -> None:
     losses: list[list[float]] = []
     for share in ("0", "0", "1"):
@@ -93,6 +94,7 @@ def large_photos(studio: Path) -> Path:
     return photos
 
 
+@pytest.mark.slow
 def test_fine_tuning_the_bundled_model(studio: Path) -> None:
     words = [str(large_photos(studio)), "--model", "nano", "-o", str(studio / "tuned"), "--steps", "10"]
     assert train(*words, "--batch-size", "2", "--grad-accumulation", "2", "--lr", "2e-4", "--ema", "0") == 0
@@ -124,6 +126,7 @@ def test_the_average_follows_weights_and_statistics(studio: Path) -> None:
     assert not mx.array_equal(after["average.conv_in.conv_pw.weight"], after["parameters.conv_in.conv_pw.weight"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_objects", [False, True])
 def test_the_embedding_learns_only_from_objects(studio: Path, with_objects: bool) -> None:
     photos = large_photos(studio)
@@ -142,6 +145,7 @@ def test_the_embedding_learns_only_from_objects(studio: Path, with_objects: bool
     assert "conv_in.conv_pw.weight" in set(bundled) - same
 
 
+@pytest.mark.slow
 def test_what_was_learnt_is_blended_with_the_model_it_began_with(
     studio: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -178,6 +182,7 @@ def test_muon_and_bfloat16(studio: Path) -> None:
     assert all(np.isfinite(line["loss"]) for line in lines(studio / "mine") if "loss" in line)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_bit_for_bit(studio: Path) -> None:
     words = arguments(studio, "killed", 20, "--save-every", "8")
     subprocess.run([*COMMAND, *arguments(studio, "whole", 20)], check=True, capture_output=True)
@@ -242,6 +247,7 @@ def test_minutes_plan_the_schedule(
     assert next(looks) * 0.1 < 14
 
 
+@pytest.mark.slow
 def test_minutes_are_planned_without_the_steps_that_warm_up(
     studio: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from mlx_moebius.generate import main
 from mlx_moebius.photos.formats import EXTENSIONS
 from mlx_moebius.photos.masks import dilate
 from mlx_moebius.photos.photo import read_photo
 from mlx_moebius.ui.server import Server
+from tests.support.command import run
 from tests.support.visitor import Held
 from tests.ui.stage import PHOTO, STRANGER, Stage
 
 
 def command_line(photo: Path, mask: Path | None, output: Path, *more: str) -> bytes:
-    command: list[str | Path] = [sys.executable, "-m", "mlx_moebius.generate", photo, "-o", output]
-    command += ["-m", mask] if mask else []
-    subprocess.run([*command, "--model", "nano", *more], check=True, timeout=300)
+    asked: list[str | Path] = ["-m", mask] if mask else []
+    ended = run(main, photo, *asked, "-o", output, "--model", "nano", *more)
+    assert ended.returncode == 0, ended.stderr
     return output.read_bytes()
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -22,18 +20,18 @@ class Ended:
     stderr: str
 
 
-def run(main: Callable[[], object], *words: str | Path, cwd: Path | None = None) -> Ended:
-    """Call a command's entry point as its script does, with these words after its name."""
-    streams = [io.TextIOWrapper(io.BytesIO(), "utf-8", "surrogateescape", write_through=True) for _ in range(2)]
+def run(main: Callable[[list[str]], object], *words: str | Path, cwd: Path | None = None) -> Ended:
+    """Call a command's entry point with the words after its name."""
+    written = io.BytesIO(), io.BytesIO()
+    streams = [io.TextIOWrapper(each, "utf-8", "surrogateescape", write_through=True) for each in written]
     code: object = 0
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(streams[0]), redirect_stderr(streams[1]):
-        patch.setattr(sys, "argv", ["mlx_moebius", *(os.fspath(word) for word in words)])
         if cwd is not None:
             patch.chdir(cwd)
         try:
-            main()
+            main([str(word) for word in words])
         except SystemExit as ended:
             code = ended.code or 0
-    shown = [stream.buffer.getvalue().decode(errors="surrogateescape") for stream in streams]
+    shown = [each.getvalue().decode(errors="surrogateescape") for each in written]
     assert isinstance(code, int), code
     return Ended(code, *shown)

@@ -46,10 +46,10 @@ def commands() -> Iterator[tuple[str, str]]:
                 yield page.name, block
 
 
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
     """A folder with the files that the pages name: photos, masks, a folder of them, a checkpoint, a model cache."""
-    folder = tmp_path_factory.mktemp("desk")
+    folder = tmp_path
     for name in ("examples", "docs"):
         (folder / name).symlink_to(ROOT / name)
     photo = Image.open(ROOT / "examples" / "fish.jpg").resize((240, 160))

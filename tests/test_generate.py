@@ -98,10 +98,26 @@ def test_version_and_help() -> None:
     assert "demonstration" in generate("--help").stdout
 
 
-def test_help_shows_every_option() -> None:
-    taken = {name for option in get_command(app).params if option.param_type_name == "option" for name in option.opts}
-    long = {name for name in taken if name.startswith("--")}
-    assert set(re.findall("--[a-z-]+", generate("--help").stdout)) >= long > {"--mask", "--model"}
+def test_help_shows_every_option_once_under_its_heading(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    headings: dict[str, list[str]] = {}
+    for line in capsys.readouterr().out.splitlines():
+        if title := re.fullmatch("(Used most|More, .+):", line):
+            headings[title[1]] = shown = []
+        elif option := re.match("  (?:-[a-z], )?(--[a-z-]+)", line):
+            shown.append(option[1])
+    first, *titles, last = headings
+    assert first == "Used most"
+    assert titles == [
+        f"More, {it}" for it in ("what to fill", "how to sample", "how it looks", "files", "speed", "folders")
+    ]
+    assert headings.pop(last) == ["--verbose", "--version", "--help"]
+    assert {"--invert", "--extend"} <= set(headings["More, what to fill"])
+    assert {"--solver", "--reuse-features", "--device"} <= set(headings["More, speed"])
+    every = [option for shown in headings.values() for option in shown]
+    taken = {max(option.opts, key=len) for option in get_command(app).params if option.param_type_name == "option"}
+    assert sorted(every) == sorted(taken - {"--verbose", "--version"})
 
 
 def _guided_model(folder: Path) -> Path:

@@ -2,6 +2,9 @@
 
 Format: 8 bytes little-endian length n, n bytes of JSON {name: {dtype, shape, data_offsets}}, then the elements.
 Source: huggingface/safetensors, README "Format".
+
+The safetensors package writes from a dictionary of all tensors and reads bfloat16 into no numpy type. It is what the
+tests compare with.
 """
 
 from __future__ import annotations

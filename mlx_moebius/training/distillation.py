@@ -1,4 +1,4 @@
-"""Being taught by a larger network: its prediction and its features at the end of the way down, adaptively weighed.
+"""Distillation from a larger network: its prediction and the encoder's last features, weighed adaptively.
 
 The paper (arXiv 2606.19195, section 3) balances the terms by the size of their gradients at two layers. Its formula
 has squared norms; plain norms, as in the official trainer, equalise what the formula names and are used here.
@@ -41,7 +41,7 @@ class Balance(NamedTuple):
 
 
 def encoder_layer(unet: UNet) -> str:
-    """The last layer of the way down, where features meet the rest."""
+    """The last layer of the encoder."""
     return f"down_blocks.{len(unet.down_blocks) - 1}.attentions.{unet.config.layers_per_block - 1}.proj_out.weight"
 
 
@@ -57,15 +57,15 @@ def distillation_terms(
 
     Where the features lie on grids of different size, the finer one is averaged down to the other.
     """
-    own, theirs = features(student), mx.stop_gradient(taught.features)
-    side = min(own.shape[1], theirs.shape[1])
-    own, theirs = _reduced(own, side), _reduced(theirs, side)
+    ours, theirs = features(student), mx.stop_gradient(taught.features)
+    side = min(ours.shape[1], theirs.shape[1])
+    ours, theirs = _reduced(ours, side), _reduced(theirs, side)
     if projection is not None:
-        own = own @ projection.T
+        ours = ours @ projection.T
     return Terms(
         mean_squared_error(student[-1], wanted),
         mean_squared_error(student[-1], mx.stop_gradient(taught.predicted)),
-        mean_squared_error(own, theirs),
+        mean_squared_error(ours, theirs),
     )
 
 

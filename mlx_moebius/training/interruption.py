@@ -24,10 +24,10 @@ def signals_noted(signals: tuple[signal.Signals, ...] = SIGNALS) -> Iterator[Cal
             raise KeyboardInterrupt
         came = number
 
-    handled = [each for each in signals if each == signal.SIGINT or signal.getsignal(each) != signal.SIG_IGN]
-    before = [(each, signal.signal(each, note)) for each in handled]
+    handled = [number for number in signals if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]
+    before = [(number, signal.signal(number, note)) for number in handled]
     try:
         yield lambda: came
     finally:
-        for each, handler in before:
-            signal.signal(each, handler)
+        for number, handler in before:
+            signal.signal(number, handler)

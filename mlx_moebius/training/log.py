@@ -18,7 +18,7 @@ LOG_NAME, CURVE_NAME, SHEET_NAME = "log.jsonl", "loss.png", "held_out.png"
 
 
 class Log:
-    """The lines of a run so far, each a dictionary with its "step"; appended to the file one by one."""
+    """The lines of a run so far, dictionaries with a "step". They are appended to the file one by one."""
 
     def __init__(self, folder: Path, step: int) -> None:
         """Goes on after `step`: what an ended run logged beyond its last save is forgotten."""

@@ -14,7 +14,7 @@ from mlx_moebius.networks.scheduler import Scheduler
 FEW = 4  # steps of sampling, for which it pays to learn its timesteps alone
 
 Timesteps = Literal["all", "sampled"]
-"""Which are learnt: all of them, or those alone that the model's own sampling visits."""
+"""Which are learnt: all of them, or only those that the model's sampling visits."""
 UNIFORM_SHARE = 0.25  # of timesteps; logit-normal alone leaves those that sampling starts from untrained
 
 
@@ -24,13 +24,15 @@ def mean_squared_error(a: mx.array, b: mx.array) -> mx.array:
 
 
 def sampled_timesteps(config: ModelConfig) -> list[int]:
-    """Those that the model's own sampling visits, noisiest first."""
+    """The timesteps that the model's sampling visits, noisiest first."""
     return Scheduler(config.scheduler).timesteps(config.sampling.num_steps, config.sampling.strength)
 
 
 def starts_from_noise(config: ModelConfig) -> bool:
-    """Whether sampling begins with noise alone. That is not the noisiest timestep's input, in which a little of the
-    clean latents is left, enough for a hole's mean colour: learnt with it, a network trusts it and finds chance.
+    """Whether sampling begins with pure noise.
+
+    The noisiest timestep of training is not pure noise: a little of the clean latents is left, enough to tell a hole's
+    mean colour. A network that has learnt from it would read a colour out of pure noise.
     """
     return config.sampling.strength >= 1
 

@@ -68,7 +68,7 @@ def decays(name: str, array: mx.array) -> bool:
 
 
 class Optimiser:
-    """Groups of parameters, each with an optimiser of `mlx.optimizers`; a pure function on flat dictionaries."""
+    """Groups of parameters with their optimisers from `mlx.optimizers`, as a pure function on flat dictionaries."""
 
     def __init__(
         self, groups: list[tuple[optim.Optimizer, Callable[[str, mx.array], bool]]], parameters: Arrays
@@ -77,14 +77,14 @@ class Optimiser:
         names: list[list[str]] = [[] for _ in groups]
         for name, array in parameters.items():
             names[next(i for i, (_, takes) in enumerate(groups) if takes(name, array))].append(name)
-        self.groups = [(optimiser, set(own)) for (optimiser, _), own in zip(groups, names, strict=True) if own]
+        self.groups = [(optimiser, set(group)) for (optimiser, _), group in zip(groups, names, strict=True) if group]
         self.kinds: dict[str, list[str]] = {}
 
     def start(self, parameters: Arrays) -> Arrays:
         """The moments before the first step: {"conv_in.conv_dw.weight.m": ...}."""
         moments: Arrays = {}
-        for optimiser, own in self.groups:
-            for name in own:
+        for optimiser, group in self.groups:
+            for name in group:
                 state: dict[str, mx.array] = {}
                 optimiser.init_single(parameters[name], state)
                 self.kinds[name] = list(state)
@@ -100,8 +100,8 @@ class Optimiser:
     ) -> tuple[Arrays, Arrays]:
         """Parameters and moments after step number `step` (1, 2, ...), of all parameters or of some."""
         after, moved = Arrays(), Arrays()
-        for optimiser, own in self.groups:
-            names = [name for name in gradients if name in own]
+        for optimiser, group in self.groups:
+            names = [name for name in gradients if name in group]
             if not names:
                 continue
             states = {name: {kind: moments[f"{name}.{kind}"] for kind in self.kinds[name]} for name in names}

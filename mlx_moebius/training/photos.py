@@ -95,7 +95,7 @@ def find_photos(folder: Path, side: int, share: float = HELD_OUT) -> Library:
 
 
 def _broken_until_one_is_whole(photos: list[Found], side: int) -> list[str]:
-    """Why photos cannot be decoded, a line each, up to the first that can be; the others are not tried."""
+    """Why photos cannot be decoded, in lines, up to the first that can be; the others are not tried."""
     reasons: list[str] = []
     for photo in photos:
         try:

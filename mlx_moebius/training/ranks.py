@@ -1,6 +1,7 @@
-"""Processes that learn together, on one machine or on several (`mlx.launch`): a rank each, of which the first writes.
+"""Processes that learn together, on one machine or on several (`mlx.launch`).
 
-All ranks must ask each other the same questions in the same order; alone, a rank answers itself.
+Processes are called ranks; the first one writes. All ranks must ask each other the same questions in the same order. A
+rank that is alone answers itself.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Ranks:
 
     def _sum(self, array: mx.array) -> mx.array:
         # On the CPU, where waiting for others trips no watchdog of the GPU. One after the other: sums that are put off
-        # would be computed in an order that depends on what else each rank has put off.
+        # would be computed in an order that depends on what else a rank has put off.
         total = mx.distributed.all_sum(array, group=self.group, stream=mx.cpu)
         mx.eval(total)
         return total

@@ -165,13 +165,13 @@ def _learn(
     noted = SIGNALS if ranks.size == 1 else SIGNALS[:1]
     with signals_noted(noted) as came, closing(_batches(samples, first, plan, size, ranks.size)) as batches:
         try:
-            for each in batches:
+            for step_batches in batches:
                 ended = came() or (SIGNALS[0] if ranks.any(bool(came())) else 0)
                 if trainer.step >= steps or ended or ranks.any(clock.over(plan.minutes)):
                     break
                 lr = learning_rate(trainer.step, steps, plan.learning_rate, plan.warmup)
                 between = False
-                learned = trainer.advance([encode(batch) for batch in each], lr)
+                learned = trainer.advance([encode(batch) for batch in step_batches], lr)
                 seconds = clock.end_step()
                 if not _finite(learned.loss, learned.norm):
                     raise MoebiusError(
@@ -269,7 +269,7 @@ def _restore(
 
 
 def _batches(samples: Samples, first: int, plan: Plan, size: int, ranks: int) -> Generator[list[Batch], None, None]:
-    """For each step its `grad_accumulation` batches, of this process's share of the samples."""
+    """The `grad_accumulation` batches of step after step, from this process's share of the samples."""
     count = size // plan.batch_size
     with closing(samples.ahead(first, plan.batch_size, count, size * ranks)) as ahead:
         while True:

@@ -152,7 +152,7 @@ def draw_crop(rng: np.random.Generator, pixels: Pixels, side: int, outlines: lis
     left, top = (int(rng.integers(0, n - cut + 1)) for n in (width, height))
     if foreground:
         assert mask is not None
-        part = max(components(mask), key=lambda each: each.area)
+        part = max(components(mask), key=lambda component: component.area)
         cut = min(largest, max(cut, part.box[2] - part.box[0], part.box[3] - part.box[1]))
         left, top = (
             int(np.clip((part.box[i] + part.box[i + 2] - cut) / 2 + rng.normal(0, cut / 8), 0, n - cut))
@@ -192,7 +192,7 @@ def opaque_place(transparent: Mask, left: int, top: int, cut: int, side: int) ->
 
 
 def _outlines(photos: list[Found], decoder: Decoder) -> list[Mask]:
-    """Objects of the photos' own masks, each cut to its box."""
+    """Objects of the photos' masks, cut to their boxes."""
     shapes: list[Mask] = []
     for photo in photos:
         if photo.mask is not None and len(shapes) < OUTLINES:

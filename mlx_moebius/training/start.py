@@ -67,7 +67,7 @@ def load_vae(folder: Path) -> AutoencoderKL:
 def new_config(path: Path, vae_folder: Path, has_objects: bool) -> ModelConfig:
     """The configuration of a new model from a JSON file and the VAE that it will use.
 
-    The file holds settings of the U-Net, or "unet", "scheduler" and "sampling" with settings of each; what it leaves
+    The file holds settings of the U-Net, or "unet", "scheduler" and "sampling" with their settings; what it leaves
     out is the released model's, channels follow from the VAE. Raises MoebiusError.
     """
     base = ModelConfig.load(vae_folder)

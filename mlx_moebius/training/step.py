@@ -151,7 +151,7 @@ class Trainer:
         """All weights as they should be used: the moving average where there is one, blended with what they began as
         (Wortsman et al., Robust fine-tuning of zero-shot models, 2022).
         """
-        learned = dict(self.average) if self.recipe.ema else {**_own(self.parameters), **self.rest}
+        learned = dict(self.average) if self.recipe.ema else {**_of_network(self.parameters), **self.rest}
         share = self.recipe.blend
         return {name: share * learned[name] + (1 - share) * v for name, v in self.origin.items()} or learned
 
@@ -186,7 +186,7 @@ class Trainer:
         learned = Learned(float(terms[0]), float(norm), self._told(terms, weights))
         if np.isfinite(learned.loss) and np.isfinite(learned.norm):
             self.rest, self.balance, self.step = rest, weights, self.step + 1
-            put(self.unet, {**_own(self.parameters), **rest})
+            put(self.unet, {**_of_network(self.parameters), **rest})
             self._take(summed, norm, learning_rate)
         return learned
 
@@ -197,10 +197,10 @@ class Trainer:
         return self.teacher(example.x, example.timesteps, example.ids, example.alpha, self.kind)
 
     def _balanced(self, rest: Arrays, example: Example, taught: Sequence[mx.array]) -> mx.array:
-        """The weights of a teacher's terms, by one batch of each rank."""
-        own = cast({**_own(self.parameters), **rest}, DTYPES[self.recipe.dtype])
+        """The weights of a teacher's terms, by one batch a rank."""
+        weights_now = cast({**_of_network(self.parameters), **rest}, DTYPES[self.recipe.dtype])
         projection = self.parameters.get(PROJECTION)
-        weights = balance(self.unet, own, lambda: Terms(*self._terms(example, taught, projection)))
+        weights = balance(self.unet, weights_now, lambda: Terms(*self._terms(example, taught, projection)))
         found = mx.stack(list(weights))
         return found if self.ranks is None else self.ranks.mean({"balance": found})["balance"]
 
@@ -225,7 +225,7 @@ class Trainer:
                 step,
             )
             mx.eval(weights, moments, average)
-            put(self.unet, _own(weights))  # so that the network lets go of the old ones
+            put(self.unet, _of_network(weights))  # so that the network lets go of the old ones
             self.parameters |= weights
             self.moments |= moments
             self.average |= average
@@ -266,7 +266,7 @@ class Trainer:
         """
 
         def loss(parameters: Arrays) -> tuple[mx.array, mx.array, Arrays]:
-            put(self.unet, cast({**_own(parameters), **rest}, DTYPES[self.recipe.dtype]))
+            put(self.unet, cast({**_of_network(parameters), **rest}, DTYPES[self.recipe.dtype]))
             terms = self._terms(Example(*example), taught, parameters.get(PROJECTION))
             value = total(Terms(*terms), Balance(weights[0], weights[1])) if taught else terms[0]
             return value, mx.stop_gradient(mx.stack(list(terms))), batch_statistics(self.unet)
@@ -297,8 +297,8 @@ class Trainer:
         return after, moved, moving_average(average, after, step, self.recipe.ema)
 
 
-def _own(parameters: Arrays) -> Arrays:
-    """Those of the network itself."""
+def _of_network(parameters: Arrays) -> Arrays:
+    """Those that belong to the network, without the projection of a teacher's features."""
     return {name: array for name, array in parameters.items() if name != PROJECTION}
 
 
@@ -306,7 +306,7 @@ def backward_order(names: Iterable[str]) -> list[list[str]]:
     """Parameters by layer, in the order in which the backward pass reaches them: computed one after the other, they
     let go of what only later ones would share.
 
-    The time shifts' projections come last. All layers' shifts are cut out of one array, so that the gradient of each
+    The time shifts' projections come last. All layers' shifts are cut out of one array, so that the gradient of one
     waits for those of all.
     """
     ranks = ("conv_out", "conv_norm_out", "up_blocks", "down_blocks", "conv_in")

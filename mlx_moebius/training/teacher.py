@@ -42,10 +42,10 @@ class Teacher:
             kind: what the student predicts.
         """
         outputs = trace(self.unet, x, timesteps, ids)
-        predicted, own = outputs[-1].astype(mx.float32), self.config.scheduler.prediction_type
-        if own != kind:
+        predicted, teacher_kind = outputs[-1].astype(mx.float32), self.config.scheduler.prediction_type
+        if teacher_kind != kind:
             noisy = x[..., : predicted.shape[-1]]
-            clean, noise = clean_and_noise(own, noisy, predicted, alpha)
+            clean, noise = clean_and_noise(teacher_kind, noisy, predicted, alpha)
             predicted = prediction_target(kind, clean, noise, alpha)
         taught = TeacherOutput(predicted, features(outputs))
         mx.eval(taught)

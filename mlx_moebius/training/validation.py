@@ -35,7 +35,7 @@ NOTABLE_LOSS, NOTABLE_PSNR = 0.01, 0.05  # least share and dB by which eight cro
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EvalResult:
-    """Mean loss at each timestep that is judged, PSNR within the holes in dB, and the fills, uint8 [N, S, S, 3]."""
+    """Mean losses at the timesteps that are judged, PSNR within the holes in dB, and the fills, uint8 [N, S, S, 3]."""
 
     losses: dict[int, float]
     psnr: float
@@ -106,8 +106,7 @@ class Validation:
         mx.eval(self.unet.parameters())
         losses = {}
         for t in self.bands:
-            each = [self._loss(example, t) for example in self.examples]
-            losses[t] = float(np.mean(each))
+            losses[t] = float(np.mean([self._loss(example, t) for example in self.examples]))
         fills, errors = [], []
         for batch, example in zip(self.batches, self.examples, strict=True):
             fill = np.asarray(self._fill(example))[0]
@@ -141,7 +140,7 @@ class Validation:
         return trace(self.unet, x, mx.array([timestep]), example.ids)[-1]
 
     def _fill(self, example: Example) -> mx.array:
-        """DDIM from the sample's own noise down to a picture [1, S, S, 3], about [0, 1]."""
+        """DDIM from the sample's noise down to a picture [1, S, S, 3], about [0, 1]."""
         last = self.config.scheduler.num_train_timesteps - 1
         timesteps = np.linspace(last, 0, min(STEPS, self.config.sampling.num_steps) + 1).round().astype(int)[:-1]
         latents = before = example.noise

@@ -13,7 +13,7 @@ Then crops that can answer for each other's parts without getting larger are mad
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,10 @@ class Crop:
     def frame(self) -> Box:
         """The crop itself as a box; it may lie partly outside the photo."""
         return self.left, self.top, self.left + self.side, self.top + self.side
+
+    def moved(self, left: int, top: int) -> Crop:
+        """The same crop, farther to the right and down."""
+        return replace(self, left=self.left + left, top=self.top + top, box=shifted(self.box, left, top))
 
     def reach(self, width: int, height: int) -> Box:
         """Pixels of a width x height photo that the crop may change: `box` and the blend around it."""

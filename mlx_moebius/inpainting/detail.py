@@ -78,7 +78,7 @@ def grow_details(
         colours = None
         if hole.any() and not (cells >= crop.size and crop.side == crop.size):
             colours = grow(scene, cells * scene.side / crop.side, seed)
-        gain = 1.0 if colours is None else _gradient(colours, hole) / max(_gradient(scene.fill, hole), 1e-3)
+        gain = 1.0 if colours is None else mean_gradient(colours, hole) / max(mean_gradient(scene.fill, hole), 1e-3)
         detail = Detail(box, colours, hole, cell, gain, time.perf_counter() - start)
         done.append(detail)
         yield detail
@@ -135,7 +135,7 @@ def _frame(crop: Crop, photo: Photo) -> Box:
     return max(0, left - more), max(0, top - more), min(photo.width, right + more), min(photo.height, bottom + more)
 
 
-def _gradient(colours: Colours, where: Mask) -> float:
+def mean_gradient(colours: Colours, where: Mask) -> float:
     """Mean absolute difference between neighbours that both count."""
     down = np.abs(np.diff(colours, axis=0)).mean(axis=-1)[where[1:] & where[:-1]]
     across = np.abs(np.diff(colours, axis=1)).mean(axis=-1)[where[:, 1:] & where[:, :-1]]

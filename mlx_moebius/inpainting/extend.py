@@ -9,13 +9,18 @@ from typing import NamedTuple
 import numpy as np
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.photos.geometry import Mask
+from mlx_moebius.inpainting.crops import plan
+from mlx_moebius.inpainting.settings import Settings
+from mlx_moebius.photos.geometry import Box, Mask
 from mlx_moebius.photos.limits import check_size
+from mlx_moebius.photos.masks import dilate
 from mlx_moebius.photos.photo import Photo
 from mlx_moebius.photos.privacy import Region, map_regions
 
 GRAVITIES = ("center", "left", "right", "top", "bottom")
 MAX_PASSES = 8
+COST = 2  # times as many crops as in a single pass: what further passes may take
+OVERLAP = 16  # a pass redraws at least 1/16 of the network's side of what was there
 
 
 class Extension(NamedTuple):
@@ -76,23 +81,63 @@ def checked(extension: Extension, photo: Photo) -> Extension:
     return extension
 
 
-def passes(extension: Extension, photo: Photo, size: int) -> list[Extension]:
+def passes(extension: Extension, photo: Photo, size: int, settings: Settings | None = None) -> list[Extension]:
     """The extension in steps, each shallow enough for crops near native detail that see mostly known picture.
 
     A step is half of the network's side, or a sixteenth of the photo's short side where that is more; there are
-    at most `MAX_PASSES`.
+    at most `MAX_PASSES`, and only as many as take at most twice the crops of a single one.
     """
+    settings = settings or Settings()
     depth = max(size // 2, min(photo.width, photo.height) // 16)
-    count = min(MAX_PASSES, -(-max(extension) // depth))
+    most = min(MAX_PASSES, -(-max(extension) // depth))
+    best = [extension]
+    if most > 1:
+        allowed = COST * _crops(best, photo, size, settings)
+        for count in range(2, most + 1):
+            steps = _split(extension, count)
+            if _crops(steps, photo, size, settings) > allowed:
+                break
+            best = steps
+    return best
+
+
+def _split(extension: Extension, count: int) -> list[Extension]:
     totals = [[round(side * step / count) for side in extension] for step in range(count + 1)]
     return [Extension(*(after - before for before, after in zip(*pair, strict=True))) for pair in pairwise(totals)]
+
+
+def _crops(steps: list[Extension], photo: Photo, size: int, settings: Settings) -> int:
+    """How many crops the network fills in all steps together."""
+    width, height, count = photo.width, photo.height, 0
+    for step in steps:
+        mask = dilate(frame_mask(step, width, height), 2 * overlap(step, size) + 1)
+        count += len(plan(mask, size, settings.context, settings.max_crop, settings.whole_image))
+        height, width = mask.shape
+    return count
+
+
+def overlap(step: Extension, size: int) -> int:
+    """How far a pass redraws what was there, in pixels, so that it meets it."""
+    return max(size // OVERLAP, max(step) // 4)
+
+
+def frame_mask(extension: Extension, width: int, height: int) -> Mask:
+    """What an extension adds to a picture, bool [H, W] of the wider frame."""
+    sides = ((extension.top, extension.bottom), (extension.left, extension.right))
+    return np.pad(np.zeros((height, width), bool), sides, constant_values=True)
+
+
+def inner_box(extension: Extension, photo: Photo) -> Box:
+    """Where a photo lies in its wider frame."""
+    left, top = extension.left, extension.top
+    return left, top, left + photo.width, top + photo.height
 
 
 def extended(photo: Photo, extension: Extension) -> tuple[Photo, Mask]:
     """The photo in its wider frame, edges continued outwards for the network to start from, and the new area's mask."""
     sides = ((extension.top, extension.bottom), (extension.left, extension.right))
     pixels = np.pad(photo.pixels, (*sides, *[(0, 0)] * (photo.pixels.ndim - 2)), "edge")
-    mask = np.pad(np.zeros((photo.height, photo.width), bool), sides, constant_values=True)
+    mask = frame_mask(extension, photo.width, photo.height)
 
     def moved(region: Region) -> Region:
         x, y, across, down = region

@@ -19,7 +19,8 @@ from PIL import Image
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.inpainting.compose import PreparedCrops, Result, details, finish, match_colours, prepare
 from mlx_moebius.inpainting.detail import Detail, Growth
-from mlx_moebius.inpainting.extend import Extension, checked, extended, passes
+from mlx_moebius.inpainting.extend import Extension, checked, extended, inner_box, overlap, passes
+from mlx_moebius.inpainting.outpaint import finish_frame, reliable_cell
 from mlx_moebius.inpainting.seam import measure_seam
 from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.models import find_model
@@ -27,7 +28,7 @@ from mlx_moebius.networks.config import UNET_NAME, VAE_NAME, SamplingConfig
 from mlx_moebius.networks.diffusion import Diffusion, Encoded, Noise, Step, draw_noise
 from mlx_moebius.networks.stages import Stages
 from mlx_moebius.networks.weights import load_diffusion
-from mlx_moebius.photos.geometry import Colours, Mask
+from mlx_moebius.photos.geometry import Colours, Mask, slices
 from mlx_moebius.photos.mask_files import load_mask
 from mlx_moebius.photos.masks import latent_mask
 from mlx_moebius.photos.photo import Photo, photo_from_image, to_image
@@ -35,8 +36,6 @@ from mlx_moebius.version import __version__
 
 Event = Step | Growth
 Callback = Callable[[Event], None]
-
-OVERLAP = 16  # a widened frame redraws at least 1/16 of the network's side of what was there
 
 
 @dataclass(slots=True)
@@ -161,7 +160,7 @@ class MoebiusPipeline:
 
         Raises MoebiusError for what cannot be done.
         """
-        steps = passes(Extension(*settings.extend), photo, self.size) if settings.extend else []
+        steps = passes(Extension(*settings.extend), photo, self.size, settings) if settings.extend else []
         parts = len(steps) + (mask is not None)
         result = None
         if mask is not None:
@@ -180,13 +179,9 @@ class MoebiusPipeline:
         settings: Settings,
         seeds: Sequence[int],
         callback: Callback | None = None,
-        overlap: int = 0,
     ) -> Iterator[Result]:
-        """Fills of one photo by several seeds, the same as one by one; the photo is planned and encoded once.
-
-        `overlap` as in `compose.prepare`.
-        """
-        prepared = [prepare(photo, mask, self.size, settings, overlap)]
+        """Fills of one photo by several seeds, the same as one by one; the photo is planned and encoded once."""
+        prepared = [prepare(photo, mask, self.size, settings)]
         encoded = self.encode(prepared, self.draw_noise(prepared, settings), settings)
         for index, seed in enumerate(seeds):
             chosen = replace(settings, seed=seed)
@@ -198,28 +193,37 @@ class MoebiusPipeline:
     def _extend(
         self, photo: Photo, steps: list[Extension], settings: Settings, callback: Callback | None, parts: int
     ) -> Result:
-        """Widen the frame pass by pass; each starts from the last one's result, and the photo itself stays as it is."""
-        checked(Extension(*(sum(sides) for sides in zip(*steps, strict=True))), photo)
+        """Widen the frame: the network draws pass by pass, then detail is grown once. The photo stays as it is."""
+        extension = checked(Extension(*(sum(sides) for sides in zip(*steps, strict=True))), photo)
         settings = replace(settings, opaque=True)
-        canvas, crops, notes = photo, [], []
-        new = np.zeros((photo.height, photo.width), bool)
+        wide, new = extended(photo, extension)
+        canvas, crops, cells, notes = replace(photo, gains=None), [], [], []
+        drawn = Extension()
         for index, step in enumerate(steps):
-            before = canvas
             canvas, added = extended(canvas, step)
+            drawn = Extension(*(sum(sides) for sides in zip(drawn, step, strict=True)))
+            prepared = prepare(canvas, added, self.size, settings, overlap(step, self.size))
+            noise = self.draw_noise([prepared], settings)
             here = _part(callback, parts - len(steps) + index, parts)
-            overlap = max(self.size // OVERLAP, max(step) // 4)
-            result = next(self.variations(canvas, added, settings, [settings.seed], here, overlap))
-            # The network also redraws a rim of what was there, so that it meets the rest; what was there is kept.
+            latents = self.denoise(self.encode([prepared], noise, settings), noise, settings, here)
+            levels = match_colours(prepared, list(self.decode(latents)), settings)
+            squares = zip(prepared.crops, prepared.images, levels, prepared.masks, strict=True)
+            cells += [reliable_cell(*each) for each in squares]
+            result = finish(prepared, levels, [], settings)
+            # A rim of what was there is redrawn, so that the passes meet; the photo itself is kept.
             pixels = result.photo.pixels.copy()
-            known = np.s_[step.top : step.top + before.height, step.left : step.left + before.width]
-            pixels[known] = before.pixels
-            canvas = replace(result.photo, pixels=pixels, gains=canvas.gains)
-            grown = added.copy()
-            grown[known] = new
-            new = grown
-            crops += result.crops
+            pixels[slices(inner_box(drawn, photo))] = photo.pixels
+            canvas = replace(result.photo, pixels=pixels)
+            crops += [crop.moved(extension.left - drawn.left, extension.top - drawn.top) for crop in result.crops]
             notes += [line for line in result.notes if line not in notes]
-        return Result(canvas, new, crops, measure_seam(canvas.rgb(), new), notes)
+        canvas = replace(wide, pixels=canvas.pixels)
+        with self.stages.measure("detail"):
+            canvas, grown = finish_frame(canvas, wide, inner_box(extension, photo), max(cells), settings)
+        if callback is not None and grown:
+            callback(Growth(len(grown), len(grown)))
+        if grown and all(detail.colours is not None for detail in grown):
+            notes = []  # of softness
+        return Result(canvas, new, crops, measure_seam(canvas.rgb(), new), notes, grown)
 
     def draw_noise(self, prepared: Sequence[PreparedCrops], settings: Settings) -> Noise:
         """The seed's noise for all crops of some photos."""

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
 
 from mlx_moebius import MoebiusError, MoebiusPipeline
-from mlx_moebius.inpainting.extend import Extension, parse_aspect, parse_sides, passes
+from mlx_moebius.inpainting.crops import plan
+from mlx_moebius.inpainting.extend import Extension, extended, parse_aspect, parse_sides, passes
+from mlx_moebius.inpainting.outpaint import finish_frame, meet
 from mlx_moebius.inpainting.pipeline import Event
 from mlx_moebius.networks.diffusion import Step
 from mlx_moebius.photos.photo import Photo, photo_from_image
+from tests.support.pictures import picture
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "windows"
+
+
+@pytest.fixture(scope="module")
+def nano() -> MoebiusPipeline:
+    return MoebiusPipeline.from_pretrained("nano", "float32")
 
 
 def photo(width: int, height: int) -> Photo:
@@ -105,3 +118,120 @@ def test_a_mask_is_filled_before_the_frame_is_widened() -> None:
     assert not changed[:40].any()
     numbers = [(event.number, event.total) for event in events if isinstance(event, Step)]
     assert numbers == [(i, len(numbers)) for i in range(1, len(numbers) + 1)]
+
+
+def example(name: str, mode: str = "RGB") -> Photo:
+    """A part of a photograph, small enough for a test."""
+    image = Image.open(EXAMPLES / f"{name}.jpg").convert("RGB")
+    return photo_from_image(image.crop((300, 300, 620, 540)).convert(mode))
+
+
+def repeats(pixels: NDArray[np.uint8]) -> float:
+    """The highest autocorrelation of a picture's fine structure [H, W, 3], beyond 16 pixels from its own place."""
+    image = Image.fromarray(pixels).convert("L")
+    fine = np.asarray(image, np.float32) - np.asarray(image.filter(ImageFilter.GaussianBlur(16)), np.float32)
+    height, width = fine.shape
+    shape = (2 * height, 2 * width)
+    spectrum, squares, places = (np.fft.rfft2(a, shape) for a in (fine, fine**2, np.ones_like(fine)))
+    energy = [np.fft.irfft2(a, shape).clip(1) for a in (squares * places.conj(), places * squares.conj())]
+    likeness = np.fft.irfft2(np.abs(spectrum) ** 2, shape) / np.sqrt(energy[0] * energy[1])
+    rows, columns = np.abs(np.fft.fftfreq(shape[0], 1 / shape[0])), np.abs(np.fft.fftfreq(shape[1], 1 / shape[1]))
+    beyond = np.maximum(rows[:, None], columns) >= 16
+    enough = (rows[:, None] < 0.3 * height) & (columns < 0.6 * width)
+    return float(likeness[beyond & enough].max())
+
+
+def steps_across(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Mean difference of each column of a picture from the next, in levels; grain averages out."""
+    grey = pixels.astype(np.float64).mean(axis=2)
+    rows = np.add.reduceat(grey, np.arange(0, len(grey), 16), axis=0) / 16
+    return np.asarray(np.abs(np.diff(rows, axis=1)).mean(axis=0))
+
+
+def edges(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """How far each of these steps stands out from those around it."""
+    steps = steps_across(pixels)
+    around = np.median(np.lib.stride_tricks.sliding_window_view(np.pad(steps, 4, "reflect"), 9), axis=1)
+    return np.asarray(steps - around)
+
+
+@pytest.mark.parametrize("name", ["lawn", "path", "sand"])
+def test_a_wide_extension_is_no_film_strip(nano: MoebiusPipeline, name: str) -> None:
+    source = example(name)
+    result = nano.inpaint(source, None, nano.settings(extend=Extension(right=200)))
+    pixels = result.photo.pixels
+    assert np.array_equal(pixels[:, : source.width], source.pixels)
+    assert repeats(pixels[:, source.width :]) < repeats(source.pixels[:, -200:]) + 0.1
+    assert edges(pixels)[source.width - 1 :].max() < 1.5 * edges(source.pixels).max()
+    far_end = steps_across(pixels)[-100:].mean() / steps_across(source.pixels).mean()
+    assert 0.5 < far_end < 2  # as lively as the photo
+
+
+def test_an_extension_is_one_hole(nano: MoebiusPipeline) -> None:
+    source = example("lawn")
+    hole = np.zeros((source.height, source.width + 200), bool)
+    hole[:, source.width :] = True
+    result = nano.inpaint(source, None, nano.settings(extend=Extension(right=200)))
+    assert len(result.crops) <= 2 * len(plan(hole, nano.size))
+    assert [detail.box for detail in result.details] == [(source.width, 0, source.width + 200, source.height)]
+
+
+@pytest.mark.parametrize(("sides", "parts"), [(Extension(30, 0, 30, 0), 2), (Extension(30, 20, 10, 10), 1)])
+def test_opposite_sides_are_two_holes_and_corners_join(nano: MoebiusPipeline, sides: Extension, parts: int) -> None:
+    source = photo(120, 90)
+    result = nano.inpaint(source, None, nano.settings(extend=sides))
+    assert len(result.details) == parts
+    assert sum(detail.hole.sum() for detail in result.details) == result.mask.sum()
+
+
+def test_without_detail_the_passes_show_no_edge(nano: MoebiusPipeline) -> None:
+    source = example("sunset")
+    result = nano.inpaint(source, None, nano.settings(extend=Extension(right=200), detail=False))
+    assert result.details == []
+    assert edges(result.photo.pixels)[source.width - 1 :].max() < 1.5  # levels
+
+
+@pytest.mark.parametrize("mode", ["LA", "CMYK", "I;16"])
+def test_every_mode_keeps_its_photo(nano: MoebiusPipeline, mode: str) -> None:
+    source = photo_from_image(picture(mode, 120, 90))
+    result = nano.inpaint(source, None, nano.settings(extend=Extension(30, 20, 0, 15)))
+    assert result.photo.mode == mode
+    assert np.array_equal(result.photo.pixels[20:110, 30:], source.pixels)
+    if (alpha := result.photo.alpha()) is not None:
+        assert (alpha[result.mask] == 255).all()
+
+
+def test_what_the_network_drew_is_not_copied(nano: MoebiusPipeline) -> None:
+    """Nor what is transparent: only the photo is."""
+    source = example("sand", "RGBA")
+    pixels = source.pixels.copy()
+    pixels[:100, :200] = 0, 255, 0, 0
+    source = replace(source, pixels=pixels)
+    wide, _ = extended(source, Extension(right=200))
+    drawn = wide.pixels.copy()
+    drawn[:, source.width :] = 255, 0, 255, 255
+    inner = (0, 0, source.width, source.height)
+    result, _ = finish_frame(replace(wide, pixels=drawn), wide, inner, inf, nano.settings())
+    new = result.pixels[:, source.width :].astype(int)
+    assert np.ptp(new[..., :3], axis=-1).max() <= np.ptp(example("sand").pixels.astype(int), axis=-1).max() + 20
+
+
+def test_the_new_part_meets_the_photo() -> None:
+    grey = photo_from_image(Image.new("RGB", (200, 150), (100, 120, 140)))
+    wide, _ = extended(grey, Extension(20, 30, 40, 50))
+    off = np.full((wide.height, wide.width, 3), 90, np.float32)
+    inner = (20, 30, 220, 180)
+    meet(off, wide.box, wide, inner, 16)
+    assert np.allclose(off[30:180, 19], (100, 120, 140))
+    assert np.allclose(off[30:180, 220], (100, 120, 140))
+    assert np.allclose(off[29, 20:220], (100, 120, 140))
+    assert np.allclose(off[180, 20:220], (100, 120, 140))
+    assert (np.abs(np.diff(off[100, 220:], axis=0)) < 4).all()
+    assert np.allclose(off[100, 240:], 90)
+
+
+def test_black_and_white_stays_so(nano: MoebiusPipeline) -> None:
+    grey = photo_from_image(picture("L", 120, 90).convert("RGB"))
+    for detail in (True, False):
+        result = nano.inpaint(grey, None, nano.settings(extend=Extension(right=40), detail=detail))
+        assert not np.ptp(result.photo.pixels, axis=-1).any()

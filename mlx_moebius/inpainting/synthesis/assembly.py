@@ -9,12 +9,14 @@ propagation (Felzenszwalb and Huttenlocher, "Efficient belief propagation for ea
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from mlx_moebius.inpainting.synthesis.grids import Floats, Grid, box_sum, unflatten
 from mlx_moebius.inpainting.synthesis.offsets import Offsets
 from mlx_moebius.inpainting.synthesis.search import Indices, nearest_patch
+from mlx_moebius.photos.geometry import Mask
 
 PATCH = 7  # cells that a source is compared on
 KEPT = 32  # candidates a cell that are weighed against its neighbours'
@@ -25,8 +27,6 @@ SEAM = 1.0
 ROUNDS = 20
 DAMPING = 0.5
 NEVER = 1e6
-PASSES = 2
-REPEAT = 100.0  # squared levels
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,17 @@ class Guide:
     reach: int = PATCH
 
 
-def assemble(grid: Grid, offsets: Offsets, guide: Guide) -> Indices:
+class TwinPenalty(NamedTuple):
+    """What it costs, in squared levels, to copy what a larger piece holds already, and how often it is applied."""
+
+    cost: float = 100.0
+    passes: int = 2
+
+
+DEFAULT_TWINS = TwinPenalty()
+
+
+def assemble(grid: Grid, offsets: Offsets, guide: Guide, twins: TwinPenalty = DEFAULT_TWINS) -> Indices:
     """The source of each cell of the hole, flat [R * C]; -1 elsewhere, and where no offset leads to a source."""
     cells = np.flatnonzero(grid.hole)
     if not len(cells) or not len(offsets):  # too thin for this grid
@@ -62,13 +72,14 @@ def assemble(grid: Grid, offsets: Offsets, guide: Guide) -> Indices:
         best = np.argpartition(cost, KEPT, axis=1)[:, :KEPT]
         sources, cost = np.take_along_axis(sources, best, 1), np.take_along_axis(cost, best, 1)
     chosen = label(grid, cells, sources, cost)
-    for _ in range(PASSES):
-        chosen = label(grid, cells, sources, cost + _repeats(grid, cells, sources, chosen), ROUNDS // 2)
+    for _ in range(twins.passes):
+        penalty = np.float32(twins.cost) * _twins(grid, cells, sources, chosen)
+        chosen = label(grid, cells, sources, cost + penalty, ROUNDS // 2)
     return chosen
 
 
-def _repeats(grid: Grid, cells: Indices, sources: Indices, chosen: Indices) -> Floats:
-    """What a candidate [N, K] costs because a larger piece is copied from there already: twins show."""
+def _twins(grid: Grid, cells: Indices, sources: Indices, chosen: Indices) -> Mask:
+    """Whether a larger piece is copied from a candidate [N, K] already: twins show."""
     own = chosen[cells]
     moves, piece, sizes = np.unique((own - cells)[own >= 0], return_inverse=True, return_counts=True)
     largest = np.zeros(grid.hole.size, np.int64)
@@ -80,7 +91,7 @@ def _repeats(grid: Grid, cells: Indices, sources: Indices, chosen: Indices) -> F
     candidate = sources - cells[:, None]
     at = np.searchsorted(moves, candidate).clip(0, len(moves) - 1)
     size = np.where(moves[at] == candidate, sizes[at], 0)
-    return np.where(around.ravel()[sources] > size, np.float32(REPEAT), np.float32(0))
+    return np.asarray(around.ravel()[sources] > size)
 
 
 def label(grid: Grid, cells: Indices, sources: Indices, cost: Floats, rounds: int = ROUNDS) -> Indices:

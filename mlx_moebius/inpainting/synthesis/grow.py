@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from mlx_moebius.inpainting.synthesis import offsets
-from mlx_moebius.inpainting.synthesis.assembly import Guide, assemble
+from mlx_moebius.inpainting.synthesis.assembly import DEFAULT_TWINS, Guide, TwinPenalty, assemble
 from mlx_moebius.inpainting.synthesis.grids import Grid, Scene, near, regrid
 from mlx_moebius.inpainting.synthesis.membrane import corrections
 from mlx_moebius.inpainting.synthesis.patch_voting import FEW, depth, estimate
@@ -34,7 +34,7 @@ CELL, MOST = 3.0, 20000  # pixels and cells at which grids get no finer
 FULL = 5000  # cells of a hole that is followed to single pixels
 
 
-def grow(scene: Scene, trusted: float, seed: int) -> Colours | None:
+def grow(scene: Scene, trusted: float, seed: int, twins: TwinPenalty = DEFAULT_TWINS) -> Colours | None:
     """The fill with detail, float32 [h, w, 3] over `scene.box`; None where there is too little to learn from.
 
     `trusted` is how many cells along the window's side the fill can be trusted on. The same seed gives the same
@@ -52,7 +52,7 @@ def grow(scene: Scene, trusted: float, seed: int) -> Colours | None:
     grid = scene.grid(size)
     if _too_little(grid):
         return None
-    sources = _followed(scene, grid, cells, rng) if guided else _estimated(scene, grid, size, rng)
+    sources = _followed(scene, grid, cells, rng, twins) if guided else _estimated(scene, grid, size, rng, twins)
     while (finer := _finer(scene, grid, size)) is not None:
         coarse, (size, grid) = grid, finer
         sources = refine(coarse, sources, grid)
@@ -66,7 +66,7 @@ def _too_little(grid: Grid) -> bool:
     return bool(usable < max(FEW, LEAST * np.count_nonzero(grid.hole)))
 
 
-def _estimated(scene: Scene, grid: Grid, size: int, rng: np.random.Generator) -> Indices:
+def _estimated(scene: Scene, grid: Grid, size: int, rng: np.random.Generator, twins: TwinPenalty) -> Indices:
     """Sources on a grid of `size` cells for a fill that says little."""
     coarse = scene.grid(min(VOTING[0][0], size))
     start = coarse.fill
@@ -79,10 +79,11 @@ def _estimated(scene: Scene, grid: Grid, size: int, rng: np.random.Generator) ->
         offsets.repeats(grid, REPEATS, rng),
         offsets.rings(*offsets.SHORT, reach, 2 * reach),
     ]
-    return assemble(grid, np.unique(np.concatenate(found), axis=0), Guide(regrid(start, grid), grid.colours, HINT))
+    guide = Guide(regrid(start, grid), grid.colours, HINT)
+    return assemble(grid, np.unique(np.concatenate(found), axis=0), guide, twins)
 
 
-def _followed(scene: Scene, grid: Grid, cells: int, rng: np.random.Generator) -> Indices:
+def _followed(scene: Scene, grid: Grid, cells: int, rng: np.random.Generator, twins: TwinPenalty) -> Indices:
     """Sources for a fill that is trusted on a grid of `cells`."""
     low = regrid(scene.grid(cells).fill, grid)
     matches = np.full(grid.hole.size, -1)
@@ -90,7 +91,7 @@ def _followed(scene: Scene, grid: Grid, cells: int, rng: np.random.Generator) ->
     matches[targets] = nearest_patch(grid, low, targets)
     found = [offsets.of_matches(matches, grid.width, 1, GUIDED_MATCHES), offsets.repeats(grid, GUIDED_REPEATS, rng)]
     guide = Guide(low, low, FOLLOW, reach=3)
-    return assemble(grid, np.unique(np.concatenate(found), axis=0), guide)
+    return assemble(grid, np.unique(np.concatenate(found), axis=0), guide, twins)
 
 
 def _finer(scene: Scene, grid: Grid, size: int) -> tuple[int, Grid] | None:

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from mlx_moebius.convert.safetensors_file import read_safetensors
-from mlx_moebius.convert.stored_tensor import Array, Tensors
+from mlx_moebius.convert.stored_tensor import Tensors
 from mlx_moebius.convert.torch_file import read_torch
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.files import HEAD, saved_instead
 
 WEIGHT_NAMES = ("diffusion_pytorch_model.bin", "diffusion_pytorch_model.safetensors")
 
@@ -25,9 +26,6 @@ MAX_GROWTH = 4
 SLACK = 2**20
 MAX_NAME = 256
 
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-WEB_PAGE = (b"<!doctype html", b"<html", b"<?xml")
-
 
 def read_tensors(path: Path) -> Tensors:
     """Tensors in a `.safetensors` file or in one that `torch.save` wrote (`.bin`, `.pt`, `.pth`), as views of it.
@@ -36,7 +34,7 @@ def read_tensors(path: Path) -> Tensors:
     """
     try:
         data = np.memmap(path, np.uint8, mode="r")
-        if (other := not_weights(data)) is not None:
+        if (other := saved_instead(data[:HEAD].tobytes(), data.size)) is not None:
             raise ValueError(other)
         read = read_safetensors if path.suffix == ".safetensors" else read_torch
         tensors = read(data)
@@ -52,19 +50,6 @@ def read_tensors(path: Path) -> Tensors:
         if type(error) is not ValueError:  # not raised for the user's eyes
             reason = f"it is damaged ({reason})"
         raise MoebiusError(f"cannot read tensors from {path}: {reason}") from None
-
-
-def not_weights(data: Array) -> str | None:
-    """What a file is that was saved in place of the weights, in words that follow "cannot read ...: "; mostly None."""
-    head = data[:256].tobytes()
-    if head.startswith(LFS_POINTER):
-        return (
-            f"it is a Git LFS pointer ({data.size} bytes), not the weights: run `git lfs pull` in its repository, "
-            "or download the file itself"
-        )
-    if head.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(WEB_PAGE):
-        return "it is a web page, not the weights: download the file itself (its site may want you to log in first)"
-    return None
 
 
 def read_checkpoint(path: Path) -> tuple[Tensors, list[Path]]:

@@ -15,6 +15,9 @@ from typing import BinaryIO
 from mlx_moebius.errors import MoebiusError
 
 BLOCK = 1 << 20  # bytes read at a time
+HEAD = 256  # bytes that tell what a file is
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+WEB_PAGE = (b"<!doctype html", b"<html", b"<?xml")
 EVERYBODY = 0o666  # permissions of a new file, of which the user's umask leaves some
 
 
@@ -182,3 +185,18 @@ def digest(path: Path, algorithm: hashlib._Hash) -> str:
         while block := file.read(BLOCK):
             algorithm.update(block)
     return algorithm.hexdigest()
+
+
+def saved_instead(head: bytes, size: int) -> str | None:
+    """What a file is that was saved in place of a large one, in words that follow "FILE: "; mostly None.
+
+    `head` are its first HEAD bytes, `size` is how many it has.
+    """
+    if head.startswith(LFS_POINTER):
+        return (
+            f"it is a Git LFS pointer ({size} bytes), not the file itself: run `git lfs pull` in its repository, "
+            "or download the file"
+        )
+    if head.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(WEB_PAGE):
+        return "it is a web page, not the file itself: download that (its site may want you to log in first)"
+    return None

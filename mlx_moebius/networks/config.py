@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.files import HEAD, saved_instead
 from mlx_moebius.schema import Bounds, build
 
 # What a setting of a run may be, for whoever sets it: a model's defaults, the command line, the page, the API, a file.
@@ -219,6 +220,9 @@ def check_against(config: ModelConfig, folder: Path) -> None:
     for name, least in ((UNET_NAME, int((matrices + tokens) * weight)), (VAE_NAME, convolutions * 2)):
         path = folder / name
         if path.is_file() and path.stat().st_size < least:
+            with path.open("rb") as file:
+                if (other := saved_instead(file.read(HEAD), path.stat().st_size)) is not None:
+                    raise MoebiusError(f"{path}: {other}")
             raise MoebiusError(
                 f"{path} is missing or damaged (what {CONFIG_NAME} describes takes {least} bytes at least); "
                 "convert or download the model again"

@@ -14,7 +14,9 @@ from mlx_moebius.convert.checkpoint import read_checkpoint, read_tensors
 from mlx_moebius.convert.folder import convert_checkpoint, verify
 from mlx_moebius.convert.mapping import map_unet
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.models.cache import BUNDLED
 from mlx_moebius.networks.config import UNET_NAME
+from mlx_moebius.networks.weights import load_diffusion
 from tests.support import torch_zip
 from tests.support.golden import DATA
 
@@ -129,3 +131,11 @@ def test_what_was_saved_in_place_of_weights_is_named(tmp_path: Path, name: str, 
     (tmp_path / name).write_bytes(content)
     with pytest.raises(MoebiusError, match=f"cannot read tensors from .*{said}"):
         read_tensors(tmp_path / name)
+
+
+@pytest.mark.parametrize(("content", "said"), [(POINTER, "Git LFS pointer"), (PAGE, "web page")])
+def test_so_is_it_in_a_model_folder(tmp_path: Path, content: bytes, said: str) -> None:
+    shutil.copytree(BUNDLED["nano"], tmp_path / "model")
+    (tmp_path / "model" / UNET_NAME).write_bytes(content)
+    with pytest.raises(MoebiusError, match=f"{UNET_NAME}: it is a {said}"):
+        load_diffusion(tmp_path / "model")

@@ -28,6 +28,7 @@ class Report:
     rank: int = 0
     ended: int = 0
     filled: int = 0
+    told: set[str] = field(default_factory=set)
     started: float = field(default_factory=time.perf_counter)
 
     def begin(self, without_mask: Sequence[Path], results: Sequence[Path] = ()) -> None:
@@ -61,6 +62,7 @@ class Report:
             self._unmasked(name)
         elif "error" in task.record:
             self._event("error", **task.record)
+            self.told.add(task.record["error"])
             self._line(f"error: {task.record['error']}", always=True)
         else:
             self.filled += 1
@@ -79,6 +81,8 @@ class Report:
             shown += f", {summary['without_mask']} without a mask"
         self._line(f"{shown}, {len(summary['errors'])} failed")
         for error in summary["errors"]:
+            if error in self.told:  # just now, above
+                continue
             self._line(f"failed: {error}", always=True)
 
     def stopped(self, reason: str) -> None:

@@ -115,12 +115,12 @@ def html(description: dict[str, Any]) -> str:
         rows = "".join(
             f"<tr><th scope=row><code>{escape(name)}</code>{' (needed)' if name in schema['required'] else ''}</th>"
             f"<td>{escape(in_words(each))}</td><td>{escape(str(each.get('default', '')))}</td>"
-            f"<td>{escape(each.get('description', ''))}</td></tr>"
+            f"<td>{code(each.get('description', ''))}</td></tr>"
             for name, each in schema["properties"].items()
         )
         parts.append(
             f"<section><h2><code>POST {escape(path)}</code></h2><p>{escape(operation['summary'])}. "
-            f"{escape(operation['description'])}</p><table><thead><tr><th>Field</th><th>What</th><th>Default</th>"
+            f"{code(operation['description'])}</p><table><thead><tr><th>Field</th><th>What</th><th>Default</th>"
             f"<th></th></tr></thead><tbody>{rows}</tbody></table></section>"
         )
     return (
@@ -142,4 +142,10 @@ def in_words(schema: dict[str, Any]) -> str:
         return " or ".join(schema["enum"])
     words = {"integer": "whole number", "number": "number", "boolean": "true or false", "string": "text"}
     text = "file" if schema.get("format") == "binary" else words[schema["type"]]
-    return text + (f", {schema['minimum']:g} to {schema['maximum']:g}" if "minimum" in schema else "")
+    return text + (f", {schema['minimum']} to {schema['maximum']}" if "minimum" in schema else "")
+
+
+def code(text: str) -> str:
+    """A description as HTML: what stands between backticks is code."""
+    parts = escape(text).split("`")
+    return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))

@@ -60,9 +60,15 @@ class RestApi:
         return [
             Route("/fill", self.fill, methods=["POST"]),
             Route("/v1/images/edits", self.edit, methods=["POST"]),
+            Route("/v1/models", self.models),
             Route("/openapi.json", self.openapi),
             Route("/docs", self.docs),
         ]
+
+    def models(self, request: Asked) -> Response:
+        """Those on this computer, as clients of the well-known API list them."""
+        models = [{"id": name, "object": "model", "created": 0, "owned_by": "local"} for name in self.sessions.models()]
+        return Json({"object": "list", "data": models})
 
     def openapi(self, request: Asked) -> Response:
         """The description that programs read."""
@@ -189,6 +195,8 @@ class RestApi:
     def _start_edit(self, session: Session, form: FormData) -> Run:
         if str(form.get("output_format") or "png") not in KINDS:
             raise Refused(400, f"output_format must be one of {', '.join(KINDS)}")
+        if value_of(str(form.get("stream") or "false").lower()):
+            raise Refused(400, "the picture comes in one answer: leave stream out")
         if form.get("response_format") == "url":
             raise Refused(400, "response_format must be b64_json")
         check_files(form, "image", "image[]", "mask")
@@ -246,8 +254,10 @@ def check_files(form: FormData, *names: str) -> None:
 
 def keep(session: Session, upload: UploadFile, name: str) -> Path:
     """A file of a form in a folder of its own. Raises Refused when it is too large or empty."""
-    if not 0 < (upload.size or 0) <= MAX_BYTES:
-        raise Refused(413 if upload.size else 400, "the file is empty, or too large")
+    if not upload.size:
+        raise Refused(400, f"{upload.filename or name}: the file is empty")
+    if upload.size > MAX_BYTES:
+        raise Refused(413, f"{upload.filename or name}: the file is larger than {MAX_BYTES // 1_000_000} MB, the limit")
     file = session.new_folder() / file_name(upload.filename or name)
     try:
         with file.open("xb") as target:

@@ -37,7 +37,7 @@ async def receive(request: Request, file: Path, most: int = MAX_BYTES) -> None:
             async for chunk in bounded(request, most):
                 target.write(chunk)
         if not file.stat().st_size:
-            raise Refused(400, "the file is empty")
+            raise Refused(400, f"{file.name}: the file is empty")
     except OSError as error:
         file.unlink(missing_ok=True)
         raise Refused(507, f"the file could not be kept: {error.strerror}") from None

@@ -85,7 +85,8 @@ def test_uploads_that_break_off_or_are_no_pictures_leave_nothing(visitor: Visito
     folder = visitor.server.sessions.session(visitor.state["token"])
     assert folder is not None
     assert visitor.post("/api/photos?name=a.png", content=b"no picture").status_code == 400
-    assert visitor.post("/api/photos?name=a.png", content=b"").status_code == 400
+    empty = visitor.post("/api/photos?name=a.png", content=b"")
+    assert (empty.status_code, empty.json()["error"]) == (400, "a.png: the file is empty")
     cut = tmp_path / "cut.png"
     cut.write_bytes(PHOTO.read_bytes()[:20_000])
     assert visitor.post("/api/photos?name=cut.png", content=cut.read_bytes()).status_code == 400

@@ -119,6 +119,12 @@ def test_the_well_known_image_editing_api(server: Server) -> None:
     failed = ask(server, "/v1/images/edits", {"image": files["image"]})
     assert failed.status_code == 400
     assert "transparent" in failed.json()["error"]["message"]
+    streamed = ask(server, "/v1/images/edits", files, stream="true")
+    assert streamed.status_code == 400
+    assert "stream" in streamed.json()["error"]["message"]
+    with asking(server) as client:
+        listed = client.get("/v1/models").json()
+    assert (listed["object"], listed["data"][0]["id"]) == ("list", "nano")
 
 
 def test_the_description_is_served_locally(server: Server) -> None:
@@ -127,6 +133,8 @@ def test_the_description_is_served_locally(server: Server) -> None:
         page = client.get("/docs").text
     assert {"/fill", "/v1/images/edits"} <= set(described["paths"])
     assert "/fill" in page
+    assert "`" not in page
+    assert "18446744073709551615" in page
     assert "//cdn" not in page
     assert "<script" not in page
 

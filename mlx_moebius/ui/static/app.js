@@ -151,6 +151,8 @@ async function begin() {
   useToken(state.server.token);
   for (const part of [settings, opening, progress, versions, choice, series, store, connection, keys]) part.prepare();
   connectButtons();
+  if (!["127.0.0.1", "localhost", "[::1]"].includes(location.hostname))
+    $("#where").textContent = `Photos go to the computer that serves this page (${location.hostname}), and no further.`;
   for (const name of ["strokes", "tools", "run"]) listen(name, updateTools);
   listen("photo", updatePhoto);
   listen("photo", measureBars);

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -38,12 +39,12 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
-def commands() -> Iterator[tuple[str, str]]:
-    """Every block of shell commands but those that install something, which .ci/run runs."""
+def commands() -> Iterator[Any]:
+    """Every block of shell commands but those that install something, which .ci/run runs; quickly, the README's."""
     for page in PAGES:
         for block in blocks(page, "sh"):
             if not INSTALLS.search(block):
-                yield page.name, block
+                yield pytest.param(page.name, block, marks=[] if page.name == "README.md" else pytest.mark.slow)
 
 
 @pytest.fixture

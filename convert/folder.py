@@ -28,7 +28,7 @@ from mlx_moebius.convert.settings import (
     to_standard_error,
 )
 from mlx_moebius.convert.stored_tensor import Array, StoredTensor, Tensors, encode
-from mlx_moebius.errors import MoebiusError
+from mlx_moebius.errors import Change, MoebiusError
 from mlx_moebius.files import digest, sync_folder
 from mlx_moebius.networks.config import (
     CONFIG_NAME,
@@ -142,7 +142,7 @@ def _check_out(out: Path, overwrite: bool) -> None:
     if not out.exists():
         return
     if not overwrite:
-        raise MoebiusError(f"{out} already exists; choose another name or pass --overwrite")
+        raise MoebiusError(f"{out} already exists", "choose another name", Change("overwrite", True))
     if not out.is_dir():
         raise MoebiusError(f"{out} is not a folder; delete it or choose another name")
     if any(out.iterdir()):
@@ -172,7 +172,9 @@ def _cast(tensors: Tensors, dtype: str) -> Callable[[str], Array]:
             raise MoebiusError(f"the checkpoint's {name} holds NaN or infinite values")
         encoded = encode(values, dtype)
         if not np.isfinite(StoredTensor(encoded, dtype).numpy()).all():
-            raise MoebiusError(f"{name} has values that do not fit in {dtype}; choose --dtype bfloat16 or float32")
+            raise MoebiusError(
+                f"{name} has values that do not fit in {dtype}", Change("dtype", "bfloat16"), Change("dtype", "float32")
+            )
         return encoded
 
     return elements

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mlx_moebius.convert.card import Card
-from mlx_moebius.errors import MoebiusError
+from mlx_moebius.errors import GIVEN, Change, MoebiusError
 from mlx_moebius.hub import UnavailableError, look_up, upload
 
 
@@ -20,10 +20,10 @@ def card_for_upload(repository: str, base_model: str, license: str, note: str, r
             license = look_up(base_model, "main", report).licence
         except UnavailableError as error:
             raise MoebiusError(
-                f"cannot read the licence of {base_model} ({error.reason}); give it as --license"
+                f"cannot read the licence of {base_model} ({error.reason})", Change("license", GIVEN)
             ) from None
     if not license:
-        raise MoebiusError(f"the card of {base_model} states no licence; give it as --license")
+        raise MoebiusError(f"the card of {base_model} states no licence", Change("license", GIVEN))
     return Card(note, repository=repository, base_model=base_model, license=license)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import mlx.core as mx
 import typer
 
+from mlx_moebius.cli.flags import on_command_line
+from mlx_moebius.errors import worded
 from mlx_moebius.files import printable
 from mlx_moebius.inpainting.compose import Result, widest_feather
 from mlx_moebius.inpainting.pipeline import Event, MoebiusPipeline
@@ -46,7 +48,7 @@ class Progress:
 
 def warn(line: str) -> None:
     """To standard error."""
-    typer.echo(printable(f"warning: {line}"), err=True)
+    typer.echo(printable(f"warning: {worded(line, on_command_line)}"), err=True)
 
 
 def report(pipeline: MoebiusPipeline, photo: Photo, result: Result) -> None:

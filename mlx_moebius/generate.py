@@ -15,6 +15,7 @@ import typer
 from PIL import Image
 
 from mlx_moebius.cli.command import Program
+from mlx_moebius.cli.flags import on_command_line
 from mlx_moebius.cli.values import given
 from mlx_moebius.console import Progress, report, warn
 from mlx_moebius.errors import MoebiusError
@@ -187,7 +188,7 @@ def fill_photo(
     warnings: list[str] = []
     if marks or not (extend or aspect):
         wanted, warnings = load_mask(photo, marks.masks, marks.boxes, marks.invert)
-        check_share(grow(wanted, choice.growth), wanted, marks.large)
+        check_share(grow(wanted, choice.growth), wanted, marks.large, marks.invert)
     for line in [*photo.notes, *warnings]:
         warn(line)
 
@@ -249,6 +250,7 @@ def generate_folder(
         writing.quality,
         writing.metadata,
         writing.keep_time,
+        face=on_command_line,
     )
 
     # 4 and 5. Fill, write and report, photo by photo.

@@ -1,12 +1,13 @@
 """What MLX's CPU back end on Linux needs from the system: OpenBLAS, memory that stays, a private folder for kernels.
 
 The Linux wheel of MLX links the reference BLAS, 30 to 50 times slower than OpenBLAS. A library loaded
-with RTLD_GLOBAL before `mlx.core` takes precedence over it, so this module must be imported first.
+with RTLD_GLOBAL before `mlx.core` takes precedence over it, so this module must be imported first; a warning says so
+where it was not.
 
 `mlx.compile` writes fused kernels below the temporary directory ("mlx/VERSION/cpu"), calls g++, and loads the library
-that lies there, whoever put it there. The directory is the C++ library's: TMPDIR, read whenever a kernel is needed. So
-TMPDIR leads to a folder that only its owner can write, kept between runs, since compiling takes seconds; Python's
-temporary files stay where they were. This must happen before MLX computes anything.
+that lies there, whoever put it there. The directory is the C++ library's: TMPDIR, read whenever a kernel is needed,
+by the thread that evaluates. So TMPDIR leads to a folder that only its owner can write while something is evaluated
+(`private_kernels`). The folder is kept between runs, since compiling takes seconds.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ import os
 import stat
 import sys
 import tempfile
-from contextlib import suppress
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -25,7 +29,17 @@ def load_openblas() -> str:
     if sys.platform != "linux":
         return "Accelerate" if sys.platform == "darwin" else "built in"
     if "mlx.core" in sys.modules:
-        return "as loaded before mlx_moebius"
+        if hasattr(ctypes.CDLL(None), "openblas_get_config"):  # loaded for all by somebody else
+            return "OpenBLAS"
+        core = sys.modules["mlx.core"]
+        if core.default_device() != core.gpu:
+            warnings.warn(
+                "mlx.core was imported before mlx_moebius: MLX computes several times slower on this CPU, without "
+                "OpenBLAS. Import mlx_moebius first",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        return "reference BLAS (slow; import mlx_moebius before mlx.core)"
     try:
         ctypes.CDLL("libopenblas.so.0", mode=ctypes.RTLD_GLOBAL)
     except OSError:
@@ -74,23 +88,73 @@ def make_private(folder: Path) -> None:
         raise PermissionError(f"{folder} is read-only")
 
 
-def use_private_kernels() -> None:
-    """Let MLX compile in the private folder; where there can be none, let it do without compiled kernels."""
+class _Kernels:
+    """The private folder, and how many blocks are using it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.blocks = 0
+        self.folder: Path | None = None
+        self.outside: str | None = None  # TMPDIR outside all blocks
+        self.warned = False
+
+    def enter(self) -> None:
+        with self.lock:
+            self.folder = self.folder or self._found()
+            if self.folder is not None and self.blocks == 0:
+                with suppress(OSError):  # no temporary folder at all: whoever needs one will say so
+                    tempfile.gettempdir()  # decided now, so that Python's temporary files do not move
+                self.outside = os.environ.get("TMPDIR")
+                os.environ["TMPDIR"] = str(self.folder)
+            self.blocks += 1
+
+    def leave(self) -> None:
+        with self.lock:
+            self.blocks -= 1
+            if self.folder is None or self.blocks:
+                return
+            if self.outside is None:
+                os.environ.pop("TMPDIR", None)
+            else:
+                os.environ["TMPDIR"] = self.outside
+
+    def _found(self) -> Path | None:
+        """The folder; None where there can be none, and MLX then computes without compiled kernels."""
+        import mlx.core as mx  # not before OpenBLAS
+
+        try:
+            folder = default_folder()
+            make_private(folder)
+        except (OSError, RuntimeError) as error:  # the latter where a user has no home
+            if not self.warned:
+                reason = getattr(error, "strerror", None) or error
+                text = f"no private folder for kernels ({reason}): computing without them, slower"
+                print(f"warning: {text}", file=sys.stderr)
+            self.warned = True
+            mx.disable_compile()
+            return None
+        return folder
+
+
+_kernels = _Kernels()
+
+
+@contextmanager
+def private_kernels() -> Iterator[None]:
+    """Within this block MLX compiles in the private folder; where there can be none, it does without compiled kernels.
+
+    What computes belongs into such a block. TMPDIR is the user's again after it, so that no child process sees the
+    folder.
+    """
     if sys.platform != "linux":
+        yield
         return
+    _kernels.enter()
     try:
-        folder = default_folder()
-        make_private(folder)
-    except (OSError, RuntimeError) as error:  # the latter where a user has no home
-        reason = getattr(error, "strerror", None) or error
-        print(f"warning: no private folder for kernels ({reason}): computing without them, slower", file=sys.stderr)
-        os.environ["MLX_DISABLE_COMPILE"] = "1"
-        return
-    with suppress(OSError):  # no temporary folder at all: whoever needs one will say so
-        tempfile.gettempdir()  # decided now, so that Python's temporary files do not move
-    os.environ["TMPDIR"] = str(folder)
+        yield
+    finally:
+        _kernels.leave()
 
 
 BLAS = load_openblas()
 keep_freed_memory()
-use_private_kernels()

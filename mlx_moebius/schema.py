@@ -154,7 +154,10 @@ def _is_plain(value: Any, hint: Any, origin: Any, arguments: tuple[Any, ...], wi
             return False
         number: Any = value  # maybe a whole one too large for a float
         return within is None or bool(within.least <= number <= within.most)
-    return value is None if hint is types.NoneType else isinstance(hint, type) and isinstance(value, hint)
+    if hint is types.NoneType:
+        return value is None
+    # Before Python 3.11 `tuple[int, ...]` counts as a type, which isinstance then refuses.
+    return origin is None and isinstance(hint, type) and isinstance(value, hint)
 
 
 def _wanted(hint: Any, within: Bounds | None) -> str:

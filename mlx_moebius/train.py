@@ -19,6 +19,7 @@ from mlx_moebius.errors import MoebiusError
 from mlx_moebius.models import find_model
 from mlx_moebius.networks.config import ModelConfig
 from mlx_moebius.options import train as options
+from mlx_moebius.runtime import private_kernels
 from mlx_moebius.training.checkpoint import Folder
 from mlx_moebius.training.fit import fit, hold, size
 from mlx_moebius.training.objective import FEW, Timesteps
@@ -127,6 +128,7 @@ def train(
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     if outcome.signal:
+        report("--resume goes on")
         raise SystemExit(128 + outcome.signal)  # as a shell names the end by a signal
     report(f"{out} is ready: mlx-moebius PHOTO --mask MASK --model {out}")
     if outcome.verdict:
@@ -203,6 +205,7 @@ def describe(start: Start, plan: Plan) -> None:
         typer.echo(f"taught by {start.teacher.name}{through}")
 
 
+@private_kernels()
 def measure(start: Start, plan: Plan) -> None:
     """Two steps, of which the second is timed; nothing is written."""
     trainer, encode = (

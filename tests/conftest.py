@@ -45,7 +45,7 @@ def whole_suite(config: pytest.Config) -> bool:
 
 def missing() -> Iterator[str]:
     """What the tests need beside Python packages, and how to get it; a sentence each."""
-    if mlx_moebius.BLAS.startswith("reference"):
+    if mlx_moebius.runtime.BLAS.startswith("reference"):
         yield f"without OpenBLAS the tests take hours instead of minutes ({SCRIPT} installs it)"
     try:
         chromium()

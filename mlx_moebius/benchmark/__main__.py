@@ -50,7 +50,7 @@ from mlx_moebius.networks.unet import Downsample, Transformer, UNet
 from mlx_moebius.networks.vae import AutoencoderKL
 from mlx_moebius.networks.weights import DTYPES, default_dtype, load_diffusion
 from mlx_moebius.options import benchmark as options
-from mlx_moebius.runtime import BLAS
+from mlx_moebius.runtime import BLAS, private_kernels
 
 BATCHES = (1, 2, 4, 8)
 BLOCKS = (Resnet, Transformer, Upsample, Downsample)
@@ -76,6 +76,7 @@ def generated_diffusion(config: ModelConfig, dtype: str) -> Diffusion:
     return Diffusion(unet, vae, config, DTYPES[dtype])
 
 
+@private_kernels()
 def measure(model: str | None, dtype: str, batch: int, steps: int, runs: int) -> tuple[dict[str, Any], Diffusion]:
     """Whole images, after one that is not counted: a JSON-able report, and the model that it was made with."""
     stages, seconds = Stages(), dict[str, list[float]]()
@@ -167,6 +168,7 @@ def stage_products(diffusion: Diffusion, batch: int) -> dict[str, list[Product]]
     }
 
 
+@private_kernels()
 def throughput(diffusion: Diffusion, runs: int) -> dict[str, float]:
     """Median seconds of a guided step for each image of a batch, by the batch's size."""
     side, channels = diffusion.config.unet.sample_size, diffusion.config.vae.latent_channels
@@ -185,6 +187,7 @@ def throughput(diffusion: Diffusion, runs: int) -> dict[str, float]:
     return seconds
 
 
+@private_kernels()
 def profile(diffusion: Diffusion) -> list[tuple[str, float]]:
     """Seconds of each block in one guided step, slowest first; each evaluated alone, hence slower than in a step."""
     unet, seconds = diffusion.unet, dict[str, float]()

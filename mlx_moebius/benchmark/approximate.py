@@ -13,6 +13,7 @@ from mlx_moebius.networks.config import UNetConfig
 from mlx_moebius.networks.layers import fuse
 from mlx_moebius.networks.unet import UNet
 from mlx_moebius.networks.weights import load_diffusion
+from mlx_moebius.runtime import private_kernels
 
 STRENGTH = 0.99
 STEPS, CONVERGED = 20, 200
@@ -28,6 +29,7 @@ OPTIONS: dict[str, tuple[int, dict[str, Any]]] = {
 }
 
 
+@private_kernels()
 def approximations() -> dict[str, dict[str, float]]:
     """For each option: arithmetic, as a share of the default run's, and relative L2 errors of the filled latents.
 

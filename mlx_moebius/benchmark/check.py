@@ -23,6 +23,7 @@ from mlx_moebius.networks.layers import DepthwiseSeparableConv, FeedForward, Gro
 from mlx_moebius.networks.local_term import IMPLS, choose_impl
 from mlx_moebius.networks.unet import Downsample, Transformer
 from mlx_moebius.networks.weights import DTYPES, load_diffusion
+from mlx_moebius.runtime import private_kernels
 
 BLOCKS = (
     SelfLambda, CrossLambda, DepthwiseSeparableConv, FeedForward, GroupNorm, Resnet, Transformer, Upsample, Downsample,
@@ -39,6 +40,7 @@ PICTURES = (1, 2)  # MLX may compute one in another way than several
 Calls = dict[str, tuple[tuple[Any, ...], mx.array]]
 
 
+@private_kernels()
 def run_check(print_line: Callable[[str], None]) -> bool:
     """Print one line a block, dtype and formulation; True when every bound holds."""
     device = mx.default_device()

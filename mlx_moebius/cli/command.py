@@ -15,15 +15,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from mlx_moebius import startup
+from mlx_moebius.cli.flags import on_command_line, options_of
 from mlx_moebius.cli.help import INFORMATION, help_text, listed, paragraphs
 from mlx_moebius.cli.values import UsageError
-from mlx_moebius.errors import MoebiusError
+from mlx_moebius.errors import MoebiusError, worded
 from mlx_moebius.files import printable
 
 F = TypeVar("F", bound=Callable[..., None])
@@ -99,7 +101,7 @@ class _Ends:
         except UsageError as error:
             _fail(str(error), 2)
         except MoebiusError as error:
-            _fail(str(error), self.program.status)
+            _fail(worded(error, partial(on_command_line, options=options_of(self))), self.program.status)
         except MemoryError:
             _fail("not enough memory: close other programs, or use a smaller photo", self.program.status)
         except (KeyboardInterrupt, typer.Abort):

@@ -23,7 +23,7 @@ from errno import EDQUOT, EFBIG, ENOSPC
 from functools import partial
 from pathlib import Path
 
-from mlx_moebius.errors import MoebiusError
+from mlx_moebius.errors import Face, MoebiusError, in_python, worded
 from mlx_moebius.files import EVERYBODY, sha256
 from mlx_moebius.folder import ledger
 from mlx_moebius.folder.ledger import Record
@@ -58,6 +58,8 @@ class Job:
     keep_time: bool = False
     mode: int = EVERYBODY
     """Permissions of what is made of all photos together: ledger and review page."""
+    face: Face = in_python
+    """Words errors and warnings in the records."""
 
     def request(self, pipeline: MoebiusPipeline) -> Record:
         """Everything but photo and mask that decides what is written, as JSON values."""
@@ -90,6 +92,7 @@ class Task:
     unmasked: bool = False
     fills: list[Colours] = field(default_factory=list)
     details: list[Detail] = field(default_factory=list)
+    face: Face = in_python
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -149,7 +152,7 @@ def load(pair: Pair, job: Job, size: int, request: Record, done: dict[str, Recor
     name = pair.name.as_posix()
     mask_name = os.path.relpath(pair.mask, job.folder) if isinstance(pair.mask, Path) else pair.mask
     record: Record = {"input": name, "output": name, "mask": mask_name, "seconds": {}}
-    task = Task(pair, record)
+    task = Task(pair, record, face=job.face)
     try:
         if pair.problem:
             raise MoebiusError(pair.problem)
@@ -168,9 +171,9 @@ def load(pair: Pair, job: Job, size: int, request: Record, done: dict[str, Recor
         mask, warnings = load_mask(photo, [pair.mask] if pair.mask else [], job.boxes, job.invert)
         if target.parent.is_dir():
             check_output(photo, target)
-        record["warnings"] = [*photo.notes, *warnings]
+        record["warnings"] = [worded(line, job.face) for line in (*photo.notes, *warnings)]
         prepared = prepare(photo, mask, size, job.settings)
-        check_share(prepared.mask, mask, job.large)
+        check_share(prepared.mask, mask, job.large, job.invert)
         task.prepared = prepared
         record["windows"] = len(prepared.crops)
     except Exception as error:
@@ -223,10 +226,10 @@ def store(task: Task, job: Job, pipeline: MoebiusPipeline, rank: int) -> Task:
         task.record["enlargement"] = round(result.enlargement, 3)
         task.record["detail"] = [detail.figures() | {"seconds": round(detail.seconds, 3)} for detail in result.details]
         task.record["seam"] = asdict(result.seam) if result.seam else None
-        task.record["warnings"] += [*result.warnings, *notes]
+        task.record["warnings"] += [worded(line, job.face) for line in (*result.warnings, *notes)]
     except Exception as error:
         if getattr(error.__cause__, "errno", None) in (ENOSPC, EDQUOT, EFBIG):
-            raise DiskFullError(str(error)) from error
+            raise DiskFullError(worded(error, job.face)) from error
         _fail(task, error)
     task.prepared = None
     task.fills.clear()
@@ -253,7 +256,7 @@ def _is_done(record: Record, earlier: Record | None, target: Path) -> bool:
 
 
 def _fail(task: Task, error: Exception) -> None:
-    line = " ".join(str(error).split())
+    line = " ".join(worded(error, task.face).split())
     if not isinstance(error, MoebiusError):
         line = f"{type(error).__name__} {line}"
     if str(task.pair.name) not in line:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mlx_moebius.errors import MoebiusError
+from mlx_moebius.errors import Change, MoebiusError, worded
 from mlx_moebius.files import locked, permissions, remove_left_parts
 from mlx_moebius.folder import ledger, review
 from mlx_moebius.folder.batch import NETWORK, Job, load, run
@@ -40,7 +40,7 @@ def find_pairs(folder: Path, masks: list[str], boxes: list[str], output: Path, r
     run's. Raises MoebiusError.
     """
     if len(masks) > 1:
-        raise MoebiusError("a folder takes one --mask: a folder of masks, one mask for all photos, or alpha")
+        raise MoebiusError("a folder takes one mask: a folder of masks, one mask file for all photos, or alpha")
     if output.resolve() == folder.resolve():
         raise MoebiusError(f"{output} is the folder of the photos: choose another one, they would be overwritten")
     if output.exists() and not output.is_dir():
@@ -60,7 +60,9 @@ def find_pairs(folder: Path, masks: list[str], boxes: list[str], output: Path, r
     if not own and not ledger.is_claimed(output):
         taken = next((output / each.name for each in found.pairs if _exists(output / each.name)), None)
         if taken:
-            raise MoebiusError(f"{taken} exists and is not an earlier run's: choose another folder, or --overwrite")
+            raise MoebiusError(
+                f"{taken} exists and is not an earlier run's", "choose another folder", Change("overwrite", True)
+            )
     return found
 
 
@@ -92,7 +94,7 @@ def fill_folder(pipeline: MoebiusPipeline, job: Job, pairing: Pairing, force: bo
     try:
         return _fill_folder(pipeline, job, pairing, force, ranks, report)
     except LostError as error:
-        report.stopped(f"error: {error}: {ranks.tell(pairing.pairs)}")
+        report.stopped(f"error: {worded(error, job.face)}: {ranks.tell(pairing.pairs)}")
         leave(1)
 
 
@@ -126,7 +128,7 @@ def _fill_folder(
             report.stopped(f"interrupted{several}")
             return INTERRUPTED
         except MoebiusError as error:
-            report.stopped(f"error: {error}")
+            report.stopped(f"error: {worded(error, job.face)}")
             return 1
         seconds = time.perf_counter() - started
         stages = pipeline.stages.by_name

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mlx_moebius.errors import MoebiusError
+from mlx_moebius.errors import LESS, Change, MoebiusError, Note
 from mlx_moebius.inpainting import reference
 from mlx_moebius.inpainting.crops import Crop, plan
 from mlx_moebius.inpainting.detail import Detail, grow_details, lay
@@ -150,8 +150,11 @@ def finish(prepared: PreparedCrops, levels: list[Colours], details: list[Detail]
     soft = max((crop.enlargement for crop in crops), default=1.0)
     if soft > MAX_ENLARGEMENT:
         result.notes.append(
-            f"the fill is enlarged {soft:.1f} times and will be softer than the photo: "
-            "mask smaller parts, or give it less --context"
+            Note(
+                f"the fill is enlarged {soft:.1f} times and will be softer than the photo",
+                "mask smaller parts",
+                Change("context", LESS),
+            )
         )
     return result
 
@@ -188,14 +191,18 @@ def _inside(crop: Crop, photo: Photo) -> Box:
 def prepare_reference(photo: Photo, mask: Mask, size: int, settings: Settings) -> PreparedCrops:
     """The whole image as the official pipeline resizes it; what comes out has the network's size."""
     if settings.extend:
-        raise MoebiusError("the official pipeline does not widen photos: leave --reference or the extension out")
+        raise MoebiusError(
+            "the official pipeline does not widen photos", Change("reference", False), Change("extend", None)
+        )
     drawing = reference.binarise(Image.fromarray(mask.astype(np.uint8) * 255))
     image = reference.resize_to_multiple(Image.fromarray(photo.rgb()), size)
     drawing = reference.resize_to_multiple(drawing, size)
     if image.size != (size, size):
         raise MoebiusError(
-            f"--reference resizes this photo to {image.width} x {image.height}, but the network only takes "
-            f"{size} x {size}: crop it to a square or leave --reference out"
+            f"the official pipeline resizes this photo to {image.width} x {image.height}, but the network only takes "
+            f"{size} x {size}",
+            "crop it to a square",
+            Change("reference", False),
         )
     hole = reference.network_mask(drawing)
     if settings.dilate not in ("auto", 0):

@@ -8,34 +8,40 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
 import numpy as np
-from PIL import Image
 
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.inpainting.call import check_names, fill_pictures
 from mlx_moebius.inpainting.compose import PreparedCrops, Result, details, finish, match_colours, prepare
 from mlx_moebius.inpainting.detail import Detail, Growth
 from mlx_moebius.inpainting.extend import Extension, checked, extended, inner_box, overlap, passes
 from mlx_moebius.inpainting.outpaint import finish_frame, reliable_cell
 from mlx_moebius.inpainting.seam import measure_seam
 from mlx_moebius.inpainting.settings import Settings
+from mlx_moebius.memory import parse_size
 from mlx_moebius.models import find_model
-from mlx_moebius.networks.config import UNET_NAME, VAE_NAME, SamplingConfig
-from mlx_moebius.networks.diffusion import Diffusion, Encoded, Noise, Step, draw_noise
+from mlx_moebius.networks.config import UNET_NAME, VAE_NAME, ModelConfig, SamplingConfig
+from mlx_moebius.networks.diffusion import Diffusion, Encoded, NewLatents, Noise, Step, checked_finite, draw_noise
+from mlx_moebius.networks.footprint import windows_within
 from mlx_moebius.networks.stages import Stages
 from mlx_moebius.networks.weights import load_diffusion
 from mlx_moebius.photos.geometry import Colours, Mask, slices
-from mlx_moebius.photos.mask_files import load_mask
 from mlx_moebius.photos.masks import latent_mask
-from mlx_moebius.photos.photo import Photo, photo_from_image, to_image
+from mlx_moebius.photos.photo import Photo
+from mlx_moebius.runtime import private_kernels
 from mlx_moebius.version import __version__
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from mlx_moebius.inpainting.settings import Changes
+
 Event = Step | Growth
-Callback = Callable[[Event], None]
+Callback = Callable[[Event], object]
 
 
 @dataclass(slots=True)
@@ -51,15 +57,28 @@ class MoebiusPipeline:
     stages: Stages = field(default_factory=Stages)
 
     @classmethod
-    def from_pretrained(cls, name: str, dtype: str | None = None) -> MoebiusPipeline:
-        """Load a model by name ("nano") or folder; `dtype` as in `weights.load_diffusion`.
+    def from_pretrained(
+        cls, name: str, dtype: str | None = None, memory_limit: str | int | None = None
+    ) -> MoebiusPipeline:
+        """Load a model.
 
-        Raises MoebiusError when there is no such model or it is damaged.
+        Args:
+            name: "places2", "pretrained", "celebahq", "ffhq" (downloaded at their first use), "nano" (bundled), a
+                folder, or a repository of the hub ("organisation/name").
+            dtype: what the U-Net computes in: "float32", "float16" or "bfloat16"; float16 on a GPU if None.
+            memory_limit: what the network may take, in bytes or as "8GB". It decides `batch_size`, which is 4 if None.
+
+        Raises MoebiusError when there is no such model, it is damaged, or does not fit.
         """
         stages = Stages()
-        with stages.measure("load"):
-            diffusion = load_diffusion(find_model(name), dtype)
-        return cls(diffusion, name, stages=stages)
+        folder = find_model(name)
+        batch_size = 4
+        if memory_limit is not None:
+            limit = parse_size(memory_limit) if isinstance(memory_limit, str) else memory_limit
+            batch_size = windows_within(ModelConfig.load(folder), limit)
+        with stages.measure("load"), private_kernels():
+            diffusion = load_diffusion(folder, dtype)
+        return cls(diffusion, name, batch_size, stages)
 
     @property
     def size(self) -> int:
@@ -71,14 +90,15 @@ class MoebiusPipeline:
         """The model's own sampling defaults."""
         return self.diffusion.config.sampling
 
-    def settings(self, **changes: Any) -> Settings:
+    def settings(self, **changes: Unpack[Changes]) -> Settings:
         """The model's defaults with `changes`; None leaves a default.
 
         The reference differs from the default in what the official pipeline does not do: no dilation, and colours
         are compensated only where the model asks for it.
 
-        Raises MoebiusError for guidance that the model does not know.
+        Raises MoebiusError for an unknown setting, and for guidance that the model does not know.
         """
+        check_names(changes)
         defaults = asdict(self.sampling) | {"compensate": True}
         if changes.get("reference"):
             defaults |= {"compensate": self.sampling.compensate, "dilate": 0}
@@ -110,50 +130,7 @@ class MoebiusPipeline:
             "detail": [detail.figures() for detail in result.details],
         }
 
-    def __call__(
-        self,
-        image: Image.Image | Sequence[Image.Image],
-        mask: Image.Image | Sequence[Image.Image],
-        *,
-        callback: Callable[[Step], None] | None = None,
-        output: Literal["pil", "latents"] = "pil",
-        latents: mx.array | None = None,
-        noise: Noise | None = None,
-        **settings: Any,
-    ) -> Any:
-        """Fill what is white in the mask.
-
-        Args:
-            image: a PIL image of any size, or several.
-            mask: one for each image, of the same size (or aspect); white, or what is painted, is filled.
-            callback: called after every step; whatever it raises ends the run.
-            output: "pil" for filled images like those that came in, "latents" for the [B, h, w, C] array of all
-                crops in order (see `crops.plan`; with `reference`, one an image).
-            latents: [B, h, w, C], noisy latents to start from instead of the noised image.
-            noise: the randomness of the run (see `diffusion.draw_noise`) instead of the seed's.
-            settings: fields of `Settings`, such as num_steps=20, guidance_scale=2.5, seed=0; not `extend`.
-
-        Raises MoebiusError for bad input.
-        """
-        images = [image] if isinstance(image, Image.Image) else list(image)
-        drawings = [mask] if isinstance(mask, Image.Image) else list(mask)
-        if len(images) != len(drawings):
-            raise MoebiusError(f"{len(images)} images and {len(drawings)} masks: give one mask for each image")
-        chosen = self.settings(**settings)
-        if chosen.extend:
-            raise MoebiusError("extend one photo at a time, with MoebiusPipeline.inpaint")
-        prepared = []
-        for each, drawing in zip(images, drawings, strict=True):
-            photo = photo_from_image(each)
-            prepared.append(prepare(photo, load_mask(photo, [photo_from_image(drawing)])[0], self.size, chosen))
-        noise = noise or self.draw_noise(prepared, chosen)
-        finished = self.denoise(self.encode(prepared, noise, chosen), noise, chosen, callback, latents)
-        if output == "latents":
-            return checked_finite(finished)
-        fills = self.decode(finished)
-        results = [self.finish(each, list(islice(fills, len(each.crops))), chosen) for each in prepared]
-        filled = [to_image(result.photo.pixels, result.photo.mode) for result in results]
-        return filled[0] if isinstance(image, Image.Image) else filled
+    __call__ = fill_pictures
 
     def inpaint(self, photo: Photo, mask: Mask | None, settings: Settings, callback: Callback | None = None) -> Result:
         """Fill one photo where `mask` (bool [H, W]) says so, then widen it where the settings say so.
@@ -237,7 +214,7 @@ class MoebiusPipeline:
         cell = self.diffusion.config.vae.downsampling
         crops = [pair for each in prepared for pair in zip(each.images, each.masks, strict=True)]
         parts = []
-        with self.stages.measure("encode"):
+        with self.stages.measure("encode"), private_kernels():
             for index, (image, hole) in enumerate(crops):
                 pixels = mx.array(image[None]).astype(mx.float32) / 127.5 - 1
                 small = mx.array(latent_mask(hole, cell, settings.reference)[None, ..., None])
@@ -252,10 +229,12 @@ class MoebiusPipeline:
         encoded: Encoded,
         noise: Noise,
         settings: Settings,
-        callback: Callable[[Step], None] | None = None,
+        callback: Callable[[Step], object] | None = None,
         latents: mx.array | None = None,
     ) -> mx.array:
         """Final latents [B, h, w, C] of all crops, `batch_size` of them at a time.
+
+        `callback` sees every step; `NewLatents` that it returns take the place of the step's.
 
         Raises MoebiusError for guidance that the model does not know.
         """
@@ -267,7 +246,7 @@ class MoebiusPipeline:
             own = slice(start, start + self.batch_size)
             here = _part(callback, index, len(starts))
             with self.stages.measure("denoise"):
-                for step in self.diffusion.denoise(
+                run = self.diffusion.denoise(
                     Encoded(*(array[own] for array in encoded)),
                     Noise(*(array[own] for array in noise)),
                     settings.num_steps,
@@ -277,9 +256,11 @@ class MoebiusPipeline:
                     guidance_until=settings.guidance_until,
                     solver=settings.solver,
                     reuse_features=settings.reuse_features,
-                ):
-                    if here is not None:
-                        here(step)
+                )
+                for step in run:
+                    answer = None if here is None else here(step)
+                    if isinstance(answer, NewLatents):
+                        step = run.send(answer.latents)
             finished.append(step.latents)
         return mx.concatenate(finished)
 
@@ -310,25 +291,18 @@ class MoebiusPipeline:
         """
         for each in latents:
             checked_finite(each)
-            with self.stages.measure("decode"):
+            with self.stages.measure("decode"), private_kernels():
                 fill = np.array(self.diffusion.decode(each[None])[0])
             yield fill
 
 
-def checked_finite(latents: mx.array) -> mx.array:
-    """The same latents. Raises MoebiusError where they are not finite, so that such a fill is never written."""
-    if not mx.isfinite(latents).all().item():
-        raise MoebiusError("the network's numbers overflow: use less --guidance, more --steps, or --dtype float32")
-    return latents
-
-
-def _part(callback: Callable[[Any], None] | None, index: int, parts: int) -> Callable[[Any], None] | None:
+def _part(callback: Callable[[Any], object] | None, index: int, parts: int) -> Callable[[Any], object] | None:
     """A callback for the `index`-th of `parts` equal runs, which counts its steps among all of theirs."""
     if callback is None or parts == 1:
         return callback
 
-    def renumbered(event: Event) -> None:
+    def renumbered(event: Event) -> object:
         total = event.total
-        callback(event._replace(number=event.number + index * total, total=total * parts))
+        return callback(event._replace(number=event.number + index * total, total=total * parts))
 
     return renumbered

@@ -1,7 +1,7 @@
 """The official pipeline's photo handling to the letter (hustvl/Moebius; `golden/imaging.npz`, `golden/pipeline.npz`).
 
-What `--reference` runs. Everything is 8-bit RGB at the network's resolution, white (255) in a mask means fill, and
-the arithmetic is the original's: float64 on 0..1, truncated to bytes.
+What `Settings.reference` asks for. Everything is 8-bit RGB at the network's resolution, white (255) in a mask means
+fill, and the arithmetic is the original's: float64 on 0..1, truncated to bytes.
 """
 
 from __future__ import annotations

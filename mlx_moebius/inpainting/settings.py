@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from dataclasses import dataclass, fields
+from typing import Annotated, Literal, TypedDict
 
 from mlx_moebius.networks.config import GuidanceScale, NoiseOffset, Share, Steps
 from mlx_moebius.networks.scheduler import Solver
@@ -49,3 +49,29 @@ class Settings:
 
     def __post_init__(self) -> None:
         check(self)
+
+
+FIELDS = tuple(each.name for each in fields(Settings))
+
+
+class Changes(TypedDict, total=False):
+    """Some of the settings, as keyword arguments; None leaves one as it is."""
+
+    num_steps: int | None
+    guidance_scale: float | None
+    strength: float | None
+    noise_offset: float | None
+    seed: int | None
+    dilate: int | Literal["auto"] | None
+    compensate: bool | None
+    paste: bool | None
+    context: float | None
+    max_crop: int | None
+    whole_image: bool | None
+    extend: tuple[int, int, int, int] | None
+    opaque: bool | None
+    reference: bool | None
+    guidance_until: float | None
+    solver: Solver | None
+    reuse_features: int | None
+    detail: bool | None

@@ -58,7 +58,7 @@ def find_model(name: str, report: Callable[[str], None] | None = None, keep_sour
             _remove_empty(home() / "downloads")
             raise MoebiusError(
                 f"cannot get {error.what}: {error.reason}; the bundled model, nano, is here, and "
-                "`mlx-moebius models download --help` tells other ways"
+                "the help of `mlx-moebius models download` tells other ways"
             ) from None
         except OSError as error:
             raise MoebiusError(f"cannot keep {name} in {home()}: {error.strerror or error}") from None

@@ -6,18 +6,20 @@ clean image, classifier-free guidance between "background" and "foreground" toke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import mlx.core as mx
 import numpy as np
 
-from mlx_moebius.errors import MoebiusError
+from mlx_moebius.errors import LESS, MORE, Change, MoebiusError
 from mlx_moebius.networks.config import ModelConfig
 from mlx_moebius.networks.scheduler import Scheduler, Solver, clean_and_noise, solver_step
 from mlx_moebius.networks.threads import prepare_thread
 from mlx_moebius.networks.unet import BACKGROUND_TOKENS, FOREGROUND_TOKENS, Conditioning, UNet
 from mlx_moebius.networks.vae import AutoencoderKL
+from mlx_moebius.runtime import private_kernels
 
 
 class Noise(NamedTuple):
@@ -44,6 +46,24 @@ class Step(NamedTuple):
     timestep: int
     latents: mx.array
     clean: mx.array
+
+
+class NewLatents(NamedTuple):
+    """What a callback returns to go on from other latents [B, h, w, C]."""
+
+    latents: mx.array
+
+
+def checked_finite(latents: mx.array) -> mx.array:
+    """The same latents. Raises MoebiusError where they are not finite, so that such a fill is never written."""
+    if not mx.isfinite(latents).all().item():
+        raise MoebiusError(
+            "the network's numbers overflow",
+            Change("guidance_scale", LESS),
+            Change("num_steps", MORE),
+            Change("dtype", "float32"),
+        )
+    return latents
 
 
 def draw_noise(seeds: Sequence[int], parts: Sequence[int], size: int, channels: int, offset: float) -> Noise:
@@ -110,7 +130,9 @@ class Diffusion:
     def check_guidance(self, scale: float) -> None:
         """Raise MoebiusError when the model was trained with one branch only, and guidance asks for two."""
         if self.config.sampling.guidance_scale == 1 and scale != 1:
-            raise MoebiusError(f"this model was trained without guidance: leave guidance {scale:g} out, or give 1")
+            raise MoebiusError(
+                f"this model was trained without guidance, which cannot be {scale:g}", Change("guidance_scale", 1)
+            )
 
     def encode(self, images: mx.array, masks: mx.array, latent_masks: mx.array, noise: Noise) -> Encoded:
         """Latents of the images and of the images without their masked pixels, in one batch.
@@ -138,7 +160,7 @@ class Diffusion:
         guidance_until: float = 1.0,
         solver: Solver = "ddim",
         reuse_features: int = 1,
-    ) -> Iterator[Step]:
+    ) -> Generator[Step, mx.array | None, None]:
         """Run the sampler and yield every step; stop iterating to cancel.
 
         At strength 1 the start is pure noise, below it the image's latents noised to the first timestep;
@@ -146,17 +168,24 @@ class Diffusion:
         do all steps after the share `guidance_until` of the run (an approximation, off at 1). `solver` as in
         `scheduler`. The network's lower resolutions are computed every `reuse_features` steps (an approximation,
         off at 1).
-        The step after the one yielded is already under way, so that the caller's work costs no time.
+        The step after the one yielded is already under way, so that the caller's work costs no time. Latents that are
+        sent (`send`) take the place of the yielded step's: the answer is that step with them, and the next step is
+        computed anew.
 
         Raises MoebiusError when so few steps are asked for that none would run, or more than there are timesteps.
         """
         prepare_thread()
         if num_steps > self.config.scheduler.num_train_timesteps:
             most = self.config.scheduler.num_train_timesteps
-            raise MoebiusError(f"{num_steps} steps are too many: the model has {most} timesteps (20 is usual)")
+            raise MoebiusError(
+                f"{num_steps} steps are too many, the model has {most} timesteps",
+                Change("num_steps", LESS, "(20 are usual)"),
+            )
         timesteps = self.scheduler.timesteps(num_steps, strength, solver) if num_steps > 0 else []
         if not timesteps:
-            raise MoebiusError(f"{num_steps} steps at strength {strength:g} run nothing: use more steps (20 is usual)")
+            raise MoebiusError(
+                f"{num_steps} steps at strength {strength:g} run nothing", Change("num_steps", MORE, "(20 are usual)")
+            )
         if reuse_features < 1:
             raise MoebiusError(f"features cannot serve {reuse_features} steps: 1 is exact, 2 is usual")
         if latents is None:
@@ -167,22 +196,46 @@ class Diffusion:
         pending: Step | None = None
         clean, features = latents, None
         for index, (timestep, *level) in enumerate(self.scheduler.levels(timesteps, solver)):
-            step = self._steps[2 if index < guided else 1]
-            scalars = mx.array([guidance_scale, *level])
-            own = shifts[index : index + 1]
-            if index % reuse_features == 0 or index == guided:  # those of two branches do not serve one
-                features = None
-            latents, clean, features = step(
-                latents, clean, encoded.mask, encoded.masked_latents, own, scalars, features
+            step = partial(
+                self._advance,
+                encoded,
+                self._steps[2 if index < guided else 1],
+                shifts[index : index + 1],
+                mx.array([guidance_scale, *level]),
+                features,
             )
-            mx.async_eval(latents, clean)
+            after = step(latents, clean)
             if pending is not None:
                 mx.eval(pending.latents)
-                yield pending
+                replaced = yield pending
+                if replaced is not None:
+                    after = step(replaced, clean)
+                    yield pending._replace(latents=replaced)
+            latents, clean, features = after
+            if (index + 1) % reuse_features == 0 or index + 1 == guided:  # features of two branches do not serve one
+                features = None
             pending = Step(index + 1, len(timesteps), timestep, latents, clean)
         assert pending is not None
         mx.eval(pending.latents)
-        yield pending
+        replaced = yield pending
+        if replaced is not None:
+            yield pending._replace(latents=replaced)
+
+    def _advance(
+        self,
+        encoded: Encoded,
+        step: Callable[..., tuple[mx.array, mx.array, mx.array]],
+        shifts: mx.array,
+        scalars: mx.array,
+        features: mx.array | None,
+        latents: mx.array,
+        clean: mx.array,
+    ) -> tuple[mx.array, mx.array, mx.array | None]:
+        """Begin to compute one step; latents, clean latents and features after it."""
+        with private_kernels():
+            after = step(latents, clean, encoded.mask, encoded.masked_latents, shifts, scalars, features)
+            mx.async_eval(*after[:2])
+        return after
 
     def decode(self, latents: mx.array) -> mx.array:
         """Latents [B, h, w, C] -> images [B, S, S, 3], about [0, 1], not clamped."""

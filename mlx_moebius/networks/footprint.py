@@ -9,7 +9,7 @@ import mlx.core as mx
 from mlx.utils import tree_flatten
 
 from mlx_moebius import memory
-from mlx_moebius.errors import MoebiusError
+from mlx_moebius.errors import MORE, Change, MoebiusError
 from mlx_moebius.networks.config import ModelConfig, UNetConfig, VAEConfig
 from mlx_moebius.networks.unet import UNet
 from mlx_moebius.networks.vae import STRIP_ELEMENTS, AutoencoderKL
@@ -63,6 +63,8 @@ def windows_within(config: ModelConfig, limit: int | None = None, beside: int = 
     if not fitting:
         least = needed(config, 1)
         raise MoebiusError(
-            f"the model needs {least / 2**30:.2f} GB and may take {limit / 2**30:.2f} GB: raise --memory-limit"
+            f"the model needs {least / 2**30:.2f} GB and may take {limit / 2**30:.2f} GB",
+            "close other programs",
+            Change("memory_limit", MORE),
         )
     return fitting[-1]

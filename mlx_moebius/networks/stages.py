@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import mlx.core as mx
 
-from mlx_moebius.errors import MoebiusError
+from mlx_moebius.errors import LESS, Change, MoebiusError
 
 
 @dataclass(slots=True)
@@ -41,7 +41,10 @@ class Stages:
             if not is_out_of_memory(error):
                 raise
             raise MoebiusError(
-                f"out of memory in stage {name}: close other programs, or use --dtype float16 or --memory-limit"
+                f"out of memory in stage {name}",
+                "close other programs",
+                Change("dtype", "float16"),
+                Change("memory_limit", LESS),
             ) from error
         finally:
             stage.seconds += time.perf_counter() - start

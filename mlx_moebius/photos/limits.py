@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from PIL import Image
 
 from mlx_moebius import memory
-from mlx_moebius.errors import MoebiusError
+from mlx_moebius.errors import MORE, Change, MoebiusError
 
 BYTES_A_PIXEL = 24  # at the peak of reading, filling and writing; measured: 23 for RGB
 SHARE = 0.5  # of the machine's memory: the rest is for the network and other programs
@@ -17,12 +18,23 @@ LONGEST = 1_000_000  # pixels of a side: of longer rows decoders make many copie
 SIDES = {"JPEG": 65_535, "WEBP": 16_383, "AVIF": 32_768}  # AVIF: what decoders (libavif) take; encoders write more
 AVIF_PIXELS = 16_384 * 16_384
 _opening = threading.Lock()
-_asked: list[int] = []
+_asked: list[int] = []  # by this process
+_own: ContextVar[int | None] = ContextVar("max_pixels", default=None)
 
 
 def allow(pixels: int | None) -> None:
     """Take pictures of up to so many pixels in this process, whatever its memory; None: as memory allows."""
     _asked[:] = [] if pixels is None else [pixels]
+
+
+@contextmanager
+def allowing(pixels: int | None) -> Iterator[None]:
+    """Take pictures of up to so many pixels within this block, in this thread; None: as without it."""
+    before = _own.set(_own.get() if pixels is None else pixels)
+    try:
+        yield
+    finally:
+        _own.reset(before)
 
 
 def bytes_taken(width: int, height: int, copies: int = 1) -> int:
@@ -37,12 +49,15 @@ def check_size(width: int, height: int, copies: int = 1) -> None:
     """
     if max(width, height) > LONGEST:
         raise MoebiusError(f"{width} x {height} pixels: a side can have {LONGEST:,} at most")
-    most = _asked[0] if _asked else int(memory.available() * SHARE) // (BYTES_A_PIXEL * copies)
+    asked = _own.get() or next(iter(_asked), None)
+    most = asked or int(memory.available() * SHARE) // (BYTES_A_PIXEL * copies)
     if width * height > most:
-        why = "as asked for" if _asked else f"half of this machine's memory at {BYTES_A_PIXEL * copies} bytes a pixel"
+        why = "as asked for" if asked else f"half of this machine's memory at {BYTES_A_PIXEL * copies} bytes a pixel"
         raise MoebiusError(
             f"{width} x {height} pixels are {width * height / 1e6:,.0f} megapixels; the limit is {most / 1e6:,.1f} "
-            f"({why}): reduce or split it, or give --max-pixels"
+            f"({why})",
+            "reduce or split it",
+            Change("max_pixels", MORE),
         )
 
 

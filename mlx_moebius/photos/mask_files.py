@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mlx_moebius.errors import MoebiusError
+from mlx_moebius.errors import Change, MoebiusError, Note
 from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.photos.growth import check_growth, large_share
 from mlx_moebius.photos.photo import Photo, oriented, read_photo
@@ -156,24 +156,32 @@ def check(mask: Mask, inverted: bool, warnings: list[str]) -> None:
     It looks inverted when more than 60 % is white and so is more than 75 % of the frame's edge: what people remove
     lies inside the photo, what they keep reaches its edges.
     """
-    turn = "leave --invert out" if inverted else "add --invert"
-    if not mask.any():
-        raise MoebiusError("the mask is empty: nothing would be filled")  # after --invert; `fit` names files
+    if not mask.any():  # once it is inverted; `fit` names files
+        raise MoebiusError("the mask is empty, nothing would be filled", "paint white what to fill")
     if mask.all():
-        raise MoebiusError("the mask is all white: nothing would be kept; paint black what to keep")
+        raise MoebiusError("the mask is all white, nothing would be kept", "paint black what to keep")
     edge = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
     if (share := mask.mean()) > 0.6 and edge.mean() > 0.75:
-        warnings.append(f"the mask looks inverted: {share:.0%} of the photo would be filled; if not meant, {turn}")
+        warnings.append(
+            Note(
+                f"the mask looks inverted, {share:.0%} of the photo would be filled",
+                Change("invert", not inverted, "if that is not meant"),
+            )
+        )
 
 
-def check_share(grown: Mask, mask: Mask, meant: bool) -> None:
+def check_share(grown: Mask, mask: Mask, meant: bool, inverted: bool = False) -> None:
     """Refuse to fill all of the photo, or more than half of it unless that is `meant`; `grown` is what `mask` grows to.
 
     Raises MoebiusError.
     """
     check_growth(grown, mask)
     if not meant and (share := large_share(grown, mask)):
-        raise MoebiusError(f"{share}: if that is meant, add --yes; else see --invert")
+        raise MoebiusError(
+            share,
+            Change("large", True, "if that is meant"),
+            Change("invert", not inverted, "if the rest is meant"),
+        )
 
 
 def _is_two_tone(luma: NDArray[np.uint8]) -> bool:

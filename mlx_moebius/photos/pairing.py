@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlx_moebius.errors import MoebiusError
+from mlx_moebius.errors import Change, MoebiusError
 from mlx_moebius.photos.formats import EXTENSIONS
 from mlx_moebius.photos.marks import is_output_folder
 from mlx_moebius.photos.mask_files import ALPHA
@@ -62,8 +62,8 @@ def pair(folder: Path, mask: str | None, output: Path, recursive: bool = False, 
     refused = [Pair(name, None, f"{name}: {RAW}") for name in raw if name.with_suffix("") not in developed]
     photos = [name for name in found if name not in beside and not (where and _same(folder / name, where))]
     if not photos and not refused:
-        deeper = "" if recursive else " (--recursive looks deeper)"
-        raise MoebiusError(f"there are no photos in {folder}{deeper}")
+        deeper = () if recursive else (Change("recursive", True, "to look deeper"),)
+        raise MoebiusError(f"there are no photos in {folder}", *deeper)
     if mask == ALPHA:
         return Pairing([*(Pair(name, ALPHA) for name in photos), *refused], [])
     if where is not None and where.is_file():

@@ -336,7 +336,7 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, Image.Image]]:
                     raise MoebiusError(f"it is animated or has pages ({count}): only single pictures can be filled")
                 yield inner, image
     except MoebiusError as error:
-        raise MoebiusError(f"{path}: {error}") from None
+        raise error.within(path) from None
     except FileNotFoundError:
         raise MoebiusError(f"{path} does not exist") from None
     except UnidentifiedImageError:

@@ -67,7 +67,7 @@ def check_output(photo: Photo, path: str | Path, size: tuple[int, int] | None = 
         inner = "JPEG" if name == "JXL" and _goes_as_jpeg(photo) else name
         check_format(inner, *(size or (photo.width, photo.height)))
     except MoebiusError as error:
-        raise MoebiusError(f"{path}: {error}") from None
+        raise error.within(path) from None
     if name == "HEIF":
         require_heic()
     if name == "JXL":

@@ -1,7 +1,7 @@
 """What a run leaves behind: a model folder that `generate` takes, and the state to go on from.
 
 Files are written under other names first and renamed when all are there: the state before the model, so that what
-`--resume` goes on from is never older than the model beside it.
+a run goes on from is never older than the model beside it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mlx_moebius.convert.card import Card, model_card
 from mlx_moebius.convert.folder import CARD_NAME, file_record, write_network
 from mlx_moebius.convert.safetensors_file import write_safetensors
 from mlx_moebius.convert.stored_tensor import StoredTensor
-from mlx_moebius.errors import MoebiusError
+from mlx_moebius.errors import LESS, Change, MoebiusError
 from mlx_moebius.files import flush_to_disk, locked, replacing
 from mlx_moebius.networks.config import CONFIG_NAME, UNET_NAME, VAE_NAME, FileRecord, ModelConfig
 from mlx_moebius.photos.marks import TRAINING
@@ -59,7 +59,9 @@ class Folder:
         """
         nothing_saved = (self.path / SETTINGS_NAME).is_file() and not (self.path / STATE_NAME).exists()
         if not nothing_saved and any(self.path.iterdir()):
-            raise MoebiusError(f"{self.path} already exists: choose another name, or go on with --resume")
+            raise MoebiusError(
+                f"{self.path} already exists", "choose another name", Change("resume", True, "to go on with its run")
+            )
         self.write_json(SETTINGS_NAME, settings)
         self._copy_vae(vae)
 
@@ -68,7 +70,9 @@ class Folder:
         try:
             settings = json.loads((self.path / SETTINGS_NAME).read_bytes())
         except OSError:
-            raise MoebiusError(f"{self.path} holds no run to go on with: leave --resume out to start one") from None
+            raise MoebiusError(
+                f"{self.path} holds no run to go on with", Change("resume", False, "to start one")
+            ) from None
         except (ValueError, RecursionError):
             settings = None
         if not isinstance(settings, dict) or not all(isinstance(settings.get(part), dict) for part in PARTS):
@@ -126,7 +130,8 @@ class Folder:
             written = write_network(parts[UNET_NAME], tensors, config.dtype, None)
         except MoebiusError as error:
             raise MoebiusError(
-                f"the run diverged ({error}); {self.path} keeps what was saved last: lower --lr"
+                f"the run diverged ({error.message}); {self.path} keeps what was saved last",
+                Change("learning_rate", LESS),
             ) from None
         record = replace(written, name=UNET_NAME)
         config = replace(config, files=(record, file_record(self.path / VAE_NAME, VAE_NAME)))
@@ -144,8 +149,8 @@ class Folder:
                 os.replace(parts[name], self.path / name)
         except OSError as error:
             raise MoebiusError(
-                f"cannot save in {self.path}: {error.strerror or error}; what was saved last is still there, "
-                "--resume goes on from it"
+                f"cannot save in {self.path} ({error.strerror or error}); what was saved last is still there",
+                Change("resume", True, "to go on from it"),
             ) from None
         finally:
             for path in parts.values():

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import mlx.core as mx
 
-from mlx_moebius.errors import MoebiusError
+from mlx_moebius.errors import LESS, MORE, Change, MoebiusError
 from mlx_moebius.memory import check_address_space
 from mlx_moebius.networks.config import ModelConfig
 from mlx_moebius.networks.footprint import DENOISE, STRIP, WHOLE, float32_bytes
@@ -65,12 +65,12 @@ def fit(config: ModelConfig, recipe: Recipe, batch_size: int, limit: int, teache
             least = needed(config, tried, batch_size // n, teacher)
             if least <= limit:
                 return Fit(batch_size // n, tried.grad_accumulation, checkpoint, least)
-    less = [f"raise --memory-limit ({size(least)} are needed at least)"]
-    less += ["a smaller --batch-size"] if recipe.live and batch_size > 1 else []
-    less += ["--ema 0"] if recipe.ema else []
-    less += ["--blend 1"] if recipe.blend < 1 else []
-    less += ["--optimizer muon"] if recipe.optimizer == "adamw" else []
-    raise MoebiusError(f"this does not fit into {size(limit)}: {', or '.join(less)}")
+    less = [Change("memory_limit", MORE, f"({size(least)} are needed at least)")]
+    less += [Change("batch_size", LESS)] if recipe.live and batch_size > 1 else []
+    less += [Change("ema", 0)] if recipe.ema else []
+    less += [Change("blend", 1)] if recipe.blend < 1 else []
+    less += [Change("optimizer", "muon")] if recipe.optimizer == "adamw" else []
+    raise MoebiusError(f"this does not fit into {size(limit)}", *less)
 
 
 def size(number: int) -> str:

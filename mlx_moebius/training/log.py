@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mlx_moebius.errors import MoebiusError
+from mlx_moebius.errors import Change, MoebiusError
 from mlx_moebius.files import replacing
 from mlx_moebius.training.drawings import draw_curve
 
@@ -34,7 +34,9 @@ class Log:
             with self.path.open("a") as file:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
-            raise MoebiusError(f"cannot write {self.path}: {error.strerror or error}; --resume goes on") from None
+            raise MoebiusError(
+                f"cannot write {self.path} ({error.strerror or error})", Change("resume", True, "to go on")
+            ) from None
 
     def draw(self) -> None:
         """Write the picture of the losses."""

@@ -77,7 +77,7 @@ def find_photos(folder: Path, side: int, share: float = HELD_OUT) -> Library:
             if min(width, height) < side:
                 raise MoebiusError(f"{path}: {width} x {height} pixels are smaller than the window of {side}")
         except MoebiusError as error:
-            skipped.append(str(error))
+            skipped.append(error.message)
             continue
         found.append(Found(path, masks[0] if masks else None, digest))
     while True:
@@ -186,7 +186,7 @@ class Decoder:
         try:
             return decode(photo, self._side)
         except MoebiusError as error:
-            self._report(f"skipped: {error}")
+            self._report(f"skipped: {error.message}")
             return None
 
 

@@ -15,11 +15,12 @@ import mlx.core as mx
 import numpy as np
 
 from mlx_moebius.convert.card import Card
-from mlx_moebius.errors import MoebiusError
+from mlx_moebius.errors import ANOTHER, LESS, Change, MoebiusError
 from mlx_moebius.files import replacing
 from mlx_moebius.networks.config import VAE_NAME, ModelConfig
 from mlx_moebius.networks.unet import UNet
 from mlx_moebius.networks.vae import AutoencoderKL
+from mlx_moebius.runtime import private_kernels
 from mlx_moebius.schema import Bounds
 from mlx_moebius.training.checkpoint import Folder
 from mlx_moebius.training.interruption import SIGNALS, signals_noted
@@ -84,6 +85,7 @@ class Outcome:
     verdict: str = ""
 
 
+@private_kernels()
 def run(start: Start, plan: Plan, out: Path, resume: bool, report: Callable[[str], None]) -> Outcome:
     """Learn, and write the model folder `out` every `plan.save_every` steps and at the end.
 
@@ -175,8 +177,8 @@ def _learn(
                 seconds = clock.end_step()
                 if not _finite(learned.loss, learned.norm):
                     raise MoebiusError(
-                        f"the loss is not finite in step {trainer.step + 1}; {out} keeps what was saved last: "
-                        "lower --lr and start again, or --resume with a lower one"
+                        f"the loss is not finite in step {trainer.step + 1}; {out} keeps what was saved last",
+                        Change("learning_rate", LESS, "and start again or go on"),
                     )
                 between = True
                 done = trainer.step
@@ -205,10 +207,10 @@ def _learn(
             if between and trainer.step > saved:
                 with suppress(MoebiusError):  # the first error is the one to tell
                     save()
-                    report(f"saved step {trainer.step} of {steps} in {out}; --resume goes on")
+                    report(f"saved step {trainer.step} of {steps} in {out}, from where it can go on")
             raise
         if ended:
-            report(f"saved step {trainer.step} of {steps} in {out}; --resume goes on")
+            report(f"saved step {trainer.step} of {steps} in {out}, from where it can go on")
             return Outcome(ended)
         now = validate()
     return Outcome(0, compared(before, now) if before is not None and now is not None else "")
@@ -230,7 +232,9 @@ def check_room(out: Path, config: ModelConfig, trainer: Trainer) -> None:
     needed = 2 * (sum(a.nbytes for a in trainer.state().values()) + sum(a.nbytes for a in trainer.weights().values()))
     free = shutil.disk_usage(place).free
     if free < needed:
-        raise MoebiusError(f"{place} has {free / 1e9:.1f} GB free, a run needs {needed / 1e9:.1f}: choose another -o")
+        raise MoebiusError(
+            f"{place} has {free / 1e9:.1f} GB free, a run needs {needed / 1e9:.1f}", Change("out", ANOTHER)
+        )
 
 
 def _restore(
@@ -246,8 +250,8 @@ def _restore(
         for name, value in settings[part].items():
             if name not in free and before.get(part, {}).get(name) != value:
                 raise MoebiusError(
-                    f"the run in {folder.path} has {name} {before.get(part, {}).get(name)}, not {value}: "
-                    "--resume wants the same options"
+                    f"the run in {folder.path} has {name} {before.get(part, {}).get(name)}, not {value}",
+                    "go on with the same settings",
                 )
     for part, said in (
         ("photos", "the photos are not those"),

@@ -9,7 +9,7 @@ import mlx.core as mx
 import numpy as np
 
 from mlx_moebius.convert.folder import file_record
-from mlx_moebius.errors import MoebiusError
+from mlx_moebius.errors import Change, MoebiusError
 from mlx_moebius.networks.config import UNET_NAME, VAE_NAME, ModelConfig, PredictionType, UNetConfig
 from mlx_moebius.networks.scheduler import clean_and_noise, prediction_target
 from mlx_moebius.networks.unet import UNet
@@ -70,7 +70,7 @@ def load_teacher(
     config = ModelConfig.load(folder)
     check_teacher(config, student, timesteps, has_objects)
     if not same_vae(folder, vae_folder):
-        raise MoebiusError(f"--teacher {folder} has another VAE than {vae_folder}: their latents differ")
+        raise MoebiusError(f"the teacher {folder} has another VAE than {vae_folder}: their latents differ")
     unet = load_strict(UNet(config.unet), folder / UNET_NAME, config.quantization)
     if dtype != "float32":
         unet.compute_in(DTYPES[dtype])
@@ -81,10 +81,10 @@ def load_teacher(
 def check_teacher(teacher: ModelConfig, student: ModelConfig, timesteps: Timesteps, has_objects: bool) -> None:
     """Whether a teacher knows what a student is asked. Raises MoebiusError."""
     if teacher.vae != student.vae:
-        raise MoebiusError("--teacher has another VAE than the network to train: their latents differ")
+        raise MoebiusError("the teacher has another VAE than the network to train: their latents differ")
     if teacher.unet.sample_size != student.unet.sample_size:
         raise MoebiusError(
-            f"--teacher sees windows of {teacher.image_size} pixels, the network to train sees {student.image_size}: "
+            f"the teacher sees windows of {teacher.image_size} pixels, the network to train sees {student.image_size}: "
             f'give it "sample_size" {teacher.unet.sample_size}'
         )
     levels = [
@@ -92,18 +92,19 @@ def check_teacher(teacher: ModelConfig, student: ModelConfig, timesteps: Timeste
     ]
     if levels[0] != levels[1]:
         raise MoebiusError(
-            "--teacher has other noise levels than the network to train: give it a scheduler with the same "
+            "the teacher has other noise levels than the network to train: give it a scheduler with the same "
             "num_train_timesteps, beta_start and beta_end"
         )
     if teacher.sampling.num_steps <= FEW:  # which may have learnt nothing else
         known = sampled_timesteps(teacher)
         if timesteps == "all" or not set(sampled_timesteps(student)) <= set(known):
             raise MoebiusError(
-                f"--teacher knows the timesteps {', '.join(map(str, known))} of its own sampling alone: give the "
-                "network to train the same sampling and timestep_spacing, and --timesteps sampled"
+                f"the teacher knows the timesteps {', '.join(map(str, known))} of its own sampling alone: give the "
+                "network to train the same sampling and timestep_spacing, and let it learn the sampled timesteps",
+                Change("timesteps", "sampled"),
             )
     if has_objects and teacher.sampling.guidance_scale == 1:
-        raise MoebiusError("--teacher knows background alone: take the objects' masks out of the folder of photos")
+        raise MoebiusError("the teacher knows background alone: take the objects' masks out of the folder of photos")
 
 
 def same_vae(folder: Path, other: Path) -> bool:

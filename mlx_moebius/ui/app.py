@@ -20,7 +20,7 @@ from mlx_moebius.errors import MoebiusError
 from mlx_moebius.ui.answers import Json, broken, failed
 from mlx_moebius.ui.api import Api
 from mlx_moebius.ui.guard import Door, Guard
-from mlx_moebius.ui.refusals import Refused, sentence
+from mlx_moebius.ui.refusals import Refused, in_form, on_page, sentence
 from mlx_moebius.ui.rest_api import RestApi
 from mlx_moebius.ui.runs import Runs
 from mlx_moebius.ui.series import Series
@@ -84,10 +84,11 @@ def build(
     )
 
 
-def refused(_: Request, error: Exception) -> Response:
+def refused(request: Request, error: Exception) -> Response:
     """One sentence, and what goes with it."""
     status, more = (error.status, error.more) if isinstance(error, Refused) else (400, {})
-    return Json({"error": sentence(error)} | more, status)
+    face = on_page if request.url.path.startswith("/api/") else in_form
+    return Json({"error": sentence(error, face=face)} | more, status)
 
 
 def unknown(_: Request, error: Exception) -> Response:

@@ -92,7 +92,7 @@ class Guard:
         """Raise Refused for what is not let in. The page's own token is checked where its session is looked up."""
         host = host_name(request.headers.get("host", ""))
         if host not in self.door.names and not (self.door.everywhere and self._own_address(host, request)):
-            raise Refused(421, "this address is not one of the page's own: start it with --allow-host to add one")
+            raise Refused(421, "this address is not one of the page's own: whoever starts it can add one")
         site = request.headers.get("sec-fetch-site")
         origin = request.headers.get("origin")
         own = origin is None or urlsplit(origin).netloc == request.headers.get("host")

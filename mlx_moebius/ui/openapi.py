@@ -128,7 +128,7 @@ def html(description: dict[str, Any]) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<link rel="stylesheet" href="/static/docs.css"></head><body><main><h1>For programs</h1>'
         "<p>Forms with files (<code>multipart/form-data</code>). Errors are "
-        '<code>{"error": "one sentence"}</code>. With <code>--host</code>, send '
+        '<code>{"error": "one sentence"}</code>. Where others may use this page too, send '
         "<code>Authorization: Bearer TOKEN</code> with the token of the printed address. "
         f'<a href="/openapi.json">openapi.json</a> says the same.</p>{"".join(parts)}</main></body></html>'
     )

@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mlx_moebius.errors import Face
 from mlx_moebius.photos.geometry import Box, Mask, bounding_box
 from mlx_moebius.photos.mask_files import load_mask
 from mlx_moebius.photos.photo import Photo, read_photo
 from mlx_moebius.photos.save import default_output, write_photo
 from mlx_moebius.ui.jobs import Filled
-from mlx_moebius.ui.refusals import Refused, sentence
+from mlx_moebius.ui.refusals import Refused, on_page, sentence
 from mlx_moebius.ui.strokes import Stroke, rasterise, read_strokes
 from mlx_moebius.ui.tiles import Levels, kept, mapped
 
@@ -207,11 +208,11 @@ class Picture:
     # Versions.
 
     def add_fill(
-        self, filled: Filled, base: int, painted: Painted, run: str, wanted: Callable[[], bool]
+        self, filled: Filled, base: int, painted: Painted, run: str, wanted: Callable[[], bool], face: Face = on_page
     ) -> tuple[int, list[str]]:
         """A new version from a fill, written to a file: a candidate of its run, if it is still `wanted` then.
 
-        Returns its number, and warnings.
+        Returns its number, and warnings in the words of `face`.
         """
         with self.lock:
             number, self._next = self._next, self._next + 1
@@ -229,7 +230,7 @@ class Picture:
                 self.versions[number] = version
             else:  # with the photo's own folder if that was closed
                 shutil.rmtree(folder if self.versions else self.folder, ignore_errors=True)
-        return number, [sentence(line, folder) for line in (*filled.result.warnings, *notes)]
+        return number, [sentence(line, folder, face=face) for line in (*filled.result.warnings, *notes)]
 
     def add_file(self, file: Path, values: Mapping[str, int | None]) -> None:
         """A version that the browser kept, which becomes current; `values` are its seed and made_from.

@@ -1,27 +1,24 @@
-"""What is refused, and how the page says it: one sentence in the page's words, with a status of HTTP."""
+"""What is refused, and how the page and the forms of other programs say it: one sentence, with a status of HTTP."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from mlx_moebius.errors import MoebiusError
+from mlx_moebius.errors import VERBS, Change, Direction, Face, MoebiusError, worded
+from mlx_moebius.inpainting.settings import Settings
 
-PAGE_WORDS = {
-    "; if not meant, add --invert": "",
-    "; if not meant, leave --invert out": "",
-    "give it less --context": "give it less context",
-    "use less --guidance, more --steps, or --dtype float32": "use less guidance or more steps",
-    "raise --memory-limit": "close other programs",
-    "the mask is empty: nothing would be filled": "nothing is painted: paint over what should go",
-    "the mask is all white: nothing would be kept; paint black what to keep": (
-        "everything is painted: leave something for the fill to continue"
-    ),
-    ", or give --max-pixels": "",
+CONTROLS = {
     "num_steps": "steps",
     "guidance_scale": "guidance",
+    "context": "surroundings",
+    "model": "model",
 }
-"""What the command line's sentences say, and what a page without options says instead."""
+"""Parameters that can be set on the page, as they are called there."""
+FORM = ("model", "preset", "gravity", *(each.name for each in fields(Settings)))
+"""Fields of the forms that other programs send."""
 
 
 class Refused(MoebiusError):
@@ -33,11 +30,31 @@ class Refused(MoebiusError):
         self.more = more
 
 
-def sentence(error: Exception | str, *folders: Path) -> str:
-    """An error or a warning in the page's words, without the page's own folders."""
-    text = " ".join(str(error).split())
+def on_page(change: Change) -> str | None:
+    """A change of a control of the page."""
+    control = CONTROLS.get(change.name)
+    if control is None:
+        return None
+    text = (
+        f"{VERBS[change.to]} the {control}" if isinstance(change.to, Direction) else f"set the {control} to {change.to}"
+    )
+    return f"{text} {change.when}".rstrip()
+
+
+def in_form(change: Change) -> str | None:
+    """A change of a field of a form, whose values are JSON."""
+    if change.name not in FORM:
+        return None
+    if isinstance(change.to, Direction):
+        text = f"{VERBS[change.to]} {change.name}"
+    else:
+        text = f"leave {change.name} out" if change.to is None else f"{change.name}={json.dumps(change.to)}"
+    return f"{text} {change.when}".rstrip()
+
+
+def sentence(said: Exception | str, *folders: Path, face: Face = on_page) -> str:
+    """An error or a warning in the words of a face, without the page's folders."""
+    text = " ".join(worded(said, face).split())
     for folder in folders:
         text = text.replace(f"{folder}/", "")
-    for command_line, page in PAGE_WORDS.items():
-        text = text.replace(command_line, page)
     return text

@@ -25,11 +25,12 @@ from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.photos.mask_files import load_mask, transparent
 from mlx_moebius.photos.photo import photo_from_image, read_photo
 from mlx_moebius.photos.save import check_output, encode
+from mlx_moebius.schema import build
 from mlx_moebius.ui.answers import Json, file_answer
 from mlx_moebius.ui.events import event
 from mlx_moebius.ui.openapi import describe, html
 from mlx_moebius.ui.pictures import Picture
-from mlx_moebius.ui.refusals import Refused, sentence
+from mlx_moebius.ui.refusals import Refused, in_form, sentence
 from mlx_moebius.ui.runs import MAX_SEEDS, Request, Run, Runs
 from mlx_moebius.ui.sessions import Session, Sessions
 from mlx_moebius.ui.tiles import black_and_white
@@ -108,9 +109,10 @@ class RestApi:
         values["extend"] = str(values.get("extend") or "")
         own = {name: value for name, value in values.items() if name in OWN and value is not None}
         more = {name: value for name, value in values.items() if name not in OWN and value is not None}
-        limits = {LIMITED[name]: more[name] for name in LIMITED if name in more}
-        request = built(Request, {"model": self.sessions.model, "yes": True} | own | limits)
         Settings(**more)  # refuses what is out of bounds
+        for name in LIMITED.keys() & more.keys():
+            check_limit(name, more[name])
+        request = built(Request, {"model": self.sessions.model, "yes": True} | own)
         return Order(request, more)
 
     def _start(self, session: Session, form: FormData, order: Order) -> Run:
@@ -122,11 +124,11 @@ class RestApi:
                 check_size(file)
                 strokes = [mask_stroke(picture.load_mask(file)[0])]
             except MoebiusError as error:
-                raise Refused(getattr(error, "status", 400), sentence(error, file.parent)) from None
+                raise Refused(getattr(error, "status", 400), sentence(error, file.parent, face=in_form)) from None
         elif not order.request.extend:
             raise Refused(400, "give a mask, or an extension")
         picture.paint(strokes, [])
-        return self.runs.start(session, picture, order.request, order.more)
+        return self.runs.start(session, picture, order.request, order.more, in_form)
 
     def _photo(self, session: Session, form: FormData, *names: str) -> Picture:
         upload = next((each for name in names if isinstance(each := form.get(name), UploadFile)), None)
@@ -138,7 +140,7 @@ class RestApi:
             check_size(file)
             check_output(picture.photo(), file)
         except MoebiusError as error:
-            raise Refused(getattr(error, "status", 400), sentence(error, file.parent)) from None
+            raise Refused(getattr(error, "status", 400), sentence(error, file.parent, face=in_form)) from None
         session.add(picture)
         self.sessions.use(picture)
         return picture
@@ -186,7 +188,12 @@ class RestApi:
                 self.sessions.end(session)
                 await form.close()
         except MoebiusError as error:
-            body = {"message": sentence(error), "type": "invalid_request_error", "param": None, "code": None}
+            body = {
+                "message": sentence(error, face=in_form),
+                "type": "invalid_request_error",
+                "param": None,
+                "code": None,
+            }
             return Json({"error": body}, getattr(error, "status", 400))
         data = [{"b64_json": base64.b64encode(image).decode()} for image in images]
         more = {"warnings": run.warnings} if run.warnings else {}
@@ -213,7 +220,7 @@ class RestApi:
                 holes = photo_from_image(black_and_white(alpha < 128))
                 mask, _ = load_mask(photo, [holes])
             except MoebiusError as error:
-                raise Refused(getattr(error, "status", 400), sentence(error, file.parent)) from None
+                raise Refused(getattr(error, "status", 400), sentence(error, file.parent, face=in_form)) from None
         elif photo.alpha() is not None:
             mask = transparent(photo)
         else:
@@ -224,7 +231,7 @@ class RestApi:
         if not isinstance(count, int) or not 1 <= count <= MAX_SEEDS:
             raise Refused(400, f"n must be a whole number from 1 to {MAX_SEEDS}")
         wanted = built(Request, {"model": known, "count": count, "yes": True})
-        return self.runs.start(session, picture, wanted, {"opaque": True})
+        return self.runs.start(session, picture, wanted, {"opaque": True}, in_form)
 
 
 async def read_form(request: Asked) -> FormData:
@@ -273,6 +280,15 @@ def value_of(text: str) -> Any:
         return json.loads(text) if len(text) < 100 else text
     except (ValueError, RecursionError):
         return text
+
+
+def check_limit(name: str, value: Any) -> None:
+    """Raise Refused for a field of `Settings` that is beyond what a visitor may ask for."""
+    own = LIMITED[name]
+    try:
+        build(Request, {"model": "", own: value})
+    except ValueError as error:
+        raise Refused(400, name + str(error).removeprefix(own)) from None
 
 
 def mask_stroke(name: str) -> dict[str, Any]:

@@ -14,20 +14,19 @@ from typing import Annotated, Any, Literal
 
 from PIL import Image
 
-from mlx_moebius.errors import MoebiusError
+from mlx_moebius.errors import Face, MoebiusError
 from mlx_moebius.inpainting.extend import Extension, parse_aspect, parse_sides
 from mlx_moebius.inpainting.presets import Preset, preset_settings
 from mlx_moebius.inpainting.settings import Seed
 from mlx_moebius.networks.config import GuidanceScale
 from mlx_moebius.photos.geometry import Box, Mask, union
 from mlx_moebius.photos.growth import check_growth, grow, large_share
-from mlx_moebius.photos.mask_files import check
 from mlx_moebius.photos.masks import components
 from mlx_moebius.photos.photo import Photo
 from mlx_moebius.schema import Bounds
 from mlx_moebius.ui.jobs import Cancelled, Filled, Job, Progress, Worker
 from mlx_moebius.ui.pictures import Painted, Picture
-from mlx_moebius.ui.refusals import Refused, sentence
+from mlx_moebius.ui.refusals import Refused, on_page, sentence
 from mlx_moebius.ui.sessions import Session, Sessions
 
 MAX_SEEDS = 8
@@ -113,6 +112,7 @@ class Run:
     preview: bytes = b""
     finished: Future[None] = field(default_factory=Future)
     task: Callable[[Worker, Callable[[Progress | Filled], None]], None] | None = None
+    face: Face = on_page
 
     def shown(self, before: int) -> dict[str, Any]:
         """As the page gets it."""
@@ -163,9 +163,16 @@ class Runs:
             return [run for run in self._runs.values() if run.picture is picture and run.ended is None]
 
     def start(
-        self, session: Session, picture: Picture, request: Request, more: Mapping[str, Any] = MappingProxyType({})
+        self,
+        session: Session,
+        picture: Picture,
+        request: Request,
+        more: Mapping[str, Any] = MappingProxyType({}),
+        face: Face = on_page,
     ) -> Run:
         """Queue a run of what is painted; or, without paint, of an extension. `more` are fields of `Settings`.
+
+        `face` words what goes wrong.
 
         Raises MoebiusError for what cannot be done, Refused with `ask` for what should be asked again.
         """
@@ -178,7 +185,7 @@ class Runs:
         if not extension or mask.any():
             check_amount(mask, request)
         boxes = united([part.box for part in components(mask)])
-        return self.queue(Run(session, picture, request, painted, boxes, changes))
+        return self.queue(Run(session, picture, request, painted, boxes, changes, face=face))
 
     def queue(self, run: Run) -> Run:
         """Add a run. Raises Refused when too many are waiting."""
@@ -238,7 +245,11 @@ class Runs:
         except Cancelled:
             self._end(run, "cancelled")
         except (MoebiusError, MemoryError) as error:
-            line = sentence(error) if isinstance(error, MoebiusError) else "there is not enough memory for this photo"
+            line = (
+                sentence(error, face=run.face)
+                if isinstance(error, MoebiusError)
+                else "there is not enough memory for this photo"
+            )
             self._end(run, "failed", line)
         except Exception as error:
             self._end(run, "failed", f"something went wrong ({type(error).__name__}): {sentence(error)}")
@@ -260,7 +271,9 @@ class Runs:
 
     def _progress(self, run: Run, event: Progress | Filled) -> None:
         if isinstance(event, Filled):
-            number, warnings = run.picture.add_fill(event, run.base, run.painted, run.id, lambda: run.ended is None)
+            number, warnings = run.picture.add_fill(
+                event, run.base, run.painted, run.id, lambda: run.ended is None, run.face
+            )
             run.versions.append(number)
             if run.request.count > 1:
                 warnings = [f"Seed {event.settings.seed}: {line}" for line in warnings]
@@ -276,8 +289,11 @@ class Runs:
 
 
 def check_amount(mask: Mask, request: Request) -> None:
-    """Raises MoebiusError for a mask with nothing to fill or keep, Refused with `ask` where much would be filled."""
-    check(mask, inverted=False, warnings=[])
+    """Raise Refused where nothing is painted, or everything; with `ask` where much would be filled."""
+    if not mask.any():
+        raise Refused(400, "nothing is painted: paint over what should go")
+    if mask.all():
+        raise Refused(400, "everything is painted: leave something for the fill to continue")
     if request.yes:
         return
     grown = grow(mask, request.dilate)

@@ -27,7 +27,7 @@ from mlx_moebius.photos.pairing import Pair
 from mlx_moebius.photos.photo import read_photo, to_image
 from mlx_moebius.ui.jobs import Cancelled, Filled, Progress, Worker
 from mlx_moebius.ui.pictures import Painted, Picture, Version, reading
-from mlx_moebius.ui.refusals import Refused, sentence
+from mlx_moebius.ui.refusals import Refused, on_page, sentence
 from mlx_moebius.ui.runs import Request, Run, Runs, check_amount, united, webp
 from mlx_moebius.ui.sessions import Sessions
 from mlx_moebius.ui.tiles import Levels, black_and_white, png
@@ -259,7 +259,7 @@ class Series:
         """As the command line does it, for one photo; on the worker's thread."""
         pipeline = worker.pipeline(self.sessions.source(run.request.model))
         settings = pipeline.settings(**run.changes, seed=run.request.seed)
-        job = batch.Job(self.folder, self.output, settings, large=True)  # `queue` has asked
+        job = batch.Job(self.folder, self.output, settings, large=True, face=on_page)  # `queue` has asked
 
         def watch(_: str, step: Step) -> None:
             if run.stopped.is_set():

@@ -148,7 +148,7 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         listener.close()
         reasons = {
-            errno.EADDRINUSE: f"port {port} is taken: choose another with --port, or 0 for any that is free",
+            errno.EADDRINUSE: f"port {port} is taken: choose another port, or 0 for any that is free",
             errno.EADDRNOTAVAIL: f"{host} is not an address of this computer: give one that is",
             errno.EACCES: f"port {port} needs more rights: choose one above 1023",
         }

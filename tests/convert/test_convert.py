@@ -245,7 +245,7 @@ def test_existing_folder_stays_unless_all_goes_well(tmp_path: Path, vae_source: 
     out = tmp_path / "model"
     convert_checkpoint(NANO, vae_source, out)
     before = contents(out)
-    with pytest.raises(MoebiusError, match="--overwrite"):
+    with pytest.raises(MoebiusError, match="overwrite=True"):
         convert_checkpoint(NANO, vae_source, out, dtype="float32")
     write_vae(vae_source, **{"decoder.conv_out.bias": np.full(3, np.nan)})
     with pytest.raises(MoebiusError, match=r"decoder\.conv_out\.bias"):

@@ -57,7 +57,7 @@ def test_folder_arrives_whole_with_its_card(hub: FakeHub, tmp_path: Path) -> Non
 def test_no_licence_no_upload(hub: FakeHub, tmp_path: Path) -> None:
     run = convert(hub, tmp_path, "--base-model", "them/absent")
     assert run.returncode == 1
-    assert "give it as --license" in run.stderr
+    assert ": give --license" in run.stderr
     assert not (tmp_path / "out").exists()
     run = convert(hub, tmp_path, "--base-model", "them/absent", "--license", "mit")
     assert run.returncode == 0, run.stderr

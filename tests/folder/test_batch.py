@@ -202,7 +202,7 @@ def test_bad_photos_are_listed_and_the_others_done(tmp_path: Path) -> None:
     assert "unmasked.jpg" in (out / "review.html").read_text()
     refused = {event["input"]: event["error"] for event in events(run, "error")}
     assert sorted(refused) == ["bad.jpg", "large.png", "most.png", "twice.jpg", "wide.png"]
-    assert "filled (the mask covers 84%, and grows): if that is meant, add --yes" in refused["most.png"]
+    assert "filled (the mask covers 84%, and grows): add --yes if that is meant or add --invert" in refused["most.png"]
     assert set(results(out)) == {"good.jpg"}
     quiet = generate(folder, out, "--quiet")
     assert quiet.returncode == 1

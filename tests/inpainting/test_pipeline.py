@@ -72,7 +72,7 @@ def test_reference_equals_the_official_pipeline(tiny: MoebiusPipeline, kind: str
 
 
 def test_guidance_is_refused_for_a_model_that_knows_none(nano: MoebiusPipeline, tiny: MoebiusPipeline) -> None:
-    with pytest.raises(MoebiusError, match="trained without guidance: leave guidance 2 out"):
+    with pytest.raises(MoebiusError, match="trained without guidance, which cannot be 2: guidance_scale=1"):
         nano.settings(guidance_scale=2.0)
     assert nano.settings(guidance_scale=1.0) == nano.settings()
     assert tiny.settings(guidance_scale=1.0).guidance_scale == 1

@@ -50,7 +50,7 @@ def refusal(hub: FakeHub, home: Path, **variables: str) -> str:
     line = run.stderr.splitlines()[-1]
     assert line.startswith("error: cannot get hustvl/")
     assert "nano" in line
-    assert "`mlx-moebius models download --help` tells other ways" in line
+    assert "the help of `mlx-moebius models download` tells other ways" in line
     assert len(line.split()) < 50
     assert not [folder for folder in home.rglob("*") if folder.is_dir() and not list(folder.iterdir())]
     return line

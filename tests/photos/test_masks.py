@@ -228,7 +228,7 @@ def test_sources_and_boxes_unite_then_invert(photo: Photo) -> None:
     np.testing.assert_array_equal(mask, expected)
     mask, warnings = load_mask(photo, [drawing], invert=True)
     np.testing.assert_array_equal(mask, ~STROKE)
-    assert "leave --invert out" in warnings[0]
+    assert "invert=False" in warnings[0]
 
 
 @pytest.mark.parametrize("size", [(45, 30), (180, 120), (135, 90), (134, 90)])
@@ -299,7 +299,7 @@ def test_quarter_turned_mask_of_another_size_is_explained(tmp_path: Path) -> Non
 def test_inverted_looking_masks_are_warned_about(photo: Photo) -> None:
     _, warnings = load_mask(photo, [photo_from_image(drawn("L", (90, 60), 255, 0))])
     assert len(warnings) == 1
-    assert "add --invert" in warnings[0]
+    assert "invert=True" in warnings[0]
     large = Image.new("L", (90, 60))
     large.paste(255, (5, 5, 85, 55))  # 74 %, but well inside: a large object
     assert load_mask(photo, [photo_from_image(large)])[1] == []

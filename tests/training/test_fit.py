@@ -75,10 +75,10 @@ def test_a_teacher_takes_its_part() -> None:
 
 
 def test_what_cannot_fit_is_refused_with_what_would_help() -> None:
-    with pytest.raises(MoebiusError, match=r"--memory-limit .* or --ema 0, or --optimizer muon") as refused:
+    with pytest.raises(MoebiusError, match=r"raise memory_limit .*, ema=0 or optimizer='muon'") as refused:
         fit(RELEASED, FROZEN, 1, GIGABYTE)
     assert "\n" not in str(refused.value)
-    with pytest.raises(MoebiusError, match="smaller --batch-size"):
+    with pytest.raises(MoebiusError, match="lower batch_size"):
         fit(RELEASED, Recipe(live=True, ema=0), 8, GIGABYTE)
 
 

@@ -94,6 +94,21 @@ def test_text_in_place_of_a_file_is_named(server: Server) -> None:
     assert "must be files" in long.json()["error"]
 
 
+def test_errors_name_the_fields_that_a_program_sent(server: Server) -> None:
+    """The example's photo is oblong, which the official pipeline cannot do; a mask that is all black fills nothing."""
+    answer = ask(server, "/fill", forms(), reference="true", model="nano")
+    assert answer.status_code == 400
+    assert "crop it to a square or reference=false" in answer.json()["error"]
+    assert "--" not in answer.text
+    answer = ask(server, "/fill", forms(), num_steps="500", model="nano")
+    assert answer.json()["error"].startswith("num_steps must be a whole number from 1 to 200")
+    black = io.BytesIO()
+    Image.new("L", Image.open(PHOTO).size).save(black, "PNG")
+    answer = ask(server, "/fill", forms() | {"mask": ("black.png", black.getvalue())}, model="nano")
+    assert answer.json()["error"].startswith("black.png is empty")
+    assert answer.json()["error"].endswith("paint what to fill white")
+
+
 def test_the_well_known_image_editing_api(server: Server) -> None:
     hole = np.asarray(Image.open(MASK).convert("L")) > 127
     drawing = Image.new("RGBA", hole.shape[::-1])

@@ -1,0 +1,31 @@
+"""How the command lines word what could be changed: in flags."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from mlx_moebius.errors import VERBS, Change, Direction
+
+FLAGS = {"num_steps": "--steps", "guidance_scale": "--guidance", "learning_rate": "--lr", "large": "--yes"}
+"""Options that are not called as in Python. All others are, with hyphens."""
+
+
+def on_command_line(change: Change, options: Collection[str] | None = None) -> str | None:
+    """A change of an option; None where it is none of the `options` that a command has."""
+    flag = FLAGS.get(change.name, f"--{change.name.replace('_', '-')}")
+    if options is not None and flag not in options:
+        return None
+    if change.to is None or change.to is False:
+        text = f"leave {flag} out"
+    elif isinstance(change.to, Direction):
+        text = f"{VERBS[change.to]} {flag}"
+    else:
+        text = f"add {flag}" if change.to is True else f"use {flag} {change.to}"
+    return f"{text} {change.when}".rstrip()
+
+
+def options_of(command: Any) -> frozenset[str]:
+    """All options of a command of typer's, and of the commands in it."""
+    commands = [command, *getattr(command, "commands", {}).values()]
+    return frozenset(option for each in commands for parameter in each.params for option in parameter.opts)

@@ -157,7 +157,7 @@ def test_each_error_is_one_line_and_leaves_nothing(folder: Path) -> None:
         "another aspect": (photo, "-m", folder / "square.png"),
         "is empty": (photo, "-m", folder / "black.png"),
         "all white": (photo, "-m", folder / "white.png"),
-        "no mask": (photo,),
+        "what should go from": (shutil.copy(photo, folder / "alone.png"),),
         "is no mask, it has": (photo, "-m", photo),
         "are photo and mask swapped?": (mask, "-m", photo),
         "add --yes": (photo, "--mask-from", "0,0,384,200"),

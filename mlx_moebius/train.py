@@ -30,6 +30,7 @@ from mlx_moebius.training.samples import Samples
 from mlx_moebius.training.start import load_unfused, load_vae, new_config, new_unet
 from mlx_moebius.training.step import Encoder, Recipe, Trainer
 from mlx_moebius.training.teacher import load_teacher
+from mlx_moebius.words import counted
 
 FINE_TUNE_LR, NEW_LR = 1e-5, 1e-3
 WARM_UP = 100
@@ -191,8 +192,8 @@ def describe(start: Start, plan: Plan) -> None:
         typer.echo(f"skipped: {reason}")
     objects = sum(photo.mask is not None for photo in library.train)
     masks = f", {objects} with an object's mask" if objects else ""
-    typer.echo(f"{len(library.train)} photos to learn from{masks}, {len(library.held_out)} held out")
-    length = f"{plan.minutes:g} minutes" if plan.minutes is not None else f"{plan.steps} steps"
+    typer.echo(f"{counted(len(library.train), 'photo')} to learn from{masks}, {len(library.held_out)} held out")
+    length = f"{plan.minutes:g} minutes" if plan.minutes is not None else counted(plan.steps, "step")
     crops = plan.batch_size * start.recipe.grad_accumulation
     norm = "live" if start.recipe.live else "frozen"
     typer.echo(

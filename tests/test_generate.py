@@ -177,7 +177,7 @@ def test_each_error_is_one_line_and_leaves_nothing(folder: Path) -> None:
             _damaged_model(folder, "unet.safetensors"),
         ),
         "not a model configuration": (photo, "-m", mask, "--model", _damaged_model(folder, "config.json")),
-        "1 steps at strength 0.99": (photo, "-m", mask, "--steps", "1", "--strength", "0.99"),
+        "1 step at strength 0.99": (photo, "-m", mask, "--steps", "1", "--strength", "0.99"),
         "extension": (photo, "-m", mask, "-o", folder / "out.xyz"),
         "no GPU": (photo, "-m", mask, "--device", "gpu"),
     }

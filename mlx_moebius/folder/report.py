@@ -15,6 +15,7 @@ from unicodedata import east_asian_width
 from mlx_moebius.files import printable
 from mlx_moebius.folder.batch import Task
 from mlx_moebius.networks.diffusion import Step
+from mlx_moebius.words import counted
 
 Mode = Literal["bar", "lines", "json", "quiet"]
 
@@ -35,7 +36,7 @@ class Report:
         """The run starts; photos `without_mask`, and `results` that are left out, are named, once for all ranks."""
         count = len(without_mask)
         self._event("start", photos=self.total, without_mask=count)
-        self._line(f"{self.total} photos" + (f", {count} more without a mask" if count else ""))
+        self._line(counted(self.total, "photo") + (f", {count} more without a mask" if count else ""))
         for name in () if self.rank else without_mask:
             self._unmasked(name.as_posix())
         for name in () if self.rank else results:

@@ -20,6 +20,7 @@ from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import EVERYBODY, replacing
 from mlx_moebius.folder.ledger import Record
 from mlx_moebius.photos.photo import opened, photo_from_image
+from mlx_moebius.words import counted
 
 NAME = "review.html"
 SIDE = 480  # longest side of a thumbnail, in pixels
@@ -67,7 +68,7 @@ def write(
     filled = sorted((record for record in records if "error" not in record), key=_badness, reverse=True)
     with Thumbnails(output / NAME) as earlier, replacing(output / NAME, mode=mode) as file:
         file.write(HEAD.encode())
-        file.write(f"<h1>{len(filled)} photos filled, {len(failed)} failed</h1>\n".encode())
+        file.write(f"<h1>{counted(len(filled), 'photo')} filled, {len(failed)} failed</h1>\n".encode())
         if failed:
             file.write(_listed("Failed", (record["error"] for record in failed)))
         if names := [str(name) for name in without_mask]:

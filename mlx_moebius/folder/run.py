@@ -23,6 +23,7 @@ from mlx_moebius.networks.diffusion import Step
 from mlx_moebius.photos.marks import is_output_file, is_output_folder
 from mlx_moebius.photos.pairing import Pair, Pairing, folded, pair
 from mlx_moebius.photos.photo import opened, photo_from_image, to_image
+from mlx_moebius.words import counted
 
 INTERRUPTED = 130  # the shell's exit code for Ctrl-C
 
@@ -189,11 +190,11 @@ def show_plan(pipeline: MoebiusPipeline, job: Job, pairing: Pairing) -> list[str
             count = len(task.prepared.crops)
             windows += count
             largest = max(window.enlargement for window in task.prepared.crops)
-            what = f"{count} window{'s' * (count > 1)}, enlarged {largest:.2f} times"
+            what = f"{counted(count, 'window')}, enlarged {largest:.2f} times"
         lines.append(f"{each.name} + {mask}: {what}")
     lines += [f"{name}: no mask" for name in pairing.without_mask]
     seconds = windows * seconds_a_window(pipeline, job) if windows else 0.0
-    return [*lines, f"{windows} windows, about {seconds / 60:.1f} minutes"]
+    return [*lines, f"{counted(windows, 'window')}, about {seconds / 60:.1f} minutes"]
 
 
 def seconds_a_window(pipeline: MoebiusPipeline, job: Job) -> float:

@@ -20,6 +20,7 @@ from mlx_moebius.networks.threads import prepare_thread
 from mlx_moebius.networks.unet import BACKGROUND_TOKENS, FOREGROUND_TOKENS, Conditioning, UNet
 from mlx_moebius.networks.vae import AutoencoderKL
 from mlx_moebius.runtime import private_kernels
+from mlx_moebius.words import counted
 
 
 class Noise(NamedTuple):
@@ -184,7 +185,8 @@ class Diffusion:
         timesteps = self.scheduler.timesteps(num_steps, strength, solver) if num_steps > 0 else []
         if not timesteps:
             raise MoebiusError(
-                f"{num_steps} steps at strength {strength:g} run nothing", Change("num_steps", MORE, "(20 are usual)")
+                f"{counted(num_steps, 'step')} at strength {strength:g} would run nothing",
+                Change("num_steps", MORE, "(20 are usual)"),
             )
         if reuse_features < 1:
             raise MoebiusError(f"features cannot serve {reuse_features} steps: 1 is exact, 2 is usual")

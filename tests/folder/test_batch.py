@@ -266,6 +266,11 @@ def test_a_dry_run_only_lists(tmp_path: Path) -> None:
     assert lines[-2] == "plain.jpg: no mask"
     assert lines[-1].startswith("7 windows, about ")
     assert not out.exists()
+    one = tmp_path / "one"
+    one.mkdir()
+    for name in ("a.jpg", "a.jpg_mask.png"):
+        shutil.copy(folder / name, one)
+    assert generate(one, out, "--dry-run").stdout.splitlines()[-1].startswith("1 window, about ")
 
 
 def test_two_ranks_share_the_photos(undisturbed: tuple[Path, Path], tmp_path: Path) -> None:

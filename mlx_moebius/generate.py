@@ -41,6 +41,7 @@ from mlx_moebius.photos.growth import grow
 from mlx_moebius.photos.marks import png_options
 from mlx_moebius.photos.mask_files import ALPHA, check_share, load_mask
 from mlx_moebius.photos.pairing import folded, mask_beside
+from mlx_moebius.photos.patch import patch as make_patch
 from mlx_moebius.photos.photo import Photo, photo_from_image, read_photo
 from mlx_moebius.photos.save import check_output, default_output, write_photo
 from mlx_moebius.version import __version__
@@ -78,6 +79,7 @@ def generate(
     output: options.Output = None,
     overwrite: common.Overwrite = False,
     save_mask: options.SaveMask = None,
+    patch: options.Patch = None,
     quality: options.Quality = None,
     from_metadata: options.FromMetadata = None,
     max_pixels: options.MaxPixels = None,
@@ -124,7 +126,12 @@ def generate(
     Settings(**settings_asked)  # refuses what is out of bounds
     earlier = read_record(from_metadata) if from_metadata else None
     quality = earlier.quality if quality is None and earlier else quality
-    writing = Writing(output, overwrite, quality, not no_metadata, keep_time)
+    if patch and (output or extend or aspect or seeds or reference or len(images) > 1 or images[0].is_dir()):
+        raise MoebiusError(
+            "--patch is for one photo in its own frame, instead of -o: "
+            "leave --extend, --aspect, --seeds and --reference out"
+        )
+    writing = Writing(patch or output, overwrite, quality, not no_metadata, keep_time, patch is not None)
     choice = ModelChoice(model, dtype, device, memory_limit, settings_asked, earlier, preset)
     folders = [each for each in images if each.is_dir()]
     if folders:
@@ -183,7 +190,14 @@ def fill_photo(
     extension = frame_extension(photo, extend, aspect, gravity or "center")
     across, down = (extension.left + extension.right, extension.top + extension.bottom) if extension else (0, 0)
     stand_in = photo_from_image(Image.new("RGB", (1, 1)))  # for a sheet, whatever the photo is
-    check_output(stand_in if seeds else photo, target, None if seeds else (photo.width + across, photo.height + down))
+    if writing.as_patch:
+        corner = replace(photo, pixels=photo.pixels[:1, :1])
+        stand_in = make_patch(corner, corner, np.zeros((1, 1), np.uint16))
+    check_output(
+        stand_in if seeds or writing.as_patch else photo,
+        target,
+        None if seeds else (photo.width + across, photo.height + down),
+    )
     wanted: Mask | None = None
     warnings: list[str] = []
     if marks or not (extend or aspect):
@@ -213,7 +227,10 @@ def fill_photo(
         write_png(contact_sheet(results), target, image, writing.overwrite)
     else:
         record = pipeline.provenance(settings, result, writing.quality) if writing.metadata else None
-        notes += write_photo(result.photo, target, writing.quality, record, image, writing.keep_time, writing.overwrite)
+        written = result.photo
+        if writing.as_patch and result.weights is not None:
+            written = make_patch(photo, written, result.weights)
+        notes += write_photo(written, target, writing.quality, record, image, writing.keep_time, writing.overwrite)
     if save_mask is not None:
         write_png(Image.fromarray(result.mask.astype(np.uint8) * 255), save_mask, image, writing.overwrite)
     for line in notes:
@@ -282,6 +299,7 @@ class Writing:
     quality: int | None
     metadata: bool
     keep_time: bool
+    as_patch: bool = False
 
     def target(self, photo: Path, save_mask: Path | None, sheet: bool, several: bool) -> Path:
         """The file to write for a photo, or for a sheet of fills. Raises MoebiusError if it must not be written.

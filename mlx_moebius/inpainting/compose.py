@@ -34,7 +34,8 @@ MAX_ENLARGEMENT = 3.0  # beyond it the fill is visibly softer than the photo
 class Result:
     """A filled photo, the mask that was filled, the crops, the seam (None: no border), and notes, a line each.
 
-    `details` tells what was grown in each crop; it is empty where none was wanted.
+    `details` tells what was grown in each crop; it is empty where none was wanted. `weights`, uint16 [H, W], is how
+    much of the fill each pixel holds, 65535 for all of it (None where the photo's size is another now).
     """
 
     photo: Photo
@@ -43,6 +44,7 @@ class Result:
     seam: Seam | None
     notes: list[str]
     details: list[Detail] = field(default_factory=list)
+    weights: NDArray[np.uint16] | None = None
 
     @property
     def warnings(self) -> list[str]:
@@ -134,7 +136,7 @@ def finish(prepared: PreparedCrops, levels: list[Colours], details: list[Detail]
     plain = [index for index in range(len(crops)) if not details or details[index].colours is None]
     crops, levels = [crops[index] for index in plain], [levels[index] for index in plain]
     keep = kept_colours(photo, ~prepared.mask)
-    changed = np.zeros((photo.height, photo.width), bool)
+    shares = np.zeros((photo.height, photo.width), np.uint16)
     boxes = [crop.reach(photo.width, photo.height) for crop in crops] + [detail.box for detail in grown]
     for top in range(0, photo.height, BAND):
         band = (0, top, photo.width, min(photo.height, top + BAND))
@@ -143,10 +145,10 @@ def finish(prepared: PreparedCrops, levels: list[Colours], details: list[Detail]
             for detail in grown:
                 lay(detail, band, colours, weights)
             photo = photo.composite(colours, weights, band, settings.opaque, keep)
-            changed[band[1] : band[3]] = weights > 0
-    photo = replace(photo, gains=_filled_gains(photo, changed))
+            shares[band[1] : band[3]] = np.ceil(weights.clip(0, 1) * np.float32(65535))
+    photo = replace(photo, gains=_filled_gains(photo, shares > 0))
     seam = measure_seam(photo.rgb(), prepared.mask, widest_feather(crops))
-    result = Result(photo, prepared.mask, prepared.crops, seam, [], details)
+    result = Result(photo, prepared.mask, prepared.crops, seam, [], details, shares)
     soft = max((crop.enlargement for crop in crops), default=1.0)
     if soft > MAX_ENLARGEMENT:
         result.notes.append(

@@ -190,6 +190,15 @@ option, flag = partial(option, panel="files"), partial(flag, panel="files")
 SaveMask = Annotated[
     Path | None, option("--save-mask", metavar="FILE", kind=Path, help="Also write what was really filled.")
 ]
+Patch = Annotated[
+    Path | None,
+    option(
+        "--patch",
+        metavar="FILE",
+        kind=Path,
+        help="Write only what changed, PNG or TIFF, to lie over the photo as a layer.",
+    ),
+]
 Quality = Annotated[
     int | None,
     option(

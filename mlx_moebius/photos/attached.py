@@ -1,7 +1,7 @@
-"""What a file holds beside its main picture, and its XMP announces: gain maps, a motion photo's video, extended XMP.
+"""Attachments that a file's XMP announces: gain maps, a motion photo's video, extended XMP.
 
-They show the photo as it was, and are left out but for a JPEG's gain map (`gain_map.py`). That is said, and they are no
-longer announced: a viewer that trusted the metadata would look for them in vain.
+They may show the photo as it was. All but a JPEG's gain map (`gain_map.py`) are left out, and a note says so. Their
+announcements are removed too: a viewer that trusts the metadata would look for them in vain.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SAID = {
 
 
 def without_announcements(xmp: bytes) -> tuple[bytes, list[str]]:
-    """The XMP packet without what announces attached parts, and what was announced, one line each."""
+    """The XMP packet without announcements of attachments, and notes on what was announced."""
     notes = []
     for name, said in SAID.items():
         shorter = _without(xmp, name)
@@ -40,7 +40,7 @@ def without_announcements(xmp: bytes) -> tuple[bytes, list[str]]:
 
 
 def announced_by_container(image: Image.Image, head: bytes) -> list[str]:
-    """The same of HEIC, AVIF and JPEG XL, whose gain maps are pictures of their own. `head`: the file's first bytes."""
+    """Notes on the gain map of HEIC, AVIF or JPEG XL, which the container announces. `head`: the file's first bytes."""
     kinds = " ".join(str(kind) for kind in image.info.get("aux") or ()).lower()
     mapped = "hdrgainmap" in kinds or (image.format in ("HEIF", "AVIF") and TONE_MAP.search(head) is not None)
     return [NO_GAIN_MAP] if mapped or image.info.get("gain_map") else []

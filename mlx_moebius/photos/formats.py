@@ -1,4 +1,4 @@
-"""File formats: which pixels each can hold, and what their files say that Pillow does not pass on."""
+"""File formats: which pixels a format can hold, and what its files say that Pillow does not pass on."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ MODES = {
     "JXL": ("L", "LA", "RGB", "RGBA"),
 }
 TIFF_COMPRESSIONS = ("raw", "tiff_lzw", "packbits", "lzma", "zstd")
-FAX_COMPRESSIONS = ("group3", "group4", "tiff_ccitt")  # of one bit a pixel
-READ_AS_8_BITS = ("AVIF", "HEIF", "JXL")  # whatever they hold
+FAX_COMPRESSIONS = ("group3", "group4", "tiff_ccitt")  # for one bit a pixel
+READ_AS_8_BITS = ("AVIF", "HEIF", "JXL")  # whatever depth they hold
 
-MOST_DPI = 10_000_000  # more than a microscope's, and held by TIFF, PNG and BMP
+MOST_DPI = 10_000_000  # more than a microscope needs; TIFF, PNG and BMP can hold it
 
 PNG_COLOUR = (b"cHRM", b"gAMA", b"sRGB", b"cICP")
 PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt")
@@ -58,13 +58,13 @@ def _exif(image: Image.Image) -> Image.Exif:
 
 
 def is_grey16(image: Image.Image) -> bool:
-    """Whether Pillow keeps all 16 bits: grey, white as the largest value."""
+    """Whether the picture is 16-bit grey with white as its largest value, of which Pillow keeps all bits."""
     tags = getattr(image, "tag_v2", {})
     return image.mode.startswith("I;16") and tags.get(258, (16,)) == (16,) and tags.get(262, 1) == 1
 
 
 def bits_per_channel(file: BinaryIO, image: Image.Image) -> int:
-    """Bits a channel in the file, which Pillow may reduce to 8 without a word."""
+    """Bits per channel in the file. Pillow may reduce them to 8 without a word."""
     if image.format == "PNG":
         return bytes_at(file, 24, 1)[0]
     if image.format == "TIFF":
@@ -73,13 +73,13 @@ def bits_per_channel(file: BinaryIO, image: Image.Image) -> int:
         return int(image.info["bits"])
     if image.format in ("AVIF", "HEIF"):
         head = bytes_at(file, 0, 65536)
-        at = head.find(b"pixi")  # ISO/IEC 23008-12, 6.5.6: version and flags, number of channels, bits of each
+        at = head.find(b"pixi")  # ISO/IEC 23008-12, 6.5.6: version and flags, number of channels, their bits
         return max(head[at + 9 : at + 9 + head[at + 8]], default=8) if at >= 0 else 8
     return 8
 
 
 def exif_block(file: BinaryIO, image: Image.Image) -> bytes:
-    """The EXIF data as a TIFF block; for a TIFF file, its own fields that describe the photo. Empty if damaged."""
+    """The EXIF data as a TIFF block; for a TIFF file, its fields that describe the photo. Empty if damaged."""
     if image.format == "TIFF":
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
             try:
@@ -97,7 +97,7 @@ def exif_block(file: BinaryIO, image: Image.Image) -> bytes:
 
 
 def block(image: Image.Image, name: str) -> bytes:
-    """A block of bytes that Pillow passes on ("icc_profile", "xmp"); empty when the file has it as something else."""
+    """Metadata that Pillow passes on ("icc_profile", "xmp"), as bytes; empty if missing or of an unknown type."""
     value = image.info.get(name)
     if name == "xmp" and isinstance(value, str):
         return value.encode()
@@ -105,7 +105,7 @@ def block(image: Image.Image, name: str) -> bytes:
 
 
 def resolution(image: Image.Image) -> tuple[float, float] | None:
-    """Dots per inch across and down, None where the file says nothing that can be."""
+    """Dots per inch across and down; None if the file has no values, or impossible ones."""
     dpi = image.info.get("dpi")
     try:
         return dpi if dpi and len(dpi) == 2 and all(0 < value <= MOST_DPI for value in dpi) else None
@@ -114,7 +114,7 @@ def resolution(image: Image.Image) -> tuple[float, float] | None:
 
 
 def unusable(image: Image.Image) -> list[str]:
-    """What the file carries in a type or with a value that cannot be."""
+    """Names of the metadata whose type or value is impossible."""
     read = {
         "ICC profile": ("icc_profile", block(image, "icc_profile")),
         "XMP": ("xmp", block(image, "xmp")),
@@ -124,7 +124,7 @@ def unusable(image: Image.Image) -> list[str]:
 
 
 def extra_channels(image: Image.Image) -> str:
-    """What a TIFF has beside colours and opacity, which Pillow does not read; "" if nothing."""
+    """Words for the channels of a TIFF beside colours and opacity, which Pillow does not read; "" if there are none."""
     tags = getattr(image, "tag_v2", {})
     known = {"CMYK": 4, "RGBX": 3, "YCbCr": 3, "LAB": 3}.get(image.mode, len(image.getbands()))
     count = tags.get(277, 1) - known
@@ -134,8 +134,8 @@ def extra_channels(image: Image.Image) -> str:
     return f"its extra channel (a {kind}) was" if count == 1 else f"its {count} extra channels ({kind}s) were"
 
 
-def own_encoding(file: BinaryIO, image: Image.Image) -> dict[str, Any]:
-    """Pillow's save options that encode in the way the file was encoded."""
+def source_encoding(file: BinaryIO, image: Image.Image) -> dict[str, Any]:
+    """Pillow's save options that repeat the file's encoding."""
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         # A quarter turn exchanges rows and columns, also of the quantization tables; 4:2:2 would become 4:4:0, which
         # Pillow does not write: that and other rare schemes are stored at full resolution.
@@ -189,7 +189,7 @@ def jpeg_segment(marker: int, payload: bytes) -> bytes:
 
 
 def png_chunks(file: BinaryIO) -> tuple[tuple[bytes, bytes], ...]:
-    """Colour and text chunks of a PNG file, (type, data), as they are."""
+    """Colour and text chunks of a PNG file, (type, data), unchanged."""
     chunks = []
     at = 8
     while len(head := bytes_at(file, at, 8)) == 8:
@@ -213,7 +213,7 @@ def _webp_is_lossless(file: BinaryIO) -> bool:
 
 
 def bytes_at(file: BinaryIO, offset: int, length: int) -> bytes:
-    """Some bytes of the file, whose position (Pillow's) is left as it was."""
+    """`length` bytes of the file from `offset`. The file's position, which Pillow relies on, does not change."""
     position = file.tell()
     file.seek(offset)
     data = file.read(length)

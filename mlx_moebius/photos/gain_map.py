@@ -40,9 +40,9 @@ xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"></rdf:RDF></x:xmpmeta><?
 
 @dataclass(frozen=True, eq=False)
 class GainMap:
-    """Gains, uint8 [h, w] or [h, w, 3], upright; they lie over the whole frame, whatever its size.
+    """Gains as `pixels`, uint8 [h, w] or [h, w, 3], upright. They cover the whole frame, whatever its size.
 
-    `xmp` and `iso` (ISO 21496-1) say how gains are applied, and either may be empty; `encoding` holds Pillow's save
+    `xmp` and `iso` (ISO 21496-1) say how gains are applied; one of them may be empty. `encoding` holds Pillow's save
     options.
     """
 
@@ -53,17 +53,17 @@ class GainMap:
 
 
 def read(file: BinaryIO) -> GainMap | None:
-    """The map of a JPEG file, as stored; None where it has none that can be read."""
+    """The gain map of a JPEG file, as stored; None if there is none that can be read."""
     try:
         for jpeg in _other_pictures(file):
             parts = [payload for _, _, payload in formats.jpeg_segments(io.BytesIO(jpeg))]
             iso = next((part for part in parts if part.startswith(ISO)), b"")
             xmp = next((part.removeprefix(XMP) for part in parts if part.startswith(XMP) and b"hdrgm:" in part), b"")
             if iso or xmp:
-                with limits.own_limit():
+                with limits.without_pillow_limit():
                     image = Image.open(io.BytesIO(jpeg), formats=["JPEG"])
                 limits.check_size(*image.size)
-                encoding = formats.own_encoding(io.BytesIO(jpeg), image)
+                encoding = formats.source_encoding(io.BytesIO(jpeg), image)
                 if icc := formats.block(image, "icc_profile"):
                     encoding["icc_profile"] = icc
                 if image.mode in ("L", "RGB"):
@@ -74,7 +74,7 @@ def read(file: BinaryIO) -> GainMap | None:
 
 
 def encoded(gain_map: GainMap) -> bytes:
-    """The map's own JPEG file."""
+    """The gain map as a JPEG file."""
     buffer = io.BytesIO()
     options: dict[str, Any] = {
         **gain_map.encoding,
@@ -87,9 +87,9 @@ def encoded(gain_map: GainMap) -> bytes:
 
 
 def announced(xmp: bytes, gain_map: GainMap, length: int) -> bytes:
-    """The main picture's XMP packet with the announcement of a map whose file has that many bytes.
+    """The main picture's XMP packet with an announcement of the map, whose file has `length` bytes.
 
-    A map that only follows ISO 21496-1 is not announced there.
+    A map without XMP, which follows ISO 21496-1 alone, is not announced there.
     """
     if not gain_map.xmp:
         return xmp
@@ -104,7 +104,7 @@ def attached(jpeg: bytes, gain_map: GainMap, map_file: bytes) -> bytes:
     before = jpeg[:place] + (formats.jpeg_segment(APP2, ISO + versions) if versions else b"")
     index = len(_index(0, 0, 0))
     length = len(before) + index + len(jpeg) - place
-    offset = length - len(before) - 4 - len(MPF)  # counted from the index's own first byte
+    offset = length - len(before) - 4 - len(MPF)  # counted from the index's first byte
     return before + _index(length, len(map_file), offset) + jpeg[place:] + map_file
 
 
@@ -120,7 +120,7 @@ def _index(length: int, map_length: int, offset: int) -> bytes:
 
 
 def _other_pictures(file: BinaryIO) -> Iterator[bytes]:
-    """The JPEG files behind the main one, as its index tells."""
+    """The JPEG files behind the main one, found by its index."""
     for marker, end, payload in formats.jpeg_segments(file):
         if marker == APP2 and payload.startswith(MPF):
             block = payload.removeprefix(MPF)

@@ -1,4 +1,4 @@
-"""Arrays of pixels, masks and boxes, and what is done with boxes everywhere."""
+"""Types of pixels, masks and boxes, and the operations on boxes."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def shifted(box: Box, left: int, top: int) -> Box:
 
 
 def intersection(a: Box, b: Box) -> Box | None:
-    """What two boxes have in common; None where that is nothing."""
+    """The overlap of two boxes; None if there is none."""
     left, top, right, bottom = max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
     return (left, top, right, bottom) if left < right and top < bottom else None
 
 
 def union(boxes: Sequence[Box]) -> Box:
-    """The smallest box that holds all of them. At least one is needed."""
+    """The smallest box that contains all `boxes`. At least one is needed."""
     lefts, tops, rights, bottoms = zip(*boxes, strict=True)
     return min(lefts), min(tops), max(rights), max(bottoms)
 
 
 def bounding_box(mask: Mask) -> Box | None:
-    """The smallest box that holds all that is True; None where nothing is."""
+    """The smallest box that contains every True pixel; None if there is none."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return None

@@ -1,7 +1,7 @@
 """Growing a mask so that no rim of blur and shadow remains of what is removed: the thicker a thing, the wider its rim.
 
-How thick a thing is, is measured at each place, not for a connected part as a whole: a fence is as thick as its wires,
-and a person who stands at it grows no further along them.
+Thickness is measured at each place, not for a connected part as a whole. A fence is as thick as its wires; a person
+who stands at the fence does not make its wires grow more.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from mlx_moebius.errors import MoebiusError
 from mlx_moebius.photos.geometry import Mask, bounding_box
 from mlx_moebius.photos.masks import dilate
 
-LARGE = 0.5  # the share of a photo that is filled only when it is said, or asked again, that it is meant
-LEAST = 2  # pixels that everything grows each way
-GROWTHS = (3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 20, 24, 28, 34, 40)  # pixels each way that thicker bodies grow
+LARGE = 0.5  # share of a photo: a larger fill has to be confirmed
+LEAST = 2  # pixels in every direction, by which all of a mask grows
+GROWTHS = (3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 20, 24, 28, 34, 40)  # pixels in every direction, for thicker bodies
 PER_THICKNESS = 0.04  # pixels of growth for a pixel of thickness
 CELL = 4  # thickness is measured on cells of 4 x 4 pixels: a pixel more or less does not matter
-FINEST = 8  # a body reaches as far as it is an eighth as thick as at its core, and no further: into corners, not wires
+FINEST = 8  # a body ends where it is less than an eighth as thick as its core: corners belong to it, wires do not
 
 
 def grow(mask: Mask, amount: int | Literal["auto"]) -> Mask:
-    """The mask [H, W] grown by a square kernel of `amount` pixels (0: not), or with `auto` by how thick it is.
+    """The mask [H, W] grown by a square kernel of `amount` pixels (0: unchanged), or with `auto` by its thickness.
 
-    `auto` grows a place of thickness t (the diameter of the largest disc there) by about 2 + 0.04 t pixels each way,
-    at most by 40.
+    With `auto`, a place of thickness t (the diameter of the largest disc there) grows by about 2 + 0.04 t pixels in
+    every direction, at most by 40.
     """
     if amount != "auto":
         return dilate(mask, amount) if amount > 1 else mask
@@ -35,7 +35,7 @@ def grow(mask: Mask, amount: int | Literal["auto"]) -> Mask:
 
 
 def check_growth(grown: Mask, mask: Mask) -> None:
-    """Refuse a mask that leaves something of the photo until it grows. Raises MoebiusError."""
+    """Refuse a mask that covers the whole photo only once it has grown. Raises MoebiusError."""
     if grown.all() and not mask.all():
         raise MoebiusError(
             f"the mask leaves {1 - mask.mean():.1%} of the photo, and nothing once it has grown: let it grow less "
@@ -44,18 +44,18 @@ def check_growth(grown: Mask, mask: Mask) -> None:
 
 
 def large_share(grown: Mask, mask: Mask) -> str | None:
-    """In words, how much would be filled, if that is more than half of the photo: to be asked whether it is meant.
+    """Words that say how much would be filled, if that is more than half of the photo; None otherwise.
 
-    `grown` is what `mask` grows to, and what counts.
+    `grown` is what `mask` grows to; its share counts.
     """
     if (share := grown.mean()) <= LARGE:
         return None
-    text, own = f"{share:.0%} of the photo would be filled", f"{mask.mean():.0%}"
-    return text if text.startswith(own) else f"{text} (the mask covers {own}, and grows)"
+    text, covered = f"{share:.0%} of the photo would be filled", f"{mask.mean():.0%}"
+    return text if text.startswith(covered) else f"{text} (the mask covers {covered}, and grows)"
 
 
 def _thick_bodies_grown(mask: Mask) -> Mask:
-    """The mask, its thick bodies grown by what they grow more than `LEAST` pixels."""
+    """The mask with its thick bodies grown, by `LEAST` pixels less than they grow in all."""
     bodies = _bodies(_whole_cells(mask))
     if not bodies or (box := bounding_box(bodies[0][1])) is None:
         return mask
@@ -75,14 +75,14 @@ def _thick_bodies_grown(mask: Mask) -> Mask:
 
 
 def _whole_cells(mask: Mask) -> Mask:
-    """Cells [H / 4, W / 4] of which all pixels are set."""
+    """Cells [H / 4, W / 4] whose pixels are all set."""
     height, width = mask.shape
     padded = np.pad(mask, ((0, -height % CELL), (0, -width % CELL)), "edge")
     return np.asarray(padded.reshape(-(-height // CELL), CELL, -(-width // CELL), CELL).all(axis=(1, 3)))
 
 
 def _bodies(cells: Mask) -> list[tuple[int, Mask]]:
-    """For each growth, ascending, the cells of what is thick enough for it; ends where nothing is."""
+    """Growths, ascending, with the cells of the bodies thick enough for them; growths without a body are left out."""
     depth = _depth(cells, _radius(GROWTHS[-1], GROWTHS[-2]))
     found = []
     for growth, smaller in zip(GROWTHS, (LEAST, *GROWTHS), strict=False):
@@ -97,17 +97,17 @@ def _bodies(cells: Mask) -> list[tuple[int, Mask]]:
 
 
 def _radius(growth: int, smaller: int) -> int:
-    """Depth in cells at the core of a body that grows by `growth` pixels rather than by `smaller`."""
+    """Least depth, in cells, at the core of a body that grows by `growth` pixels rather than by `smaller`."""
     thickness = ((growth + smaller) / 2 - LEAST) / PER_THICKNESS
     whole = (thickness - CELL + 1) / CELL  # cells: at either edge some pixels lie in cells that are cut
     return max(1, round((whole + 1) / 2))
 
 
 def _depth(cells: Mask, most: int) -> NDArray[np.uint8]:
-    """Distance of each cell to the nearest one that is not set, at most `most`, 0 where it is not set itself.
+    """Distance of each cell to the nearest cell that is not set, at most `most`; 0 for a cell that is not set.
 
-    The octagonal distance (Rosenfeld, Pfaltz, "Distance functions on digital pictures", 1968): 4 and 8 neighbours in
-    turn. Beyond the edge nothing is set.
+    The octagonal distance (Rosenfeld, Pfaltz, "Distance functions on digital pictures", 1968): steps to 4 and to 8
+    neighbours in turn. Beyond the edge nothing is set.
     """
     depth = np.zeros(cells.shape, np.uint8)
     left = np.pad(cells, 1)

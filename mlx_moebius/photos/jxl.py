@@ -1,8 +1,8 @@
-"""JPEG XL (ISO/IEC 18181) by pillow-jxl-plugin, and what that leaves to us.
+"""JPEG XL (ISO/IEC 18181) by pillow-jxl-plugin, and what the plug-in lacks.
 
-It decodes where it opens, so the size has to be read before; it passes on no depth, no XMP and no packed EXIF; it
-writes no ICC profile, and 16-bit grey as if it were linear. A JPEG that was packed without loss comes out, and goes
-back in, as the JPEG that it is.
+It decodes when it opens a file, so the size has to be read before. It passes on no depth, no XMP and no packed EXIF. It
+writes no ICC profile, and 16-bit grey as if it were linear. A JPEG that was packed without loss is read as a JPEG, and
+written as one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ALPHA = 0  # type of an extra channel
 
 @dataclass(frozen=True)
 class Header:
-    """What the codestream says first. `width` and `height` as stored, before `orientation` (EXIF's 1 to 8)."""
+    """The codestream's header. `width` and `height` as stored, before `orientation` (EXIF's 1 to 8)."""
 
     width: int
     height: int
@@ -118,7 +118,7 @@ def read_header(codestream: bytes) -> Header:
 
 
 def is_srgb(icc: bytes, mode: str) -> bool:
-    """Whether a profile says what JPEG XL says without one; of grey (`mode` L or LA), sRGB's curve."""
+    """Whether a profile means the same as none in JPEG XL: sRGB, or for grey (`mode` L or LA) sRGB's curve."""
     if not icc:
         return True
     steps = np.arange(0, 256, 17, dtype=np.uint8)
@@ -162,7 +162,7 @@ class _Bits:
         return bool(self.take(1))
 
     def choose(self, *ranges: tuple[int, int]) -> int:
-        """A number from one of four ranges, each given by its start and its bits."""
+        """A number from one of four ranges, which are given by their starts and their bits."""
         start, count = ranges[self.take(2)]
         return start + self.take(count)
 

@@ -1,7 +1,7 @@
-"""What the colours of a whole photo have in common, so that what is filled keeps it: few colours, or a single tone.
+"""Photos of few colours or of a single tone, and how a fill keeps to them.
 
-A drawing has a handful of colours, a palette 256 at most, a scan black and white; a black-and-white photo has greys, a
-sepia print one brown for each brightness. A pixel of another colour there is a fault that everybody sees.
+A drawing has a handful of colours, a palette 256 at most, a scan black and white. A black-and-white photo has greys, a
+sepia print one brown for each brightness. Everybody sees a pixel of another colour there.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from mlx_moebius.photos.geometry import Mask, Pixels
 from mlx_moebius.photos.photo import LUMA, Photo
 
 Values: TypeAlias = NDArray[np.float32]
-"""Pixels [n, C] in a photo's own channels and depth; of CMYK, their sRGB."""
+"""Pixels [n, C] in a photo's channels and depth; of CMYK, their sRGB."""
 Keep: TypeAlias = Callable[[Values], Values]
-"""Makes of pixels what a photo keeps; of CMYK, given sRGB."""
+"""Replaces pixels by colours that the photo keeps to. For a CMYK photo, it takes sRGB and gives CMYK."""
 
 FEW = 256  # colours: as many as a palette has
-PIXELS_A_COLOUR = 4  # of a smaller photo one cannot tell
-SAMPLE = 65536  # pixels from which most photos are seen to have many colours
+PIXELS_A_COLOUR = 4  # at least: of a smaller photo one cannot tell
+SAMPLE = 65536  # pixels looked at first: enough to find many colours in most photos
 BAND = 512  # rows looked at at a time, which bounds the memory
 AT_ONCE = 65536  # pixels whose nearest colours are looked up at a time
-ALPHA_WEIGHT = 16  # of the opacity in a palette's colours against each channel
-BLOCK = 8  # pixels: means over blocks tell colours from the noise of a JPEG
+ALPHA_WEIGHT = 16  # of opacity when a palette's colours are compared; other channels have 1
+BLOCK = 8  # pixels: means over blocks are free of a JPEG's noise
 BLOCKS = 16  # at least so many
 TONE_PIXELS = 1_000_000  # about as many are looked at
-TYPICAL, MOST = 2.5, 8.5  # levels by which blocks of a photo of one tone miss it: root mean square, and 99.9 % of them
+TYPICAL, MOST = 2.5, 8.5  # levels by which blocks of a photo of one tone may miss it: root mean square, 99.9 %
 SMOOTH = 5  # levels over which a tone is averaged
 
 
 def kept_colours(photo: Photo, known: Mask) -> Keep | None:
-    """What the pixels of a photo that are `known` [H, W], and not wholly transparent, have in common.
+    """How a fill keeps to the few colours, or the single tone, of the `known` [H, W] pixels of a photo.
 
-    None for an ordinary photo, whose pixels may have any colour.
+    Wholly transparent pixels do not count. None for an ordinary photo, whose pixels may have any colour.
     """
     alpha = photo.alpha()
     visible = known if alpha is None else known & (alpha > 0)
@@ -57,7 +57,7 @@ def kept_colours(photo: Photo, known: Mask) -> Keep | None:
 
 
 def _nearest(colours: Values, seen: NDArray[np.float64], pixels: Values) -> Values:
-    """The `colours` [N, C] that look most like pixels [n, D]; `seen` [N, D] is how they look."""
+    """The one of `colours` [N, C] nearest to each of the pixels [n, D]; `seen` [N, D] is how the colours look."""
     weights = np.ones(seen.shape[1])
     if seen.shape[1] in (2, 4):
         weights[-1] = ALPHA_WEIGHT
@@ -65,19 +65,19 @@ def _nearest(colours: Values, seen: NDArray[np.float64], pixels: Values) -> Valu
     square = (known**2).sum(axis=1)
     result = np.empty((len(pixels), colours.shape[1]), np.float32)
     for start in range(0, len(pixels), AT_ONCE):
-        own = slice(start, start + AT_ONCE)
-        result[own] = colours[(square - 2 * (pixels[own] * weights) @ known.T).argmin(axis=1)]
+        rows = slice(start, start + AT_ONCE)
+        result[rows] = colours[(square - 2 * (pixels[rows] * weights) @ known.T).argmin(axis=1)]
     return result
 
 
 def _toned(tone: NDArray[np.float64], pixels: Values) -> Values:
-    """Pixels [n, 3] in a tone [K, 4]: brightness, and how far each channel is off it. Brightness stays if it may."""
+    """Pixels [n, 3] in a tone [K, 4]: brightness, and each channel's offset from it. Brightness in its range stays."""
     light = (pixels @ LUMA).astype(np.float64).clip(tone[0, 0], tone[-1, 0])  # no darker than the darker ink
     return np.stack([light + np.interp(light, tone[:, 0], tone[:, i]) for i in (1, 2, 3)], axis=1).astype(np.float32)
 
 
 def _few_colours(values: Pixels, visible: Mask, listed: bool) -> Pixels | None:
-    """All colours [N, C] of the visible pixels of [H, W, C], if they are few; `listed`: the file has a palette."""
+    """All colours [N, C] of the visible pixels of [H, W, C], or None if there are many; `listed`: from a palette."""
     step = max(1, isqrt(visible.size // SAMPLE))
     if len(_unique(values[::step, ::step][visible[::step, ::step]])) > FEW:
         return None
@@ -92,7 +92,7 @@ def _few_colours(values: Pixels, visible: Mask, listed: bool) -> Pixels | None:
 
 
 def _unique(colours: Pixels) -> Pixels:
-    """Each of the colours [n, C] once."""
+    """The distinct ones of the colours [n, C]."""
     bits = 8 * colours.itemsize
     shifts = bits * np.arange(colours.shape[1], dtype=np.uint64)
     packed = np.bitwise_or.reduce(colours.astype(np.uint64) << shifts, axis=1)
@@ -112,13 +112,13 @@ def _tone(values: Pixels, visible: Mask) -> NDArray[np.float64] | None:
         return None
     light = colours @ LUMA
     level = np.rint(light / depth).astype(np.int64)
-    own = level[seen]
-    counts = np.bincount(own, minlength=256).astype(np.float64)
-    sums = [np.bincount(own, each[seen], 256) for each in (light, *(colours[..., i] - light for i in range(3)))]
+    levels = level[seen]
+    counts = np.bincount(levels, minlength=256).astype(np.float64)
+    sums = [np.bincount(levels, part[seen], 256) for part in (light, *(colours[..., i] - light for i in range(3)))]
     spread = np.ones(SMOOTH)
     near = np.convolve(counts, spread, "same")
     tone = np.stack(
-        [sums[0] / counts.clip(1), *(np.convolve(each, spread, "same") / near.clip(1) for each in sums[1:])]
+        [sums[0] / counts.clip(1), *(np.convolve(total, spread, "same") / near.clip(1) for total in sums[1:])]
     )
     tone = tone[:, counts > 0].T
     tone[0, 0], tone[-1, 0] = light[seen].min(), light[seen].max()

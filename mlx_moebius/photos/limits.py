@@ -1,4 +1,4 @@
-"""How large a picture may be: by the memory there is, before any of it is decoded, and by what each format can hold."""
+"""How large a picture may be: limits by memory, checked before anything is decoded, and by file format."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from mlx_moebius.errors import MORE, Change, MoebiusError
 
 BYTES_A_PIXEL = 24  # at the peak of reading, filling and writing; measured: 23 for RGB
 SHARE = 0.5  # of the machine's memory: the rest is for the network and other programs
-LONGEST = 1_000_000  # pixels of a side: of longer rows decoders make many copies
+LONGEST = 1_000_000  # pixels of a side: decoders copy longer rows many times
 SIDES = {"JPEG": 65_535, "WEBP": 16_383, "AVIF": 32_768}  # AVIF: what decoders (libavif) take; encoders write more
 AVIF_PIXELS = 16_384 * 16_384
 _opening = threading.Lock()
 _asked: list[int] = []  # by this process
-_own: ContextVar[int | None] = ContextVar("max_pixels", default=None)
+_in_block: ContextVar[int | None] = ContextVar("max_pixels", default=None)
 
 
 def allow(pixels: int | None) -> None:
-    """Take pictures of up to so many pixels in this process, whatever its memory; None: as memory allows."""
+    """Accept pictures of up to `pixels` pixels in this process, whatever its memory; None: as memory allows."""
     _asked[:] = [] if pixels is None else [pixels]
 
 
 @contextmanager
 def allowing(pixels: int | None) -> Iterator[None]:
-    """Take pictures of up to so many pixels within this block, in this thread; None: as without it."""
-    before = _own.set(_own.get() if pixels is None else pixels)
+    """Accept pictures of up to `pixels` pixels inside this block, in this thread; None: the limit stays."""
+    before = _in_block.set(_in_block.get() if pixels is None else pixels)
     try:
         yield
     finally:
-        _own.reset(before)
+        _in_block.reset(before)
 
 
 def bytes_taken(width: int, height: int, copies: int = 1) -> int:
-    """What a picture takes at the peak of reading, filling and writing: pixels, floats and tiles."""
+    """Bytes of memory that a picture takes at the peak of reading, filling and writing: pixels, floats and tiles."""
     return width * height * BYTES_A_PIXEL * copies
 
 
 def check_size(width: int, height: int, copies: int = 1) -> None:
-    """Raise MoebiusError for a picture of more pixels than memory, or `allow`, permits, or of an absurd side.
+    """Raise MoebiusError for a picture of more pixels than memory or `allow` permits, or with a side over `LONGEST`.
 
     `copies`: times the memory of an 8-bit picture.
     """
     if max(width, height) > LONGEST:
         raise MoebiusError(f"{width} x {height} pixels: a side can have {LONGEST:,} at most")
-    asked = _own.get() or next(iter(_asked), None)
+    asked = _in_block.get() or next(iter(_asked), None)
     most = asked or int(memory.available() * SHARE) // (BYTES_A_PIXEL * copies)
     if width * height > most:
         why = "as asked for" if asked else f"half of this machine's memory at {BYTES_A_PIXEL * copies} bytes a pixel"
@@ -71,8 +71,8 @@ def check_format(name: str, width: int, height: int) -> None:
 
 
 @contextmanager
-def own_limit() -> Iterator[None]:
-    """Let Pillow open larger pictures than its own limit, which is for the caller to bound by `check_size`."""
+def without_pillow_limit() -> Iterator[None]:
+    """Let Pillow open pictures beyond its limit. The caller checks their size with `check_size` instead."""
     with _opening:
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:

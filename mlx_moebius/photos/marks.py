@@ -1,4 +1,4 @@
-"""What this project wrote, told by its marks, so that results are not taken for inputs.
+"""Marks by which this program recognises what it wrote, so that results are not taken for inputs.
 
 Folders: results of a folder run hold a ledger, a training run its options, a model folder its configuration. Files: a
 filled photo has a record in its EXIF, a sheet of several pictures names the program in a PNG text.
@@ -22,7 +22,7 @@ PROGRAM = "mlx-moebius"
 
 
 def is_output_folder(folder: Path) -> bool:
-    """Whether a folder holds what a folder run, a training run or the converter wrote."""
+    """Whether a folder run, a training run or the converter wrote into this folder."""
     if (folder / TRAINING).is_file() or any(path for name in LEDGERS for path in folder.glob(name)):
         return True
     try:

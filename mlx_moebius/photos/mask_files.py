@@ -1,10 +1,10 @@
-"""What a user means by a mask: files, the photo's own transparency, boxes; checked before any work is done.
+"""Reads what a user gives as a mask (files, the photo's transparency, boxes), and checks it before any work is done.
 
 How the pixels of a mask file are read:
 
-1. Opacity the same everywhere (or none): of two tones, the coloured or lighter one is filled (`tones.py`); in a copy
-   of the photo with a part painted over, that part; anything else is refused.
-2. Opacity varies and what is visible has one colour (a layer painted on): what is painted, opacity >= 128, is filled.
+1. Opacity is the same everywhere, or missing: of two tones, the coloured or lighter one is filled (`tones.py`); in a
+   copy of the photo with a part painted over, that part; anything else is refused.
+2. Opacity varies, and what is visible has one colour (a painted layer): what is painted, opacity >= 128, is filled.
 3. Opacity varies over black and white: white and opaque is filled.
 4. Opacity varies over other colours (a picture with holes cut into it): the holes, opacity < 128, are filled.
 """
@@ -25,16 +25,16 @@ from mlx_moebius.photos.photo import Photo, oriented, read_photo
 from mlx_moebius.photos.tones import marked, painted_over, tones
 
 ALPHA = "alpha"
-"""The source that stands for the photo's own transparency."""
+"""The source that stands for the photo's transparency."""
 
 
 def load_mask(
     photo: Photo, sources: Sequence[str | Path | Photo] = (), boxes: Sequence[str] = (), invert: bool = False
 ) -> tuple[Mask, list[str]]:
-    """Everything to fill, united: bool [H, W] of the photo's size, and warnings, one line each.
+    """The union of all that is to be filled, bool [H, W] of the photo's size, and warnings of one line.
 
     `sources` are mask files (or masks already read), or "alpha" for what is transparent in the photo; `boxes` are
-    "x,y,w,h" in pixels of the upright photo. `invert` turns the union round. Raises MoebiusError for what cannot be
+    "x,y,w,h" in pixels of the upright photo. `invert` inverts the union. Raises MoebiusError for what cannot be
     meant: nothing to fill, nothing to keep, another aspect, a box outside.
     """
     if not sources and not boxes:
@@ -57,7 +57,7 @@ def load_mask(
 
 
 def transparent(photo: Photo) -> Mask:
-    """Pixels [H, W] of the photo that are more transparent than opaque. Raises MoebiusError if it has no opacity."""
+    """Pixels [H, W] of the photo with opacity below 128. Raises MoebiusError if there are none."""
     alpha = photo.alpha()
     if alpha is None:
         raise MoebiusError("mask alpha: the photo has no transparency; give a mask file")
@@ -67,7 +67,7 @@ def transparent(photo: Photo) -> Mask:
 
 
 def white(drawing: Photo) -> Mask | None:
-    """Pixels [H, W] of a mask file that are meant to be filled, by the rules at the top of this file.
+    """Pixels [H, W] that a mask file means to be filled, by the rules at the top of this module.
 
     None for an opaque picture of many tones, which is no mask.
     """
@@ -88,8 +88,8 @@ def white(drawing: Photo) -> Mask | None:
 def fit(drawing: Photo, photo: Photo, name: str, warnings: list[str]) -> Mask:
     """The mask at the photo's size: as it is, resized from the same aspect, or turned as EXIF turned the photo.
 
-    A mask of the size that the photo has in its file, before EXIF turns it by a quarter, was made by a program that
-    ignores EXIF: it is turned with the photo, and a warning says so. Any other aspect raises MoebiusError.
+    Where EXIF turns the photo by a quarter, a mask may have the size from before the turn: a program that ignores EXIF
+    made it. It is turned like the photo, and a warning says so. Any other aspect raises MoebiusError.
     """
     mask = white(drawing)
     if mask is None:
@@ -129,7 +129,7 @@ def _painted_over(drawing: Photo, photo: Photo, name: str, warnings: list[str]) 
 
 
 def resized(mask: Mask, size: tuple[int, int]) -> Mask:
-    """The mask at (width, height): smooth when enlarged; when reduced, a pixel is filled if anything in it is."""
+    """The mask at (width, height): smooth when enlarged; when reduced, a pixel is filled if any part of it is."""
     image = Image.fromarray(mask.astype(np.uint8) * 255)
     if size[0] >= mask.shape[1]:
         return np.asarray(image.resize(size, Image.Resampling.BILINEAR)) >= 128
@@ -156,7 +156,7 @@ def check(mask: Mask, inverted: bool, warnings: list[str]) -> None:
     It looks inverted when more than 60 % is white and so is more than 75 % of the frame's edge: what people remove
     lies inside the photo, what they keep reaches its edges.
     """
-    if not mask.any():  # once it is inverted; `fit` names files
+    if not mask.any():  # after inversion; `fit` refuses an empty file, with its name
         raise MoebiusError("the mask is empty, nothing would be filled", "paint white what to fill")
     if mask.all():
         raise MoebiusError("the mask is all white, nothing would be kept", "paint black what to keep")
@@ -171,9 +171,9 @@ def check(mask: Mask, inverted: bool, warnings: list[str]) -> None:
 
 
 def check_share(grown: Mask, mask: Mask, meant: bool, inverted: bool = False) -> None:
-    """Refuse to fill all of the photo, or more than half of it unless that is `meant`; `grown` is what `mask` grows to.
+    """Refuse to fill all of the photo, or more than half of it unless that is `meant`. Raises MoebiusError.
 
-    Raises MoebiusError.
+    `grown` is what `mask` grows to.
     """
     check_growth(grown, mask)
     if not meant and (share := large_share(grown, mask)):
@@ -185,7 +185,7 @@ def check_share(grown: Mask, mask: Mask, meant: bool, inverted: bool = False) ->
 
 
 def _is_two_tone(luma: NDArray[np.uint8]) -> bool:
-    """Whether nearly all is black or white (a quarter may be the grey of soft edges)."""
+    """Whether nearly all pixels are black or white (a quarter may be the grey of soft edges)."""
     return bool(((luma > 32) & (luma < 224)).mean() <= 0.25)
 
 

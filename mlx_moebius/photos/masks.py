@@ -69,13 +69,13 @@ def components(mask: Mask) -> list[Part]:
     high = np.maximum.reduceat(ordered, firsts)
     boxes = np.stack([low[:, 1], low[:, 0], high[:, 2], high[:, 0] + 1], axis=1).tolist()
     return [
-        Part((box[0], box[1], box[2], box[3]), area, own)
-        for box, area, own in zip(boxes, areas.tolist(), np.split(ordered, firsts[1:]), strict=True)
+        Part((box[0], box[1], box[2], box[3]), area, part_runs)
+        for box, area, part_runs in zip(boxes, areas.tolist(), np.split(ordered, firsts[1:]), strict=True)
     ]
 
 
 def _any_in_window(mask: Mask, length: int, axis: int) -> Mask:
-    """Whether any of `length` pixels along an axis, from length // 2 before to the rest after, is True (van Herk)."""
+    """Whether any pixel is True in a window along an axis: of `length` pixels, length // 2 of them before the pixel."""
     before = length // 2
     pad = [(0, 0), (0, 0)]
     pad[axis] = (before, length - 1 - before)
@@ -98,7 +98,7 @@ def _runs(mask: Mask) -> Runs:
 
 def _touching(runs: Runs, width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Pairs of runs (indices) that touch from one row to the next, diagonals included."""
-    stride = width + 2  # rows as one line, with room between them
+    stride = width + 2  # rows as one line, with a gap between them
     starts, ends = runs[:, 0] * stride + runs[:, 1], runs[:, 0] * stride + runs[:, 2]
     first = np.searchsorted(ends, starts - stride, side="left")  # in the row above: not ending before the start
     last = np.searchsorted(starts, ends - stride, side="right")  # nor starting after the end
@@ -109,7 +109,7 @@ def _touching(runs: Runs, width: int) -> tuple[NDArray[np.int64], NDArray[np.int
 
 
 def _connected(count: int, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Smallest index of each element's connected set, given pairs; hooks and shortcuts (Shiloach, Vishkin, 1982)."""
+    """Smallest index in each element's connected set, given pairs of `a` and `b` (Shiloach, Vishkin, 1982)."""
     parent = np.arange(count)
     while True:
         low, high = np.minimum(parent[a], parent[b]), np.maximum(parent[a], parent[b])

@@ -1,8 +1,8 @@
 """EXIF, XMP and provenance of a photo, as bytes.
 
 EXIF (CIPA DC-008) is a TIFF block: directories of tagged fields that point to values by absolute offset. Changes
-are appended and the header is pointed at the new directory; nothing that was there moves, so that maker notes,
-which hold offsets of their own, stay readable. A TIFF file is such a block itself and is edited the same way.
+are appended, and the header is pointed at the new directory. Nothing that was there moves, so that maker notes, which
+hold offsets too, stay readable. A TIFF file is such a block itself and is edited the same way.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ BYTE, ASCII, SHORT, LONG, UNDEFINED = 1, 2, 3, 4, 7
 UNIT = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}  # bytes a value, by type
 WORD = {**UNIT, 5: 4, 10: 4}  # bytes that swap together: a rational is two words
 BIG_TIFF = b"II+\0\x08\0\0\0"  # little-endian; Pillow reads no other
-BIG_POINTERS = (16, 18)  # of BigTIFF alone, 8 bytes: LONG8, IFD8
+BIG_POINTERS = (16, 18)  # of BigTIFF only, 8 bytes: LONG8, IFD8
 
 # Fields that describe how the pixels of one TIFF file are stored, or repeat the picture (previews, editor layers).
-# Resolution and ICC profile have their own way to the new file.
+# The ICC profile is among them: Pillow's save options carry it.
 STORAGE = frozenset(
     {*range(254, 267), 273, 274, *range(277, 282), 284, *range(288, 294), 301, 317, *range(320, 326)}
     | {*range(330, 348), *range(512, 533), XMP_PACKET, 34377, 34675, 37724}
@@ -38,7 +38,8 @@ STORAGE = frozenset(
 MARK = "mlx-moebius: "
 PROGRAM = b"mlx-moebius"
 EMPTY_BLOCK = b"II*\0\0\0\0\0"
-# Behind what `updated_exif` appends: a mark, where that begins, where the first directory was, a CRC-32 of it.
+# Behind what `updated_exif` appends: a mark, where the appended bytes begin, where the first directory was, and a
+# CRC-32 of the appended bytes.
 TRAILER, TRAILER_MARK = struct.Struct(">8sIII"), b"appended"
 
 
@@ -199,7 +200,7 @@ def _byte_order(block: Any) -> str:
 
 
 def _swapped(field_type: int, data: bytes, order: str) -> bytes:
-    """Values between little-endian and the block's byte order (its own inverse)."""
+    """Values turned from little-endian to the block's byte order, or back."""
     width = WORD[field_type]
     return data if order == "<" or width == 1 else np.frombuffer(data, f">u{width}").astype(f"<u{width}").tobytes()
 
@@ -281,7 +282,7 @@ def _append(out: bytearray, data: bytes) -> int:
 
 
 def without_thumbnail(exif: bytes) -> bytes:
-    """Blank the thumbnail's bytes (cut them off at the end of the block): it shows what has been removed."""
+    """The block with the thumbnail, which shows what was removed, set to zero (or cut off at the block's end)."""
     order = _byte_order(exif)
     try:
         (first,) = struct.unpack_from(order + "I", exif, 4)

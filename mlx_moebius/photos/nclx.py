@@ -1,6 +1,6 @@
-"""Colours given by numbers (nclx: ITU-T H.273) in HEIC and AVIF, as the ICC profile that means the same.
+"""Colours given by numbers (nclx: ITU-T H.273) in HEIC and AVIF, as an equivalent ICC profile.
 
-The encoders here write numbers of their own, and other formats have no place for them; a profile goes everywhere.
+The encoders used here write other numbers, and other formats have no place for them. Nearly all take a profile.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.03
 
 
 def profile(primaries: int, transfer: int) -> bytes | None:
-    """The ICC profile that means the same; empty for what viewers show so without one, None for unknown numbers.
+    """The equivalent ICC profile. Empty if viewers show the same without one; None for unknown numbers.
 
     Raises MoebiusError for HDR, whose curve would lose its highlights at 8 bits a channel.
     """

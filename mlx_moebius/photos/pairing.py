@@ -1,4 +1,4 @@
-"""Which photos of a folder get which mask. Looks at names only, opens no file."""
+"""Which photos of a folder get which mask. Looks at names, opens no picture."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """Photos to fill, in the order of their names, then camera raw files (a problem); and photos without a mask.
+    """`pairs` to fill, in the order of names, then camera raw files (with a problem); photos without a mask.
 
-    `results` are photos that this program has filled, which are none to fill by a mask that is meant for all photos.
+    `results` are photos that this program has filled. A mask for all photos is not for them.
     """
 
     pairs: list[Pair]
@@ -46,8 +46,8 @@ def pair(folder: Path, mask: str | None, output: Path, recursive: bool = False, 
     """Find the photos of `folder` and their masks.
 
     `mask` is a folder (of masks with the photos' names, in any format), one file for all photos, "alpha", or None:
-    masks lie beside the photos as `name_mask.*`, unless `boxes` make them needless. With `recursive`, folders inside
-    count too; `output` and a folder of masks never do. Raises MoebiusError when there is nothing to pair.
+    masks lie beside the photos as `name_mask.*`, and with `boxes` none is needed. With `recursive`, folders inside
+    are searched too, but never `output` or a folder of masks. Raises MoebiusError when there is nothing to pair.
     """
     where = None if mask in (None, ALPHA) else Path(str(mask))
     if where is not None and not where.exists():
@@ -72,27 +72,27 @@ def pair(folder: Path, mask: str | None, output: Path, recursive: bool = False, 
         return Pairing([*(Pair(name, None) for name in photos), *refused], [])
     root = where or folder
     masks = sorted(_pictures(where, recursive, [output])) if where else sorted(beside)
-    masks = [each for each in masks if not _is_raw(each)]
+    masks = [name for name in masks if not _is_raw(name)]
     matches = match_masks(photos, masks, apart=where is not None)
     pairs = [Pair(name, root / found[0], several(name, found)) for name, found in matches.items() if found]
     return Pairing([*pairs, *refused], [name for name, found in matches.items() if not found])
 
 
 def masks_beside(names: Iterable[Path]) -> set[Path]:
-    """Those among the pictures of a folder that are masks: `name_mask.*` or `name.jpg_mask.*` beside `name.jpg`.
+    """The masks among the pictures of a folder: `name_mask.*` or `name.jpg_mask.*` beside `name.jpg`.
 
-    A picture that is called so without such a photo beside it is a photo itself.
+    Without such a photo beside it, a picture of that name is a photo.
     """
     names = list(names)
-    photo_names = {(name.parent, folded(each)) for name in names for each in (name.stem, name.name)}
+    photo_names = {(name.parent, folded(text)) for name in names for text in (name.stem, name.name)}
     return {name for name in names if _is_mask(name, photo_names)}
 
 
 def match_masks(photos: Iterable[Path], masks: Iterable[Path], apart: bool = False) -> dict[Path, list[Path]]:
-    """The masks that each photo may have, by their names: none, one, or several, of which one must go.
+    """The masks whose names fit each photo: none, one, or several (the user must decide).
 
-    Capitals and the form of accents make no difference, but a mask under a photo's very name is that one's. In a folder
-    of masks (`apart`) a mask may also be called as its photo.
+    Capitals and the form of accents make no difference, but a mask whose name fits a photo exactly is for no other. In
+    a folder of masks (`apart`) a mask may also have the name of its photo.
     """
     photos, masks = list(photos), list(masks)
     exact = _by_stem(masks, str)
@@ -103,44 +103,44 @@ def match_masks(photos: Iterable[Path], masks: Iterable[Path], apart: bool = Fal
     for name in photos:
         found = _first(exact, keys[name])
         if not found:
-            found = [each for each in _first(alike, map(folded, keys[name])) if each not in taken]
-        matches[name] = [each for each in found if each.name == name.name] or found
+            found = [mask for mask in _first(alike, map(folded, keys[name])) if mask not in taken]
+        matches[name] = [mask for mask in found if mask.name == name.name] or found
     return matches
 
 
 def several(photo: Path, masks: list[Path]) -> str | None:
-    """What to say of a photo with more than one mask; None where it has one or none."""
+    """The problem of a photo with more than one mask, in a line; None if it has one or none."""
     shown = " and ".join(mask.name for mask in masks)
     return f"{photo} has more than one mask: {shown}; keep one" if len(masks) > 1 else None
 
 
 def mask_beside(photo: Path) -> Path | None:
-    """The mask that lies beside a photo, by the rule for folders; None where there is none.
+    """The mask that lies beside a photo, by the rule for folders; None if there is none.
 
     Raises MoebiusError when there is more than one.
     """
     if not photo.is_file():
         return None
-    for each in pair(photo.parent, None, photo.parent / NOWHERE).pairs:
-        if each.name.name == photo.name and isinstance(each.mask, Path):
-            if each.problem:
-                raise MoebiusError(each.problem)
-            return each.mask
+    for found in pair(photo.parent, None, photo.parent / NOWHERE).pairs:
+        if found.name.name == photo.name and isinstance(found.mask, Path):
+            if found.problem:
+                raise MoebiusError(found.problem)
+            return found.mask
     return None
 
 
 def _mask_stems(photo: Path, apart: bool) -> list[str]:
-    """What a photo's mask may be called, without its extension; in a folder of masks (`apart`), also as the photo."""
+    """Names that a photo's mask may have, without extension; in a folder of masks (`apart`), also the photo's name."""
     stem = photo.with_suffix("")
     # photo.jpg_mask.png where two photos share a stem
     stems = [photo.with_name(photo.name + MASK_SUFFIX), stem.with_name(stem.name + MASK_SUFFIX)]
-    return [str(each) for each in (*stems, stem)[: 3 if apart else 2]]
+    return [str(name) for name in (*stems, stem)[: 3 if apart else 2]]
 
 
 def _by_stem(masks: list[Path], spell: Callable[[str], str]) -> dict[str, list[Path]]:
     result: dict[str, list[Path]] = {}
-    for each in masks:
-        result.setdefault(spell(str(each.with_suffix(""))), []).append(each)
+    for mask in masks:
+        result.setdefault(spell(str(mask.with_suffix(""))), []).append(mask)
     return result
 
 
@@ -149,15 +149,15 @@ def _first(masks: dict[str, list[Path]], keys: Iterable[str]) -> list[Path]:
 
 
 def _pictures(folder: Path, recursive: bool, apart: list[Path]) -> Iterator[Path]:
-    """Picture files by extension, relative to the folder; not hidden ones, and not those of folders of results."""
+    """Picture files by extension, relative to the folder; not hidden ones, nor those in results or in `apart`."""
     for parent, folders, files in os.walk(folder):
         here = Path(parent)
         kept = [
-            each
-            for each in folders
-            if not each.startswith(".")
-            and not any(_same(here / each, p) for p in apart)
-            and not is_output_folder(here / each)
+            name
+            for name in folders
+            if not name.startswith(".")
+            and not any(_same(here / name, p) for p in apart)
+            and not is_output_folder(here / name)
         ]
         folders[:] = kept if recursive else []
         for name in files:
@@ -166,9 +166,9 @@ def _pictures(folder: Path, recursive: bool, apart: list[Path]) -> Iterator[Path
 
 
 def _is_mask(name: Path, photo_names: set[tuple[Path, str]]) -> bool:
-    """Whether `name` lies beside a photo as its mask; `photo_names` are folders and folded names, and stems."""
-    own = folded(name.stem)
-    return own.endswith(MASK_SUFFIX) and (name.parent, own[: -len(MASK_SUFFIX)]) in photo_names
+    """Whether `name` is a mask beside a photo; `photo_names`: folders, with photos' folded names and stems."""
+    stem = folded(name.stem)
+    return stem.endswith(MASK_SUFFIX) and (name.parent, stem[: -len(MASK_SUFFIX)]) in photo_names
 
 
 def _is_raw(name: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Pixels that a file stores as numbers of colours: palettes, and one bit a pixel."""
+"""Pixels that a file stores as palette indices, or in one bit a pixel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST = 256
 
 
 def palette_of(image: Image.Image, mode: str) -> Pixels | None:
-    """The colours, uint8 [N, C] in `mode`, that the pixels of a Pillow image are numbers of; None where they are not.
+    """The palette of a Pillow image, uint8 [N, C] in `mode`; None if it has none.
 
     One bit a pixel is a palette of black and white.
     """
@@ -32,23 +32,23 @@ def palette_of(image: Image.Image, mode: str) -> Pixels | None:
 
 
 def numbered(pixels: Pixels, palette: Pixels, name: str) -> Image.Image | None:
-    """The picture in one bit a pixel or with its palette, in the format `name`.
+    """The pixels [H, W, C] in one bit a pixel or as palette indices, for the format `name`.
 
-    None where the format has no such thing, or the pixels [H, W, C] have other colours and these no place in it.
+    None if the format has no such thing, or if colours that the palette lacks do not fit into it.
     """
     if palette is BLACK_AND_WHITE:
         fits = name in ONE_BIT and ((pixels == 0) | (pixels == 255)).all()
         return Image.fromarray(pixels).convert("1", dither=Image.Dither.NONE) if fits else None
     if name not in NUMBERED.get(palette.shape[1], ()) or pixels.ndim != 3:
         return None
-    own, wanted = _packed(palette), _packed(pixels)
-    if len(new := np.setdiff1d(wanted, own)):
-        if len(own) + len(new) > MOST:
+    known, wanted = _packed(palette), _packed(pixels)
+    if len(new := np.setdiff1d(wanted, known)):
+        if len(known) + len(new) > MOST:
             return None
-        own = np.concatenate([own, new])
+        known = np.concatenate([known, new])
         palette = np.concatenate([palette, _unpacked(new, palette.shape[1])])
-    order = np.argsort(own, kind="stable")
-    numbers = order[np.searchsorted(own, wanted, sorter=order)].astype(np.uint8)
+    order = np.argsort(known, kind="stable")
+    numbers = order[np.searchsorted(known, wanted, sorter=order)].astype(np.uint8)
     image = Image.fromarray(numbers.reshape(pixels.shape[:2]), "P")
     image.putpalette(palette[:, :3].tobytes())
     if palette.shape[1] == 4:
@@ -57,7 +57,7 @@ def numbered(pixels: Pixels, palette: Pixels, name: str) -> Image.Image | None:
 
 
 def _packed(colours: Pixels) -> NDArray[np.uint32]:
-    """Colours [..., C] as numbers, in one row."""
+    """Colours [..., C] as numbers of 32 bits, in one row."""
     shifts = 8 * np.arange(colours.shape[-1], dtype=np.uint32)
     packed: NDArray[np.uint32] = np.bitwise_or.reduce(colours.astype(np.uint32) << shifts, axis=-1)
     return packed.ravel()

@@ -1,7 +1,7 @@
-"""A photo in memory: its own pixels, and everything its file carries beside them.
+"""A photo in memory: its pixels, and everything that its file carries beside them.
 
-Nothing is lost on the way in: pixels stay in the file's colours and bit depth, and what cannot be kept is refused.
-The network sees `Photo.rgb`; its fill comes back by `Photo.composite`. `save.py` writes the result.
+Nothing is lost in silence: pixels keep the file's colours and bit depth, and what cannot be kept is refused or noted.
+The network gets `Photo.rgb`; `Photo.composite` blends its fill in. `save.py` writes the result.
 """
 
 from __future__ import annotations
@@ -51,13 +51,12 @@ class Metadata:
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """Pixels upright (EXIF orientation applied), in the file's own mode and bit depth.
+    """Pixels upright (EXIF orientation applied), in the file's mode and bit depth.
 
     `mode` is Pillow's: L, LA, RGB, RGBA, CMYK or I;16 (grey, uint16), or one of LA;16, RGB;16, RGBA;16 (uint16), which
-    Pillow lacks; palettes are resolved. `encoding` holds Pillow's
-    save options that repeat the source's own compression, `orientation` the EXIF value (1 to 8) that was applied,
-    `notes` what the user should know, one line each. `gains` is an Ultra HDR JPEG's gain map. `palette` has the
-    colours, [N, C] in `mode`, that the file's pixels are numbers of (see `palettes.palette_of`).
+    Pillow lacks; palettes are resolved. `encoding` holds Pillow's save options that repeat the source's compression,
+    `orientation` the EXIF value (1 to 8) that was applied, `notes` lines that the user should know. `gains` is an Ultra
+    HDR JPEG's gain map. `palette` is the file's palette, [N, C] in `mode` (see `palettes.palette_of`).
     """
 
     pixels: Pixels
@@ -82,7 +81,7 @@ class Photo:
 
     @property
     def plain_mode(self) -> str:
-        """The mode that the photo has at 8 bits a channel."""
+        """The same mode with 8 bits a channel."""
         return "L" if self.mode == "I;16" else self.mode.removesuffix(";16")
 
     @property
@@ -97,7 +96,7 @@ class Photo:
         return self.pixels[..., -1] if self.pixels.dtype == np.uint8 else (self.pixels[..., -1] // 257).astype(np.uint8)
 
     def rgb(self, box: Box | None = None) -> NDArray[np.uint8]:
-        """What the network sees, uint8 [h, w, 3], of the whole photo or a window of it.
+        """What the network sees, uint8 [h, w, 3], of the whole photo or of `box`.
 
         Opacity is ignored (colours under transparent parts are taken as stored), grey is repeated, 16 bits are
         rounded to 8, CMYK goes to sRGB by the photo's ICC profile.
@@ -120,11 +119,11 @@ class Photo:
         opaque: bool = False,
         keep: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None,
     ) -> Photo:
-        """The photo with `fill` blended in, in its own colours and depth; pixels of weight 0 are not touched.
+        """The photo with `fill` blended in, in the photo's colours and depth; pixels of weight 0 are not touched.
 
         `fill` is uint8, or float in 0..255, RGB [h, w, 3]; `weight` is [h, w] in 0..1; both cover `box` (the whole
         photo by default). Opacity stays as it is unless `opaque`, which makes filled parts opaque by their weight.
-        `keep` (see `kept_colours`) has the last word on the pixels that are touched.
+        `keep` (see `kept_colours`) is applied last, to the pixels that are touched.
         """
         pixels = self.pixels.copy()
         window = pixels[slices(box or self.box)]
@@ -134,7 +133,7 @@ class Photo:
         return replace(self, pixels=pixels, metadata=self._without_regions(weight, box or self.box))
 
     def _without_regions(self, weight: NDArray[np.float32], box: Box) -> Metadata:
-        """What the photo carries, without the regions (of faces) whose middle is filled."""
+        """The metadata without the regions (of faces) whose middle is filled."""
 
         def unless_filled(region: Region) -> Region | None:
             x, y = int(region[0] * self.width) - box[0], int(region[1] * self.height) - box[1]
@@ -152,7 +151,7 @@ class Photo:
         keep: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None,
     ) -> Pixels:
         share = weight[..., None].astype(np.float32)
-        if self.mode == "CMYK":  # in light, not in ink: the same colour in other shares of black would show as a seam
+        if self.mode == "CMYK":  # in light, not in ink: the same colour from other shares of black would show as a seam
             seen = np.asarray(_convert(to_image(source, "CMYK"), "RGB", self.metadata.icc)).astype(np.float32)
             seen = np.rint(seen + (fill - seen) * share).clip(0, 255).astype(np.uint8)
             blended = np.array(_convert(to_image(seen, "RGB"), "CMYK", self.metadata.icc))
@@ -209,7 +208,7 @@ def read_photo(path: str | Path) -> Photo:
         exif = formats.exif_block(file, image)
         if not exif and image.info.get("exif"):
             notes.append(f"{path}: its EXIF is damaged and was left out")
-        encoding = formats.own_encoding(file, image)
+        encoding = formats.source_encoding(file, image)
         chunks = formats.png_chunks(file) if image.format == "PNG" else ()
         page = image.tell() if image.format == "TIFF" else 0
         photo = photo_from_image(image)
@@ -300,7 +299,7 @@ def oriented(pixels: Pixels, orientation: int) -> Pixels:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[BinaryIO, Image.Image]]:
-    """Open a picture file; whatever goes wrong, also while it is in use, is a MoebiusError that names it."""
+    """Open a picture file. Whatever goes wrong, also while it is in use, raises a MoebiusError that names the file."""
     if path.is_dir():
         raise MoebiusError(f"{path} is a folder, not a photo")
     Image.init()
@@ -317,7 +316,7 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, Image.Image]]:
             if heic:
                 require_heic()
             file.seek(0)
-            with limits.own_limit():
+            with limits.without_pillow_limit():
                 if head.startswith(jxl.STARTS):
                     inner, image = jxl.opened(file)
                 else:
@@ -361,13 +360,13 @@ def require_heic() -> None:
 
 
 def _convert(image: Image.Image, mode: str, icc: bytes) -> Image.Image:
-    """Between CMYK and sRGB, by the ICC profile of the CMYK side, or Pillow's plain formula without a usable one."""
+    """Convert between CMYK and sRGB, by the CMYK side's ICC profile, or by Pillow's formula without a usable one."""
     result = _profiled(image, mode, icc) if icc else None
     return image.convert(mode) if result is None else result
 
 
 def _profiled(image: Image.Image, mode: str, icc: bytes) -> Image.Image | None:
-    """Between CMYK and sRGB by the ICC profile of the CMYK side; None when it is broken or one of other colours."""
+    """Convert between CMYK and sRGB by the CMYK side's ICC profile; None if it is broken or one of other colours."""
     source: Any = io.BytesIO(icc)
     target: Any = ImageCms.createProfile("sRGB")
     if mode == "CMYK":

@@ -1,4 +1,4 @@
-"""What metadata may still show of what was taken out: pictures of the old state, and the regions of faces.
+"""Metadata that may still show what was removed: pictures of the old state, and the regions of faces.
 
 Previews are blanked in place (their length stays, so that offsets of other software stay right) or, where the format
 is text, removed. Regions (Metadata Working Group 2010, 5.9; Microsoft People Tagging) are turned with the pixels.
@@ -45,12 +45,12 @@ def without_previews(xmp: bytes) -> bytes:
 
 
 def map_regions(xmp: bytes, change: Callable[[Region], Region | None]) -> bytes:
-    """The XMP packet with every region of a face or thing changed, or taken out with its name where that gives None."""
+    """The XMP packet with `change` applied to every region of a face or thing; None removes it, with its name."""
     return REGION_LISTS.sub(lambda found: _map_items(found.group(), change), xmp)
 
 
 def turned(orientation: int) -> Callable[[Region], Region]:
-    """Where a region lies once the pixels are upright, from an EXIF orientation (1 to 8)."""
+    """A function that turns a region as an EXIF orientation (1 to 8) turns the pixels upright."""
 
     def turn(region: Region) -> Region:
         x, y, width, height = region
@@ -66,7 +66,7 @@ def turned(orientation: int) -> Callable[[Region], Region]:
 
 
 def _stream_end(block: bytes, start: int) -> int:
-    """Behind the JPEG stream at `start`; of bytes that only look like a beginning, behind these three."""
+    """Where the JPEG stream at `start` ends; if it is none, where its three bytes end that looked like a beginning."""
     at = start + 2
     while at + 4 <= len(block):
         if block[at] != 0xFF:
@@ -95,7 +95,7 @@ def _stream_end(block: bytes, start: int) -> int:
 
 
 def _map_items(text: bytes, change: Callable[[Region], Region | None]) -> bytes:
-    """A list of regions, each outermost `rdf:li` in it changed."""
+    """A list of regions with `change` applied to each outermost `rdf:li`."""
     out, kept, depth, start = [], 0, 0, 0
     for tag in ITEM.finditer(text):
         opens = not tag.group().startswith(b"</")

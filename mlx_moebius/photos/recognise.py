@@ -1,4 +1,4 @@
-"""Files that are no photo one can fill: camera raw files, and pictures of formats that are not read; by their bytes."""
+"""Recognises files that cannot be filled, by name and first bytes: camera raw files, and formats that are not read."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ START_OF_FRAME = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # ITU-T T
 
 
 def unreadable(path: Path, head: bytes) -> str | None:
-    """What the file is, in words that end a line, where it cannot be read as a photo. `head`: its first bytes."""
+    """Why a file cannot be read as a photo, as the end of a line; None if it may be one. `head`: its first bytes."""
     if path.suffix.lower() in RAW_EXTENSIONS or head.startswith(RAW_STARTS) or head[4:12] == b"ftypcrx ":
         return RAW
     if head[:4] in (b"II*\0", b"MM\0*") and head[8:10] == b"CR":
@@ -41,7 +41,7 @@ def unreadable(path: Path, head: bytes) -> str | None:
 
 
 def full_page(image: Image.Image) -> int | None:
-    """The one page of a TIFF that is not a reduced copy of another; None where there are several, or none."""
+    """The only page of a TIFF that is not a reduced copy of another; None if there are several, or none."""
     full = []
     for page in range(getattr(image, "n_frames", 1)):
         image.seek(page)

@@ -1,4 +1,4 @@
-"""Writing a photo: the source's own encoding, all that its file carried, and how it was filled.
+"""Writing a photo: in the source's encoding, with all that its file carried and a record of how it was filled.
 
 A file appears under its name complete or not at all.
 """
@@ -27,8 +27,8 @@ from mlx_moebius.photos.photo import Metadata, Photo, require_heic, to_image
 from mlx_moebius.photos.privacy import without_previews, without_streams
 from mlx_moebius.photos.xattr import copy_tags
 
-WRITABLE = 0o222  # asked of the mode itself too: the system lets its administrator write anything
-QUALITY = 95  # of a lossy format, where the source's own encoding is unknown
+WRITABLE = 0o222  # checked in the file's mode too: an administrator may write anything
+QUALITY = 95  # of a lossy format, where the source's encoding is unknown
 JPEG_SEGMENT = 65533  # bytes that a JPEG marker holds
 PHOTOMETRIC = 262  # the TIFF field that says which number is white
 JPEG_DPI = 65535  # the most that a JPEG can say
@@ -48,11 +48,11 @@ def default_output(path: str | Path) -> Path:
 
 
 def check_output(photo: Photo, path: str | Path, size: tuple[int, int] | None = None) -> str:
-    """The format (Pillow's name) that `path` asks for; to be called before the work, not after it.
+    """The format (Pillow's name) that `path` asks for. Call it before the work, not after.
 
     Raises MoebiusError when the extension is unknown, the format cannot hold the photo's mode, depth or size (`size`,
-    (width, height), where it is not the photo's), or the folder is missing or read-only. Whether the file exists is
-    the caller's question.
+    (width, height), where it is not the photo's), or the folder is missing or read-only. Whether an
+    existing file may be replaced is for the caller to check.
     """
     path = Path(path)
     name = EXTENSIONS.get(path.suffix.lower())
@@ -96,14 +96,14 @@ def write_photo(
     keep_time: bool = False,
     overwrite: bool = True,
 ) -> list[str]:
-    """Write the photo in the format of `path`'s extension; returns what the user should know, one line each.
+    """Write the photo in the format of `path`'s extension; returns lines that the user should know.
 
     In the source's format the encoding is the source's (a JPEG's quantization tables and subsampling, lossless WebP,
     a TIFF's compression). `quality` (1 to 100) overrides it for JPEG, WebP, AVIF, HEIC and JPEG XL; the others are
-    lossless. ICC profile, EXIF, XMP, IPTC, comment, resolution and PNG text go along as far as the format has a place.
+    lossless. ICC profile, EXIF, XMP, IPTC, comment, resolution and PNG text are kept as far as the format has a place.
     `provenance` (JSON values, with `version`) goes into EXIF: `Software`, and `UserComment` behind any text there.
     The file gets the permissions and tags of the file `source`, and with `keep_time` its modification time.
-    Where `path` is a symbolic link, what it points to is replaced. Without `overwrite` nothing is.
+    Where `path` is a symbolic link, what it points to is replaced. Without `overwrite`, an existing file is refused.
     Raises MoebiusError, with nothing left behind.
     """
     path = Path(path)
@@ -193,7 +193,7 @@ def encode(
 def _made_alike(path: Path, source: Path, keep_time: bool) -> list[str]:
     """Give a file the permissions of `source` (its owner may always write), its tags, and its time if wanted.
 
-    What a disk does not allow, or a source that is gone, is no reason to lose a photo: returns a note.
+    If the disk does not allow it, or the source is gone, the photo is kept all the same: returns a note.
     """
     try:
         like = source.stat()
@@ -209,7 +209,7 @@ def _made_alike(path: Path, source: Path, keep_time: bool) -> list[str]:
 
 
 def _storable(photo: Photo, name: str) -> Photo | None:
-    """The photo in a mode that the format holds, None where something would be lost: opaque alpha is not."""
+    """The photo in a mode that the format holds; None where something but wholly opaque alpha would be lost."""
     if photo.mode in MODES[name]:
         return photo
     alpha = photo.alpha()
@@ -222,7 +222,7 @@ def _storable(photo: Photo, name: str) -> Photo | None:
 
 
 def _goes_as_jpeg(photo: Photo) -> bool:
-    """Whether JPEG XL holds the photo as a JPEG, packed without loss: it was one, or has a profile of its own."""
+    """Whether JPEG XL holds the photo as a JPEG, packed without loss: it was one, or has lossy colours not in sRGB."""
     if photo.format == "JPEG":
         return photo.mode in MODES["JXL"]
     lossy = not photo.encoding.get("lossless") and photo.mode in ("L", "RGB")
@@ -230,7 +230,7 @@ def _goes_as_jpeg(photo: Photo) -> bool:
 
 
 def _encoded(stored: Photo, name: str, options: dict[str, Any]) -> bytes:
-    """The pixels as a file, with what Pillow's save options hold."""
+    """The pixels as a file, with Pillow's save options."""
     is_deep = stored.mode in sixteen_bit.MODES.values()
     if is_deep and name == "TIFF":
         return sixteen_bit.tiff(stored.pixels, options)
@@ -243,13 +243,13 @@ def _encoded(stored: Photo, name: str, options: dict[str, Any]) -> bytes:
 def _encoded_numbers(image: Image.Image, name: str, options: dict[str, Any]) -> bytes:
     """A picture with a palette, or of one bit a pixel, as a file."""
     buffer = io.BytesIO()
-    options.pop("tiffinfo", None)  # differences of numbers mean nothing
+    options.pop("tiffinfo", None)  # differences of palette indices mean nothing
     image.save(buffer, name, **options)
     return buffer.getvalue()
 
 
 def _encoding(photo: Photo, name: str, quality: int | None) -> dict[str, Any]:
-    """Pillow's save options: the source's own in its format, high quality in another one."""
+    """Pillow's save options: the source's in its format, high quality in another one."""
     same = photo.format == name
     options = {**FULL_COLOUR.get(name, {}), **(photo.encoding if same else {})}
     if name == "TIFF":
@@ -264,7 +264,7 @@ def _encoding(photo: Photo, name: str, quality: int | None) -> dict[str, Any]:
 
 
 def _without_old_pictures(carried: Metadata) -> Metadata:
-    """What goes along, without pictures of the photo as it was (the EXIF thumbnail always goes, and needs no note)."""
+    """The metadata without pictures of the photo as it was. EXIF thumbnails are for `updated_exif` to remove."""
     exif = metadata.without_thumbnail(carried.exif) if carried.exif else b""
     blank = without_streams(exif)
     chunks = tuple(

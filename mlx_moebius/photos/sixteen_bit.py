@@ -1,6 +1,6 @@
 """16 bits a channel in colour, which Pillow reads and writes as 8: TIFF by tifffile, PNG by imagecodecs.
 
-What such a file carries beside its pixels goes the same way as for 8 bits; here are the pixels alone.
+Metadata is read and written as for 8 bits; this module handles the pixels alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mlx_moebius.errors import MoebiusError
 
 MODES = {2: "LA;16", 3: "RGB;16", 4: "RGBA;16"}
-"""Names of modes by their number of channels; grey alone is Pillow's own I;16."""
+"""Names of modes by their number of channels; grey without opacity is Pillow's I;16."""
 CODECS = {"tiff_adobe_deflate": "zlib", "tiff_lzw": "lzw", "packbits": "packbits", "lzma": "lzma", "zstd": "zstd"}
 PREDICTABLE = ("zlib", "lzw", "zstd", "lzma")
 RGB = 2  # TIFF's PhotometricInterpretation
@@ -66,7 +66,7 @@ def tiff(pixels: NDArray[np.uint16], options: Mapping[str, Any]) -> bytes:
         compression=codec,
         predictor=codec in PREDICTABLE,
         iccprofile=options.get("icc_profile"),
-        resolution=(float(dpi[0]), float(dpi[1])) if dpi else None,  # Pillow's own fractions are not taken
+        resolution=(float(dpi[0]), float(dpi[1])) if dpi else None,  # tifffile takes no Pillow fractions
         resolutionunit="inch" if dpi else None,
         metadata=None,
         software=False,
@@ -75,7 +75,7 @@ def tiff(pixels: NDArray[np.uint16], options: Mapping[str, Any]) -> bytes:
 
 
 def png(pixels: NDArray[np.uint16], like: bytes) -> bytes:
-    """A PNG file of the pixels [H, W, 2 to 4] with all that the PNG file `like` has around its own."""
+    """A PNG file of the pixels [H, W, 2 to 4] with all other chunks of the PNG file `like`."""
     encoded = list(_chunks(_library("imagecodecs").png_encode(pixels)))
     image = [chunk for kind, chunk in encoded if kind == b"IDAT"]
     out = [like[:8], *(chunk for kind, chunk in encoded if kind == b"IHDR")]

@@ -1,7 +1,7 @@
-"""Which pixels of an opaque mask mean fill: those of one of its two tones; and the part painted over on a copy.
+"""Which pixels of an opaque mask mean fill: those of one of its two tones, or those painted over on a photo's copy.
 
-Tones are found in a histogram of the colours, so that soft brushes, smooth edges and lossy formats make no difference,
-and black and white may as well be 0 and 1, grey and black, or red on black.
+Tones are found in a histogram of the colours. So soft brushes, smooth edges and lossy formats make no difference, and
+the tones need not be black and white: 0 and 1, grey and black, or red and black will do.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from mlx_moebius.photos.masks import dilate
 from mlx_moebius.photos.photo import BAND, Photo
 
 NEAR = 32  # levels round a tone that count as it
-OFF = 48  # levels off the line between the two tones, where what is softly between them lies
+OFF = 48  # levels off the line between the two tones, on which soft edges lie
 COLOURED = 64  # levels between a colour's strongest and weakest channel
-STRAY, BETWEEN = 0.1, 0.25  # most that may be off the line (of what is not the main tone), and between the tones
+STRAY, BETWEEN = 0.1, 0.25  # largest shares: off the line (of all but the main tone), between the tones (of all)
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601, as Pillow's L
 LEVELS = np.arange(32, dtype=np.float32) * 8 + 3.5
 COLOURS = np.stack(np.meshgrid(LEVELS, LEVELS, LEVELS, indexing="ij"), axis=-1).reshape(-1, 3)
@@ -26,10 +26,10 @@ COLOURS = np.stack(np.meshgrid(LEVELS, LEVELS, LEVELS, indexing="ij"), axis=-1).
 
 
 def marked(drawing: Photo) -> Mask | None:
-    """Pixels [H, W] of the tone that means fill, opacity apart; None where there are more than two tones.
+    """Pixels [H, W] of the tone that means fill, whatever their opacity; None if there are more than two tones.
 
-    Of two tones the coloured one is filled, or of two greys or two colours the lighter one. A picture of one tone is
-    all filled where that is light, or not at all.
+    Of two tones the coloured one is filled; of two greys or two colours, the lighter one. A picture of one tone is
+    filled as a whole if the tone is light, and otherwise not at all.
     """
     if (exact := _of_two_values(drawing)) is not None:
         return exact
@@ -55,20 +55,20 @@ def marked(drawing: Photo) -> Mask | None:
 
 
 def tones(drawing: Photo) -> int:
-    """How many tones a picture has, roughly: colours of the histogram with a thousandth of the pixels or more."""
+    """About how many tones a picture has: cells of the histogram with a thousandth of the pixels or more."""
     counts = _histogram(drawing)
     return int((counts >= counts.sum() / 1000).sum())
 
 
 def painted_over(drawing: Photo, photo: Photo) -> Mask | None:
-    """Where a copy of the photo, of its size, was painted over; None where it is not one, or nothing was painted.
+    """Where a copy of the photo, of the same size, was painted over; None if it is no copy, or nothing was painted.
 
-    At least half must be as in the photo: bit for bit, or but for what a lossy format changes.
+    At least half of the pixels must be as in the photo: exactly, or but for what a lossy format changes.
     """
     exact, close = np.zeros((2, photo.height, photo.width), bool)
     for top, band in zip(range(0, photo.height, BAND), _bands(drawing), strict=True):
-        own = photo.rgb((0, top, photo.width, min(top + BAND, photo.height)))
-        difference = np.abs(band.astype(np.int16) - own).max(axis=-1)
+        original = photo.rgb((0, top, photo.width, min(top + BAND, photo.height)))
+        difference = np.abs(band.astype(np.int16) - original).max(axis=-1)
         exact[top : top + BAND] = difference > 0
         close[top : top + BAND] = difference > NEAR
     if exact.mean() <= 0.5:
@@ -104,7 +104,7 @@ def _of_two_values(drawing: Photo) -> Mask | None:
 
 def _means_fill(tone: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
     """Whether the first of two tones is the one to fill."""
-    coloured = [float(np.ptp(each)) > COLOURED for each in (tone, other)]
+    coloured = [float(np.ptp(rgb)) > COLOURED for rgb in (tone, other)]
     return coloured[0] if coloured[0] != coloured[1] else _luma(tone) > _luma(other)
 
 
@@ -113,7 +113,7 @@ def _luma(tone: NDArray[np.float32]) -> float:
 
 
 def _farthest(main: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Mean of the tenth of the colours that is farthest from the main one: a soft brush has little of its own tone."""
+    """Mean of the tenth of the pixels that is farthest from the main tone: of a soft brush, few have its full tone."""
     distance = np.linalg.norm(COLOURS - main, axis=1)
     order = np.argsort(-distance, kind="stable")
     ahead = np.cumsum(counts[order]) - counts[order]
@@ -128,7 +128,7 @@ def _bands(drawing: Photo) -> Iterator[NDArray[np.uint8]]:
 
 
 def _cells(rgb: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """The histogram's cell of each pixel [h, w]."""
+    """The number of each pixel's cell in the histogram, [h, w]."""
     red, green, blue = ((rgb[..., channel] >> 3).astype(np.uint16) for channel in range(3))
     return np.asarray(red << 10 | green << 5 | blue, np.uint16)
 

@@ -1,4 +1,4 @@
-"""Tags that a file has in the file system and not in itself: the Finder's on a Mac, a desktop's on Linux.
+"""Tags that the file system keeps for a file: the Finder's on a Mac, a desktop's on Linux.
 
 They are extended attributes, read and written by the C library, since Python itself has no calls for them on a Mac.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 KIND = b"com.apple.metadata:" if sys.platform == "darwin" else b"user."
-"""What the names begin with. Icons and previews, which would show the photo as it was, have other names on a Mac."""
+"""Prefix of the tags' names. On a Mac, icons and previews, which would show the photo as it was, have other names."""
 PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"icns")
 MOST = 1 << 20  # bytes of names, or of one value
 
@@ -24,7 +24,7 @@ for _call in (_LIBRARY.listxattr, _LIBRARY.getxattr):
 
 
 def copy_tags(source: Path, target: Path) -> None:
-    """Give `target` the tags of `source`, but for values that hold a picture.
+    """Give `target` the tags of `source`, except values that hold a picture.
 
     Raises OSError, also where a file system has no tags.
     """
@@ -37,8 +37,8 @@ def copy_tags(source: Path, target: Path) -> None:
 
 
 def _read(call: Any, path: bytes, *others: Any) -> bytes:
-    """What a call writes to a buffer, which stands before the numbers among its parameters."""
-    names = [each for each in others if isinstance(each, bytes)]
+    """What a call writes to its buffer: the parameter between the names and the numbers in `others`."""
+    names = [value for value in others if isinstance(value, bytes)]
     buffer = ctypes.create_string_buffer(MOST)
     length = _checked(call(path, *names, buffer, ctypes.c_size_t(MOST), *others[len(names) :]))
     return buffer.raw[:length]

@@ -15,12 +15,12 @@ from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import HEAD, saved_instead
 from mlx_moebius.schema import Bounds, build
 
-# What a setting of a run may be, for whoever sets it: a model's defaults, the command line, the page, the API, a file.
+# The values that a run's settings may have, whoever sets them: a model folder, the command line, the page, Python.
 Steps = Annotated[int, Bounds(1, 1000)]
 GuidanceScale = Annotated[float, Bounds(0, 100)]
 Share = Annotated[float, Bounds(0, 1)]
 NoiseOffset = Annotated[float, Bounds(0, 10)]
-# What a network may be. The size of its weights file bounds it further, see `check_against`.
+# The sizes that a network may have. The size of its weights file bounds them further, see `check_against`.
 Count = Annotated[int, Bounds(1, 64)]
 Width = Annotated[int, Bounds(1, 65536)]
 Size = Annotated[int, Bounds(1, 1024)]
@@ -36,7 +36,7 @@ VAE_NAME = "vae.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class UNetConfig:
-    """The student network (paper, section 3; `golden/unet_full_keys.json` for the released shapes)."""
+    """The student network (paper, section 3). The defaults are the released shapes."""
 
     in_channels: Count = 9
     out_channels: Count = 4
@@ -72,7 +72,7 @@ class VAEConfig:
 
     @property
     def downsampling(self) -> int:
-        """Pixels a latent cell covers along each side (8 for the released VAE)."""
+        """Pixels that a latent cell covers, along one side (8 for the released VAE)."""
         return 2 ** (len(self.block_out_channels) - 1)
 
 
@@ -80,7 +80,8 @@ class VAEConfig:
 class SchedulerConfig:
     """Noise schedule ("scaled linear" betas), what the network predicts, and where a run's timesteps lie.
 
-    All named and meant as in diffusers' `DDIMScheduler`, with offset 0. Raises ValueError for other words.
+    The names and their meanings are those of diffusers' `DDIMScheduler`, with offset 0. Raises ValueError for an
+    unknown prediction type or spacing.
     """
 
     num_train_timesteps: Annotated[int, Bounds(2, 10_000)] = 1000
@@ -97,9 +98,9 @@ class SchedulerConfig:
 
 @dataclass(frozen=True, slots=True)
 class SamplingConfig:
-    """Defaults of a run; a model folder may carry its own (official command line's otherwise).
+    """Default settings of a run. A model folder may state others; those below are the official command line's.
 
-    A `guidance_scale` of 1 says that the network knows one branch only: other values are refused for it.
+    A `guidance_scale` of 1 says that the network was trained with one branch only: other values are refused for it.
     """
 
     num_steps: Steps = 20
@@ -111,7 +112,7 @@ class SamplingConfig:
 
 @dataclass(frozen=True, slots=True)
 class QuantizationConfig:
-    """How the U-Net's matrices are stored: bits a weight, weights a scale, and MLX's name of the mode."""
+    """How the U-Net's matrices are stored: bits per weight, weights per scale, and MLX's name of the mode."""
 
     bits: int = 8
     group_size: int = 64
@@ -181,7 +182,7 @@ class ModelConfig:
 
 
 def check_consistent(config: ModelConfig) -> None:
-    """Whether the fields go together: what the networks divide must divide. Raises ValueError."""
+    """Check that the fields fit together, such as widths and numbers of groups. Raises ValueError."""
     unet, vae, noise = config.unet, config.vae, config.scheduler
     levels = len(unet.block_out_channels)
     rules = {
@@ -193,7 +194,9 @@ def check_consistent(config: ModelConfig) -> None:
         "pictures have 3 channels": vae.in_channels == vae.out_channels == 3,
         "background and foreground have 10 tokens each": unet.num_tokens == 10 and unet.num_embeddings >= 20,
         "widths are multiples of heads, groups and 2": all(
-            width % each == 0 for width in unet.block_out_channels for each in (unet.num_heads, unet.norm_num_groups, 2)
+            width % parts == 0
+            for width in unet.block_out_channels
+            for parts in (unet.num_heads, unet.norm_num_groups, 2)
         ),
         "latents are halved at each level": unet.sample_size % 2 ** (levels - 1) == 0,
         "a picture's side is at most 4096": config.image_size <= 4096,
@@ -207,12 +210,14 @@ def check_consistent(config: ModelConfig) -> None:
 
 
 def check_against(config: ModelConfig, folder: Path) -> None:
-    """Whether the weights files are large enough for such networks, by a part of their matrices in the fewest bits.
+    """Check that the weights files are large enough for such networks.
 
-    Raises MoebiusError; a file that is missing is for those to tell who load it.
+    The least size counts only some of the matrices, stored in the fewest bits. A missing file is not reported here but
+    where it is loaded. Raises MoebiusError.
     """
     unet, vae = config.unet, config.vae
-    layer = 1 + unet.mlp_ratio  # a convolution of its resnet, and half of its feed-forward layer, in squares of widths
+    # Per layer: one 1x1 convolution of its resnet and half of its feed-forward layer, in squares of the width.
+    layer = 1 + unet.mlp_ratio
     matrices = (2 * unet.layers_per_block + 1) * layer * sum(width**2 for width in unet.block_out_channels)
     tokens = unet.encoder_hid_dim * (unet.num_embeddings + unet.cross_attention_dim)
     weight = config.quantization.bits / 8 if config.quantization else 2  # bytes

@@ -24,7 +24,7 @@ from mlx_moebius.words import counted
 
 
 class Noise(NamedTuple):
-    """All the randomness of a run, each [B, h, w, C]."""
+    """All the randomness of a run: three arrays [B, h, w, C]."""
 
     start: mx.array
     image_posterior: mx.array
@@ -56,7 +56,7 @@ class NewLatents(NamedTuple):
 
 
 def checked_finite(latents: mx.array) -> mx.array:
-    """The same latents. Raises MoebiusError where they are not finite, so that such a fill is never written."""
+    """Return the latents unchanged. Raises MoebiusError where they are not finite: such a fill is never written."""
     if not mx.isfinite(latents).all().item():
         raise MoebiusError(
             "the network's numbers overflow",
@@ -71,9 +71,9 @@ def draw_noise(seeds: Sequence[int], parts: Sequence[int], size: int, channels: 
     """Noise for a batch, the same whatever the batching, the dtype or the device.
 
     Args:
-        seeds: one for each sample.
-        parts: which part of its photo each sample is (0, 1, ...). The posterior draws depend on this alone, so that
-            an encoded photo serves all seeds.
+        seeds: one per sample.
+        parts: one per sample: the number of its crop in its photo (0, 1, ...). The posterior draws depend on this
+            alone, so that an encoded photo serves all seeds.
         size: side of the latents.
         channels: of the latents.
         offset: scales a further draw per sample and channel, constant over the image (noise offset).
@@ -92,7 +92,7 @@ class Diffusion:
     """The two networks and the sampler of one model, with everything that stays constant between runs."""
 
     def __init__(self, unet: UNet, vae: AutoencoderKL, config: ModelConfig, dtype: mx.Dtype = mx.float32) -> None:
-        """Takes fused float32 networks; the U-Net then computes in `dtype`, the VAE stays as it is."""
+        """Take fused float32 networks. The U-Net then computes in `dtype`, the VAE stays in float32."""
         self.config = config
         self.dtype = dtype
         self.scheduler = Scheduler(config.scheduler)
@@ -104,7 +104,7 @@ class Diffusion:
         mx.eval(unet.parameters(), vae.parameters())
 
     def _compile_step(self, conditioning: Conditioning) -> Callable[..., tuple[mx.array, mx.array, mx.array]]:
-        """One guided (two branches) or unguided (one) step as a single compiled graph; weights become constants."""
+        """Compile one step as a single graph, guided where there are two branches. The weights become constants."""
         mx.eval(conditioning.layers)
 
         def step(
@@ -142,7 +142,7 @@ class Diffusion:
             images: float32 [B, S, S, 3] in [-1, 1].
             masks: float32 [B, S, S, 1], 1 = fill.
             latent_masks: float32 [B, h, w, 1], 1 = fill.
-            noise: its posterior draws are used.
+            noise: its two posterior draws are used.
         """
         prepare_thread()
         both = mx.concatenate([images, images * (1 - masks)])
@@ -164,16 +164,16 @@ class Diffusion:
     ) -> Generator[Step, mx.array | None, None]:
         """Run the sampler and yield every step; stop iterating to cancel.
 
-        At strength 1 the start is pure noise, below it the image's latents noised to the first timestep;
-        `latents` [B, h, w, C] replaces either. Guidance 1 runs one branch instead of two, and so
-        do all steps after the share `guidance_until` of the run (an approximation, off at 1). `solver` as in
-        `scheduler`. The network's lower resolutions are computed every `reuse_features` steps (an approximation,
-        off at 1).
-        The step after the one yielded is already under way, so that the caller's work costs no time. Latents that are
-        sent (`send`) take the place of the yielded step's: the answer is that step with them, and the next step is
-        computed anew.
+        At strength 1 the run starts from pure noise, below 1 from the image's latents, noised to the first timestep;
+        `latents` [B, h, w, C] replaces both. Guidance 1 runs one branch instead of two. The same holds for the steps
+        after the share `guidance_until` of the run (an approximation, off at 1). `solver` is explained in `scheduler`.
+        The network's lower resolutions are computed only every `reuse_features` steps (an approximation, off at 1).
 
-        Raises MoebiusError when so few steps are asked for that none would run, or more than there are timesteps.
+        When a step is yielded, the next one is already being computed, so that the caller's work costs no time. A
+        caller may `send` other latents: they replace the yielded step's. `send` returns that step with them, and the
+        next step is computed again.
+
+        Raises MoebiusError when no step would run, or when there are fewer timesteps than steps.
         """
         prepare_thread()
         if num_steps > self.config.scheduler.num_train_timesteps:
@@ -233,7 +233,7 @@ class Diffusion:
         latents: mx.array,
         clean: mx.array,
     ) -> tuple[mx.array, mx.array, mx.array | None]:
-        """Begin to compute one step; latents, clean latents and features after it."""
+        """Start to compute one step. Returns the latents, the clean latents and the features after it."""
         with private_kernels():
             after = step(latents, clean, encoded.mask, encoded.masked_latents, shifts, scalars, features)
             mx.async_eval(*after[:2])

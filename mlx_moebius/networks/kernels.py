@@ -1,9 +1,10 @@
 """The operations whose best form depends on MLX's back end, and nothing else.
 
-A GPU mostly takes MLX's own. On the CPU, `mx.compile` has a C++ compiler turn chains of element-wise operations into
-loops. Such a loop runs at the speed of memory when all its operands are contiguous and of one shape. With others it is
-scalar code, which also spills its registers when it fuses too much. `mx.contiguous`, free on what is contiguous
-already, ends a loop: it stands below wherever two short loops are faster than a long one.
+On a GPU, MLX's operations are mostly used as they are. On the CPU, `mx.compile` has a C++ compiler turn chains of
+element-wise operations into loops. Such a loop runs at the speed of memory when all its operands are contiguous and of
+one shape. With other operands it is scalar code, which also spills its registers when too much is fused. A call of
+`mx.contiguous`, which is free for contiguous arrays, ends a loop: it stands below wherever two short loops are faster
+than a long one.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ LIMIT = 16.00655
 
 
 def _sigmoid(x: mx.array) -> mx.array:
-    """1 / (1 + exp(-x)) of a contiguous x, relative error 2e-7; MLX's own takes 12 ns an element there."""
+    """1 / (1 + exp(-x)) of a contiguous x, relative error 2e-7; `mx.sigmoid` takes 12 ns an element there."""
     # Even and odd halves of the polynomials side by side keep the expression short enough for one loop.
     z = mx.contiguous(mx.clip(x, -LIMIT, LIMIT))
     z2 = z * z
@@ -82,7 +83,7 @@ def layer_norm(x: mx.array, weight: mx.array | None, bias: mx.array | None, eps:
 
 
 def group_statistics(x: mx.array, groups: int) -> tuple[mx.array, mx.array]:
-    """Mean and variance of x [B, H, W, C] over each group of channels, both float32 [B, groups, 1]."""
+    """Mean and variance of the channel groups of x [B, H, W, C], both float32 [B, groups, 1]."""
     B, H, W, C = x.shape
     x = x.astype(mx.float32)
     if on_cpu():
@@ -107,7 +108,7 @@ def gated_depthwise_conv(x: mx.array, weight: mx.array, bias: mx.array) -> mx.ar
     if not on_cpu():
         a, gate = mx.split(depthwise_conv(x, weight, bias), 2, axis=-1)
         return a * silu(gate)
-    # Each half on its own, so that what is gated is contiguous.
+    # One half after the other, so that the operands of the gate are contiguous.
     padded, half = _padded(x), x.shape[-1] // 2
     a, gate = (_shifted_sum(padded[..., part], weight[part], bias[part]) for part in (slice(half), slice(half, None)))
     return _gated(a, gate)
@@ -122,7 +123,7 @@ def _padded(x: mx.array) -> mx.array:
 def _shifted_sum(padded: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
     """A depthwise 3x3 convolution on an input padded by one pixel, summed in float32.
 
-    MLX's own is a naive loop for grouped channels, five times slower.
+    MLX's convolution is a naive loop for grouped channels, five times slower.
     """
     H, W = padded.shape[1] - 2, padded.shape[2] - 2
     taps = mx.contiguous(weight.astype(mx.float32).transpose(1, 2, 3, 0))  # (3, 3, 1, C)
@@ -151,11 +152,11 @@ def choose_conv(name: str | None) -> None:
 
 
 def conv3x3(x: mx.array, weight: mx.array, stride: int, padding: Padding, exact: bool = False) -> mx.array:
-    """3x3 convolution of x [B, H, W, C] with weight [O, 3, 3, C]; `exact` where its error would be fed to a network.
+    """3x3 convolution of x [B, H, W, C] with weight [O, 3, 3, C]; `exact` where a network reads the result.
 
-    MLX's Metal back end takes Winograd's F(6x6, 3x3) for many channels. On an M5, whose matrix units multiply in TF32,
-    that is off by 6e-3 in float32. An implicit matrix product is exact and 1.3 to 4 times slower (both measured by the
-    authors of xocialize/mlx-moebius-swift; nobody here has a Mac).
+    MLX's Metal back end uses Winograd's F(6x6, 3x3) for many channels. On an M5, whose matrix units multiply in TF32,
+    its relative error is 6e-3 in float32. An implicit matrix product is exact and 1.3 to 4 times slower (both measured
+    by the authors of xocialize/mlx-moebius-swift; nobody here has a Mac).
     """
     metal = mx.metal.is_available() and not on_cpu()
     default = "implicit_gemm" if exact and metal and _takes_winograd(x, weight, stride) else "conv2d"
@@ -163,7 +164,7 @@ def conv3x3(x: mx.array, weight: mx.array, stride: int, padding: Padding, exact:
 
 
 def _takes_winograd(x: mx.array, weight: mx.array, stride: int) -> bool:
-    """Whether MLX's Metal back end would (`dispatch_conv_2D_gpu` in its conv.cpp)."""
+    """Whether MLX's Metal back end would use Winograd here (`dispatch_conv_2D_gpu` in its conv.cpp)."""
     B, H, W, C = x.shape
     out = weight.shape[0]
     return stride == 1 and C % 32 == 0 and out % 32 == 0 and C + out >= 256 and B * H * W >= 4096
@@ -174,10 +175,10 @@ def _conv2d(x: mx.array, weight: mx.array, stride: int, padding: Padding) -> mx.
 
 
 def _implicit_gemm(x: mx.array, weight: mx.array, stride: int, padding: Padding) -> mx.array:
-    """The same with channels of zeros, so that MLX's Metal back end cannot take Winograd, whatever the batch.
+    """The same with channels of zeros appended, so that MLX's Metal back end cannot use Winograd, whatever the batch.
 
     Winograd wants multiples of 32 channels, the implicit matrix product multiples of 16. (A 3-D convolution of depth 1
-    is none: MLX 0.32.2 computes one picture's as a 2-D convolution.)
+    does not help: for one picture, MLX 0.32.2 computes it as a 2-D convolution.)
     """
     more = [(0, 0), (0, 0), (0, 0), (0, 16 + -x.shape[-1] % 32)]
     return mx.conv_general(mx.pad(x, more), mx.pad(weight, more), stride, padding)

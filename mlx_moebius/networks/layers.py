@@ -1,9 +1,9 @@
 """The layers that the U-Net and the VAE share, in NHWC.
 
-Modules declare their parameters under the released names, in MLX layouts (convolutions OHWI, 1x1
-convolutions and linears as matrices [out, in]). `fuse` then turns them, once and in the dtype they were
-loaded in (float32), into inference form: BatchNorm disappears into the weights beside it. Training calls the
-same modules as they are, not fused: `conv_bn` then folds a BatchNorm on the fly, or normalises by the batch.
+Modules declare their parameters under the released names, in MLX layouts (convolutions OHWI, 1x1 convolutions and
+linears as matrices [out, in]). `fuse` then brings them into inference form, once and in the dtype they were loaded in
+(float32): a BatchNorm is folded into the weights before it. Training calls the same modules without fusing them:
+`conv_bn` then folds a BatchNorm in every call, or normalises by the batch.
 """
 
 from __future__ import annotations
@@ -39,10 +39,11 @@ class Weights(nn.Module):
 
 
 class BatchNorm(Weights):
-    """Batch normalisation: an affine map to fold away, made of running statistics that no optimiser trains.
+    """Batch normalisation with running statistics, an affine map that `fuse` folds away. No optimiser trains them.
 
-    `live`, it normalises by the batch's own statistics instead and keeps these as `_batch` (mean, unbiased variance):
-    the running ones are updated from them outside the function that is differentiated, which may run twice.
+    When `live`, it normalises by the statistics of the batch instead, and keeps them as `_batch` (mean, unbiased
+    variance). The running statistics are updated from `_batch` outside the differentiated function, which may run
+    twice.
     """
 
     def __init__(self, channels: int) -> None:
@@ -67,7 +68,7 @@ class BatchNorm(Weights):
 
 
 def fold(layer: Weights, norm: BatchNorm) -> tuple[mx.array, mx.array]:
-    """A layer, weight [out, ...] and maybe a bias, and the BatchNorm after it, as one weight and one bias."""
+    """Fold a BatchNorm into the layer before it (weight [out, ...], bias optional). Returns one weight and one bias."""
     scale, shift = norm.scale_shift()
     weight = layer.weight * scale.reshape(-1, *[1] * (layer.weight.ndim - 1))
     return weight, shift + scale * layer.bias if "bias" in layer else shift
@@ -81,7 +82,7 @@ def linear(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
 def conv_bn(
     x: mx.array, layer: Weights, norm: BatchNorm, product: Callable[[mx.array, mx.array, mx.array], mx.array]
 ) -> mx.array:
-    """What training computes of x, `product(x, weight, bias)` of a layer without bias, and the BatchNorm after it."""
+    """In training: a layer without bias, computed by `product(x, weight, bias)`, and the BatchNorm after it."""
     if norm.live:
         return norm(product(x, layer.weight, mx.zeros(layer.weight.shape[:1], x.dtype)))
     weight, bias = fold(layer, norm)
@@ -89,7 +90,7 @@ def conv_bn(
 
 
 def fold_norm_affine(norm: Weights, layer: Weights) -> None:
-    """Move a normalisation's weight and bias into a matrix that reads its output; `norm` keeps its own."""
+    """Fold a normalisation's weight and bias into a matrix that reads its output. `norm` itself is not changed."""
     bias = layer.weight @ norm.bias
     layer.bias = layer.bias + bias if "bias" in layer else bias
     layer.weight = layer.weight * norm.weight
@@ -134,8 +135,8 @@ class Conv3x3(Weights):
 class Upsample(nn.Module):
     """Nearest-neighbour x2, then a 3x3 convolution, computed at the low resolution.
 
-    An output pixel sees only 2x2 distinct inputs, so the 3x3 kernel collapses to one 2x2 kernel for each of
-    the four output phases: 16 multiplications where the plain form needs 36, exact but for rounding.
+    An output pixel sees only 2x2 distinct inputs, so the 3x3 kernel collapses to four 2x2 kernels, one per output
+    phase: 16 multiplications where the plain form needs 36, exact but for rounding.
     """
 
     def __init__(self, channels: int) -> None:
@@ -171,7 +172,7 @@ class Upsample(nn.Module):
 class GroupNorm(Weights):
     """Group normalisation with float32 statistics, and the SiLU that mostly follows it.
 
-    Without weight and bias once another layer absorbed them.
+    It has no weight and bias once they are folded into the next layer.
     """
 
     def __init__(self, groups: int, channels: int, eps: float, silu: bool = True) -> None:
@@ -195,13 +196,13 @@ class GroupNorm(Weights):
         return scale.reshape(B, 1, 1, C), shift.reshape(B, 1, 1, C)
 
     def normalise(self, x: mx.array, scale: mx.array, shift: mx.array) -> mx.array:
-        """The map, and SiLU where it belongs, on x or on a part of it."""
+        """Apply a scale and a shift, and SiLU where the layer has one, to x or to a part of it."""
         y = x * scale + shift
         return (silu(y) if self.silu else y).astype(x.dtype)
 
 
 class LayerNorm(Weights):
-    """Layer normalisation over the last axis, eps 1e-5; without weight and bias once another layer absorbed them."""
+    """Layer normalisation over the last axis, eps 1e-5; weight and bias are gone once folded into the next layer."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(weight=(channels,), bias=(channels,))

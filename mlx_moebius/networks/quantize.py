@@ -1,8 +1,8 @@
 """The U-Net's matrices in 8 or 4 bits: a smaller file, which loading turns back into float32.
 
-Only storage: at these shapes a step is bound by arithmetic, and products with quantized weights are not faster. As in
-MLX's own layers a matrix `NAME.weight` [out, in] becomes `NAME.weight` (packed in uint32), `NAME.scales` and, for
-"affine", `NAME.biases`, with one scale for every `group_size` weights along a row.
+Quantization is for storage only: at these shapes a step is bound by arithmetic, and products with quantized weights are
+not faster. As in `nn.QuantizedLinear`, a matrix `NAME.weight` [out, in] becomes `NAME.weight` (packed in uint32),
+`NAME.scales` and, for "affine", `NAME.biases`, with one scale for every `group_size` weights along a row.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mlx_moebius.networks.config import QuantizationConfig
 
 Array = npt.NDArray[Any]
 Outlines = dict[str, tuple[tuple[int, ...], str]]
-"""Name -> shape and type as stored."""
+"""Name of a stored array -> its shape and dtype."""
 
 # mode -> bits -> group sizes that MLX has
 MODES: dict[str, dict[int, tuple[int, ...]]] = {
@@ -31,8 +31,8 @@ MODES: dict[str, dict[int, tuple[int, ...]]] = {
 }
 # The 8-bit settings are also those of the matrices that suffer in a 4-bit file, so they are part of the format.
 DEFAULTS = {8: QuantizationConfig(8, 64, "affine"), 4: QuantizationConfig(4, 32, "affine")}
-# By the error of the released U-Net's output when one kind of matrix alone goes to 4 bits: 0.004 for the feed-forward
-# layers, which hold half of all weights; 0.05 to 0.45 for every other kind.
+# Chosen by the error of the released U-Net's output when only one kind of matrix is stored in 4 bits: 0.004 for the
+# feed-forward layers, which hold half of all weights; 0.05 to 0.45 for every other kind.
 FOUR_BITS = re.compile(r".+\.ff\.(inverted_conv|point_conv)\.conv\.weight")
 LEFT_ALONE = re.compile(r"(conv_in|conv_out|embedding_layer|encoder_hid_proj)\..+|.+\.to_v\.weight")
 
@@ -62,9 +62,10 @@ def check_settings(settings: QuantizationConfig | None) -> None:
 
 
 def settings_for(name: str, shape: tuple[int, ...], settings: QuantizationConfig | None) -> QuantizationConfig | None:
-    """How this parameter is stored; None if in full.
+    """How a parameter is stored; None if it is not quantized.
 
-    Matrices whose rows divide into groups are quantized, but for LEFT_ALONE; with 4 bits, all but FOUR_BITS get 8.
+    Matrices whose rows divide into groups are quantized, except LEFT_ALONE. Where 4 bits are asked for, only FOUR_BITS
+    get them, the other matrices 8.
     """
     if settings is None or len(shape) != 2 or not name.endswith(".weight") or LEFT_ALONE.fullmatch(name):
         return None
@@ -74,22 +75,22 @@ def settings_for(name: str, shape: tuple[int, ...], settings: QuantizationConfig
 
 
 def outlines(shapes: Mapping[str, tuple[int, ...]], dtype: str, settings: QuantizationConfig | None) -> Outlines:
-    """What a file holds for a network's parameters."""
+    """The arrays that a file holds for a network's parameters."""
     stored: Outlines = {}
     for name, shape in shapes.items():
-        if (own := settings_for(name, shape, settings)) is None:
+        if (chosen := settings_for(name, shape, settings)) is None:
             stored[name] = (shape, dtype)
             continue
-        base, groups = name.removesuffix("weight"), (shape[0], shape[1] // own.group_size)
-        if own.mode == "affine":
+        base, groups = name.removesuffix("weight"), (shape[0], shape[1] // chosen.group_size)
+        if chosen.mode == "affine":
             stored[base + "biases"] = (groups, dtype)
-        stored[base + "scales"] = (groups, dtype if own.mode == "affine" else "uint8")
-        stored[name] = ((shape[0], shape[1] * own.bits // 32), "uint32")
+        stored[base + "scales"] = (groups, dtype if chosen.mode == "affine" else "uint8")
+        stored[name] = ((shape[0], shape[1] * chosen.bits // 32), "uint32")
     return stored
 
 
 def quantize(weight: Array, dtype: str, settings: QuantizationConfig) -> list[Array]:
-    """A matrix's parts as `outlines` orders them: [biases,] scales, weight; the first two of "affine" in `dtype`."""
+    """A matrix's arrays in the order of `outlines`: [biases,] scales, weight. "affine": the first two in `dtype`."""
     matrix = mx.array(np.ascontiguousarray(weight, np.float32)).astype(getattr(mx, dtype))
     parts = mx.quantize(matrix, settings.group_size, settings.bits, settings.mode)
     bits = [part.view(mx.uint16) if part.dtype == mx.bfloat16 else part for part in parts]
@@ -99,16 +100,16 @@ def quantize(weight: Array, dtype: str, settings: QuantizationConfig) -> list[Ar
 def dequantize(
     weights: dict[str, mx.array], shapes: Mapping[str, tuple[int, ...]], settings: QuantizationConfig
 ) -> dict[str, mx.array]:
-    """A file's arrays with every quantized matrix restored, in float32; `shapes` are the network's."""
+    """Restore every quantized matrix of a file in float32. `shapes` are those of the network's parameters."""
     weights = dict(weights)
     for name, shape in shapes.items():
-        if (own := settings_for(name, shape, settings)) is None:
+        if (chosen := settings_for(name, shape, settings)) is None:
             continue
         base = name.removesuffix("weight")
         scales, biases = weights.pop(base + "scales"), None
-        if own.mode == "affine":
+        if chosen.mode == "affine":
             scales, biases = scales.astype(mx.float32), weights.pop(base + "biases").astype(mx.float32)
         weights[name] = mx.dequantize(
-            weights[name], scales, biases, own.group_size, own.bits, own.mode, dtype=mx.float32
+            weights[name], scales, biases, chosen.group_size, chosen.bits, chosen.mode, dtype=mx.float32
         )
     return weights

@@ -1,7 +1,8 @@
-"""Noise levels and the solvers that walk down them, for a network that predicts the noise or the velocity.
+"""The noise schedule and its solvers, for a network that predicts the noise or the velocity v.
 
-"ddim" (arXiv 2010.02502, eta 0) is the official one, as diffusers' `DDIMScheduler` is configured there. "dpm++" is
-DPM-Solver++ 2M (arXiv 2211.01095): the same step on clean latents extrapolated from the last two predictions.
+"ddim" (arXiv 2010.02502, eta 0) is the official pipeline's solver, diffusers' `DDIMScheduler` as configured there.
+"dpm++" is DPM-Solver++ 2M (arXiv 2211.01095): the same step on clean latents extrapolated from the last two
+predictions.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Solver = Literal["ddim", "dpm++"]
 
 
 class Level(NamedTuple):
-    """One step: its timestep, alpha_cumprod there and where it leads, and the weight of the extrapolation (0: none)."""
+    """One step: its timestep, alpha_cumprod before and after it, and the weight of the extrapolation (0: none)."""
 
     timestep: int
     alpha: float
@@ -28,7 +29,7 @@ class Level(NamedTuple):
 
 
 class Scheduler:
-    """Noise levels, and the steps of a run."""
+    """The noise schedule of a model, and the steps of a run."""
 
     def __init__(self, config: SchedulerConfig | None = None) -> None:
         self.config = config or SchedulerConfig()
@@ -39,9 +40,10 @@ class Scheduler:
     def timesteps(self, num_steps: int, strength: float, solver: Solver = "ddim") -> list[int]:
         """The timesteps of a run, noisiest first; maybe none.
 
-        "ddim": the last int(num_steps * strength) of `num_steps` evenly spaced ones, down to 0 where the model's
-        spacing is "leading"; where it is "trailing", from the noisiest of all. "dpm++": `num_steps` evenly spaced ones
-        from the share `strength` of all, which leave out 0, where next to no noise is left, in either spacing.
+        "ddim": the last int(num_steps * strength) of `num_steps` evenly spaced ones. With the spacing "leading" they
+        end at 0, with "trailing" the spacing starts at the noisiest timestep. "dpm++": `num_steps` evenly spaced ones,
+        starting at the share `strength` of all timesteps. With either spacing they leave out 0, where next to no noise
+        is left.
         """
         total, trailing = self.config.num_train_timesteps, self.config.timestep_spacing == "trailing"
         if solver == "dpm++":
@@ -60,9 +62,9 @@ class Scheduler:
         return add_noise(clean, noise, float(self.alphas_cumprod[timestep]))
 
     def levels(self, timesteps: list[int], solver: Solver = "ddim") -> list[Level]:
-        """The steps between these timesteps, the last one to clean latents.
+        """The steps from one timestep to the next; the last step leads to clean latents.
 
-        The first and the last step of "dpm++" extrapolate nothing, as usual with few steps.
+        The first and the last step of "dpm++" do not extrapolate, as usual with few steps.
         """
         alphas = [*(float(self.alphas_cumprod[t]) for t in timesteps), 1.0]
         # Half the log of the signal-to-noise ratio: the solver's time.
@@ -70,16 +72,16 @@ class Scheduler:
         widths = [after - before for before, after in pairwise(times)]
         second = [wide / (2 * before) for before, wide in pairwise(widths)] if solver == "dpm++" else []
         weights = [0.0, *second, 0.0] if second else [0.0] * len(timesteps)
-        return [Level(*each) for each in zip(timesteps, alphas[:-1], alphas[1:], weights, strict=True)]
+        return [Level(*step) for step in zip(timesteps, alphas[:-1], alphas[1:], weights, strict=True)]
 
 
 def _trailing(total: int, count: int) -> list[int]:
-    """`count` timesteps below `total`, evenly spaced from the last one on (diffusers' "trailing")."""
+    """`count` timesteps below `total`, evenly spaced, starting at the last one (diffusers' "trailing")."""
     return (np.round(total - np.arange(count) * (total / max(count, 1))).astype(int) - 1).tolist()
 
 
 # Noisy latents are signal * clean + rest * noise, with signal = sqrt(alpha) and rest = sqrt(1 - alpha). Below, latents
-# are [B, h, w, C], and `alpha` (alpha_cumprod) is one number for all samples of a batch, or [B], one for each.
+# are [B, h, w, C], and `alpha` (alpha_cumprod) is one number for the whole batch, or [B], one number per sample.
 
 
 def weights_of(alpha: mx.array | float) -> tuple[mx.array | float, mx.array | float]:
@@ -97,7 +99,7 @@ def add_noise(clean: mx.array, noise: mx.array, alpha: mx.array | float) -> mx.a
 
 
 def noise_between(clean: mx.array, noisy: mx.array, alpha: mx.array | float) -> mx.array:
-    """The noise that makes latents out of clean ones."""
+    """The noise in noisy latents whose clean latents are known: `add_noise` inverted."""
     signal, rest = weights_of(alpha)
     return (noisy - signal * clean) / rest
 
@@ -105,7 +107,7 @@ def noise_between(clean: mx.array, noisy: mx.array, alpha: mx.array | float) -> 
 def prediction_target(
     prediction_type: PredictionType, clean: mx.array, noise: mx.array, alpha: mx.array | float
 ) -> mx.array:
-    """What a network should predict: the noise (paper, eq. 12), or v = signal noise - rest clean (arXiv 2202.00512)."""
+    """The target of a prediction: noise (paper, eq. 12), or v = signal * noise - rest * clean (arXiv 2202.00512)."""
     signal, rest = weights_of(alpha)
     return noise if prediction_type == "epsilon" else signal * noise - rest * clean
 
@@ -128,7 +130,16 @@ def solver_step(
     alpha_next: mx.array | float,
     extrapolation: mx.array | float,
 ) -> mx.array:
-    """Latents at the next noise level, from the clean ones and the noise at this; `before` was clean one step ago."""
+    """Latents at the next noise level.
+
+    Args:
+        clean: clean latents that the prediction implies.
+        noise: noise that the prediction implies.
+        before: `clean` of the step before, used where `extrapolation` is not 0.
+        alpha: alpha_cumprod now.
+        alpha_next: alpha_cumprod after the step.
+        extrapolation: weight of the change of the clean latents since the step before.
+    """
     change = extrapolation * (clean - before)
     noise = noise - (alpha / (1 - alpha)) ** 0.5 * change  # so that clean and noise still add up to the latents
     return alpha_next**0.5 * (clean + change) + (1 - alpha_next) ** 0.5 * noise

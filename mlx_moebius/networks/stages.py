@@ -14,7 +14,7 @@ from mlx_moebius.errors import LESS, Change, MoebiusError
 
 @dataclass(slots=True)
 class Stage:
-    """Seconds spent in a stage, all its visits together, and the most memory MLX held during one, in bytes."""
+    """Seconds spent in a stage, summed over all times it was entered, and the peak of MLX's memory in it, in bytes."""
 
     seconds: float = 0.0
     peak_bytes: int = 0
@@ -28,7 +28,9 @@ class Stages:
 
     @contextmanager
     def measure(self, name: str) -> Iterator[None]:
-        """Account the block to `name`; results must be evaluated inside. Memory held for reuse is given back after it.
+        """Count the time and memory of a block under `name`. Results must be evaluated inside the block.
+
+        Memory that MLX holds for reuse is given back at the end of the block.
 
         Raises MoebiusError when the device runs out of memory inside.
         """

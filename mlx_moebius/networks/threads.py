@@ -1,8 +1,8 @@
-"""MLX inside programs of others: what its threads need when a thread ends, and when a process forks.
+"""MLX in a program with threads or forks: what must be done when a thread ends, and what is refused after a fork.
 
-MLX keeps streams and compiled functions for every thread that computes. A thread must clear them before it ends. Those
-left to the C++ library are cleared too late, without Python's lock, and end the process (exit code 134, seen with MLX
-0.32.4 on Linux). And MLX computes on threads of its own, which a forked child does not have: it would wait for ever.
+MLX keeps streams and compiled functions for every thread that computes. A thread must clear them before it ends.
+Otherwise the C++ library clears them too late, without Python's lock, and the process ends (exit code 134, seen with
+MLX 0.32.4 on Linux). MLX also starts threads to compute on. A forked child does not have them and would wait for ever.
 """
 
 from __future__ import annotations

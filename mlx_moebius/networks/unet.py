@@ -1,7 +1,7 @@
 """The student U-Net: depthwise-separable resnets and lambda transformers, no mid block (paper, section 3).
 
-Around the network proper stand three things that a sampler computes once for a whole run: the tokens' tables
-(`condition`), the time shifts of all steps (`time_shifts`), and the fusing of the weights (`layers.fuse`).
+A sampler does three things once per run, outside the network's call: it computes the tables of the tokens
+(`condition`) and the time shifts of all steps (`time_shifts`), and it fuses the weights (`layers.fuse`).
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from mlx_moebius.networks.layers import (
 BACKGROUND_TOKENS = range(0, 10)  # the conditional branch: "fill with background"
 FOREGROUND_TOKENS = range(10, 20)  # the unconditional branch
 
-# What a network computing in float16 keeps in float32. Later layers amplify early rounding errors: at the released
-# size these two resolutions of the way down are more than half of the error (5.6e-3 without, 2.5e-3 with them).
-# The rest of the list runs once for all steps.
+# What a network computing in float16 keeps in float32. Later layers amplify early rounding errors. At the released
+# size the first two down blocks cause more than half of the error: 5.6e-3 with them in float16, 2.5e-3 in float32.
+# The other parts of the list are cheap: most run once for all steps.
 FLOAT32_BLOCKS = 2
 FLOAT32_PARTS = re.compile(
     "conv_in|embedding_layer|encoder_hid_proj|time_embedding"
@@ -58,19 +58,19 @@ class Conditioning(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What a call of the network returns."""
+    """What a call of the network returns: the prediction (`noise`; v where the model predicts v), and features."""
 
     noise: mx.array
     features: mx.array
 
 
 def repeat_batch(x: mx.array, batch: int) -> mx.array:
-    """Repeat x [B, ...], still the same for all branches, up to [batch, ...]; unchanged when it has that size."""
+    """Repeat x [B, ...], which is the same for all branches, to [batch, ...]. Unchanged when it has that size."""
     return x if x.shape[0] == batch else mx.concatenate([x] * (batch // x.shape[0]))
 
 
 class TransformerBlock(nn.Module):
-    """Self-lambda, cross-lambda and feed-forward, each behind a LayerNorm and beside a residual."""
+    """Self-lambda, cross-lambda and feed-forward. All three have a LayerNorm before them and a residual connection."""
 
     def __init__(self, config: UNetConfig, channels: int, positions: int) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class TransformerBlock(nn.Module):
         self.ff = FeedForward(channels, config.mlp_ratio)
 
     def fuse(self) -> None:
-        """Let the matrices behind the LayerNorms absorb their weights and biases (before they fuse themselves)."""
+        """Fold the LayerNorms' weights and biases into the matrices after them (before those are fused themselves)."""
         readers: list[tuple[LayerNorm, list[Weights]]] = [
             (self.norm1, [self.attn1.to_q, self.attn1.to_k, self.attn1.to_v]),
             (self.norm2, [self.attn2.to_q]),
@@ -102,7 +102,7 @@ class TransformerBlock(nn.Module):
 
 
 class Transformer(nn.Module):
-    """GroupNorm and projections around one transformer block, plus the input."""
+    """GroupNorm and projections around one transformer block, with a residual connection."""
 
     def __init__(self, config: UNetConfig, channels: int, positions: int) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class Transformer(nn.Module):
         self.proj_out = Linear(channels, channels)
 
     def fuse(self) -> None:
-        """Let `proj_in` absorb the normalisation's weight and bias."""
+        """Fold the normalisation's weight and bias into `proj_in`."""
         fold_norm_affine(self.norm, self.proj_in)
         del self.norm.weight, self.norm.bias
 
@@ -135,7 +135,7 @@ class Downsample(nn.Module):
 
 
 class Block(nn.Module):
-    """One resolution of either half: (resnet, transformer) layers, then an optional change of resolution."""
+    """One resolution of the down or the up path: (resnet, transformer) layers, then maybe a change of resolution."""
 
     def __init__(
         self, config: UNetConfig, widths: list[tuple[int, int]], positions: int, downsample: bool, upsample: bool
@@ -171,11 +171,10 @@ def sinusoidal_embedding(timesteps: mx.array, channels: int) -> mx.array:
     return mx.concatenate([mx.cos(angles), mx.sin(angles)], axis=-1)
 
 
-def _computed_twice(layer: Callable[..., mx.array]) -> Callable[..., mx.array]:
-    """A layer of `UNet.trace` of which the backward pass is left its inputs alone (arXiv 1604.06174).
+def _checkpointed(layer: Callable[..., mx.array]) -> Callable[..., mx.array]:
+    """Gradient checkpointing for one layer of `UNet.trace`: only its inputs are kept (arXiv 1604.06174).
 
-    What it is differentiated by must be an argument, and what it says besides its output (the statistics of live
-    BatchNorms) a result: the function runs twice.
+    The function runs twice, so weights are passed in, and the statistics of live BatchNorms are returned.
     """
 
     def call(block: Block, i: int, x: mx.array, shift: mx.array, tables: Tables, shared: bool = False) -> mx.array:
@@ -183,14 +182,14 @@ def _computed_twice(layer: Callable[..., mx.array]) -> Callable[..., mx.array]:
         live = [n for module in modules for n in module.modules() if isinstance(n, BatchNorm) and n.live]
 
         def pure(weights: list[Any], *inputs: Any) -> tuple[mx.array, list[Any]]:
-            for module, own in zip(modules, weights, strict=True):
-                module.update(own)
+            for module, parameters in zip(modules, weights, strict=True):
+                module.update(parameters)
             return layer(block, i, *inputs, shared), [norm._batch for norm in live]
 
         weights = [module.trainable_parameters() for module in modules]
         y, seen = mx.checkpoint(pure)(weights, x, shift, tables)
-        for module, own in zip(modules, weights, strict=True):
-            module.update(own)
+        for module, parameters in zip(modules, weights, strict=True):
+            module.update(parameters)
         for norm, batch in zip(live, seen, strict=True):
             norm._batch = batch
         return y
@@ -204,7 +203,7 @@ class UNet(nn.Module):
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config = config
-        self.checkpointed = False  # in training: keep less for the backward pass, and compute layers again there
+        self.checkpointed = False  # in training: compute layers again in the backward pass, which saves memory
         widths = config.block_out_channels
         first, last, layers = widths[0], len(widths) - 1, config.layers_per_block
         self.embedding_layer = Weights(weight=(config.num_embeddings, config.encoder_hid_dim))
@@ -246,9 +245,9 @@ class UNet(nn.Module):
         return last.conv_pw.weight.dtype if "conv_pw" in last else last.point_weight.dtype
 
     def condition(self, ids: mx.array, per_sample: bool = False) -> Conditioning:
-        """Token ids [G, M], one row a guidance branch -> the tables of all cross-lambda layers.
+        """Token ids [G, M], one row per guidance branch -> the tables of all cross-lambda layers.
 
-        `per_sample`: one row a sample of a batch of G instead, as in training.
+        `per_sample`: one row per sample of a batch of G instead, as in training.
         """
         tokens = self.encoder_hid_proj(self.embedding_layer.weight[ids])
         transformers = [t for block in self._blocks() for t in block.attentions]
@@ -257,12 +256,12 @@ class UNet(nn.Module):
         )
 
     def time_shifts(self, timesteps: mx.array) -> mx.array:
-        """Timesteps [T] -> what the resnets add at each of them, side by side: float32 [T, sum of their widths]."""
+        """Timesteps [T] -> the time shifts of all resnets, concatenated: float32 [T, sum of their widths]."""
         temb = self.time_embedding(sinusoidal_embedding(timesteps, self.time_embedding.linear_1.weight.shape[1]))
         return mx.concatenate([r.time_shift(temb) for block in self._blocks() for r in block.resnets], axis=-1)
 
     def _constants(self, shifts: mx.array, conditioning: Conditioning) -> list[list[tuple[mx.array, Tables]]]:
-        """The time shift and the cross-lambda's tables of every layer, one list a block."""
+        """The time shift and the cross-lambda's tables of every layer, one list per block."""
         blocks = self._blocks()
         widths = [r.time_emb_proj.weight.shape[0] for block in blocks for r in block.resnets]
         edges = [sum(widths[: i + 1]) for i in range(len(widths) - 1)]
@@ -272,10 +271,10 @@ class UNet(nn.Module):
     def trace(
         self, x: mx.array, shifts: mx.array, conditioning: Conditioning, features: mx.array | None = None
     ) -> list[mx.array]:
-        """Like a call, but returns the output of every down block, every up block, and last the network's.
+        """Like a call, but returns the outputs of all down blocks and all up blocks, and last the network's output.
 
-        `features`, the last but one up block's output at another step, stands for all that is computed below the
-        full resolution, whose outputs are left out.
+        `features` is the output of the last but one up block at another step. Where it is given, everything below the
+        full resolution is neither computed nor returned.
         """
         batch = conditioning.branches * x.shape[0]
         constants = self._constants(shifts, conditioning)
@@ -289,24 +288,24 @@ class UNet(nn.Module):
             return block.attentions[i](h, *tables, shared)
 
         if self.checkpointed:
-            layer = _computed_twice(layer)
+            layer = _checkpointed(layer)
         outputs: list[mx.array] = []
         h = self.conv_in(x.astype(mx.float32))
         skips = [repeat_batch(h, batch)]
-        for level, (block, own) in enumerate(down):
+        for level, (block, block_constants) in enumerate(down):
             h = h if level < FLOAT32_BLOCKS else h.astype(self.dtype)
-            for i, each in enumerate(own):
+            for i, shift_and_tables in enumerate(block_constants):
                 # Up to the first cross-lambda the branches do not differ: computed once for all.
-                h = layer(block, i, h, *each, shared=level == 0 and i == 0 and conditioning.branches > 1)
+                h = layer(block, i, h, *shift_and_tables, shared=level == 0 and i == 0 and conditioning.branches > 1)
                 skips.append(h)
             if "downsamplers" in block and features is None:
                 h = block.downsamplers[0](h)
                 skips.append(h)
             outputs.append(h)
         h = (h if features is None else features).astype(self.dtype)
-        for block, own in up:
-            for i, each in enumerate(own):
-                h = layer(block, i, mx.concatenate([h, skips.pop().astype(self.dtype)], axis=-1), *each)
+        for block, block_constants in up:
+            for i, shift_and_tables in enumerate(block_constants):
+                h = layer(block, i, mx.concatenate([h, skips.pop().astype(self.dtype)], axis=-1), *shift_and_tables)
             if "upsamplers" in block:
                 h = block.upsamplers[0](h)
             outputs.append(h)
@@ -315,17 +314,17 @@ class UNet(nn.Module):
     def __call__(
         self, x: mx.array, shifts: mx.array, conditioning: Conditioning, features: mx.array | None = None
     ) -> Prediction:
-        """Predicted noise, branch by branch, and the features that it was made from.
+        """Predict the noise, or v where the model was trained to, for all branches.
 
         Args:
             x: float32 [B, h, w, in]: noisy latents (C), mask (1 = fill), masked-image latents (C).
-            shifts: a row of `time_shifts` for the batch, [1, S], or one a sample, [B, S].
+            shifts: one row of `time_shifts` for the batch, [1, S], or one row per sample, [B, S].
             conditioning: from `condition`, for G branches.
-            features: those of another step, instead of computing them (an approximation, a third of the work).
+            features: features of another step, used instead of computing them (an approximation, a third of the work).
 
         Returns:
-            The prediction [G * B, h, w, out], and features [G * B, h, w, width], which the lower resolutions pass up to
-            the full one.
+            The prediction [G * B, h, w, out], branch by branch, and features [G * B, h, w, width], which the lower
+            resolutions pass up to the full one.
         """
-        *outputs, noise = self.trace(x, shifts, conditioning, features)
-        return Prediction(noise, outputs[-2] if features is None else features)
+        *outputs, predicted = self.trace(x, shifts, conditioning, features)
+        return Prediction(predicted, outputs[-2] if features is None else features)

@@ -19,14 +19,14 @@ STRIP_ELEMENTS = {"cpu": 2**20, "gpu": 2**27}
 
 
 def row_strips(x: mx.array, multiple_of: int = 1) -> list[tuple[int, int]]:
-    """Cuts the rows of x [B, H, W, C] into strips (top, bottom) of about STRIP_ELEMENTS."""
+    """Cut the rows of x [B, H, W, C] into strips (top, bottom) of about STRIP_ELEMENTS."""
     height, elements = x.shape[1], STRIP_ELEMENTS["cpu" if on_cpu() else "gpu"]
     rows = max(1, elements * height // x.size // multiple_of) * multiple_of
     return [(top, min(top + rows, height)) for top in range(0, height, rows)]
 
 
 def conv_in_strips(x: mx.array, conv: Conv3x3, norm: GroupNorm | None = None) -> mx.array:
-    """conv(norm(x)) by strips of rows, each with the rows of its neighbours that it needs, to bound memory.
+    """conv(norm(x)) by strips of rows, to bound memory. A strip includes the neighbouring rows that its kernel reads.
 
     Exact, since the group statistics are taken over the whole map first. x [B, H, W, in] -> [B, H, W, out] with
     padding 1; at stride 2 [B, H / 2, W / 2, out], padded right and bottom only.
@@ -55,7 +55,7 @@ def upsample_in_strips(x: mx.array, upsample: Upsample) -> mx.array:
 
 
 class Strips:
-    """A map [B, height, W, C] put together from strips of rows, each computed before the next one starts."""
+    """A map [B, height, W, C] put together from strips of rows. A strip is computed before the next one starts."""
 
     def __init__(self, height: int) -> None:
         self.height, self.filled = height, 0
@@ -218,13 +218,14 @@ class AutoencoderKL(nn.Module):
         self.post_quant_conv = Linear(latent, latent)
 
     def encode(self, image: mx.array) -> tuple[mx.array, mx.array]:
-        """Image [B, H, W, 3] in [-1, 1] -> mean and log-variance of the posterior, each [B, H / f, W / f, C]."""
+        """Image [B, H, W, 3] in [-1, 1] -> mean and log-variance of the posterior, both [B, H / f, W / f, C]."""
         mean, logvar = mx.split(self.quant_conv(self.encoder(image)), 2, axis=-1)
         return mean, mx.clip(logvar, -30, 20)
 
     def sample(self, image: mx.array, draws: mx.array) -> mx.array:
-        """Image [B, H, W, 3] in [-1, 1] -> scaled latents drawn from the posterior, by standard normal draws; both
-        [B, H / f, W / f, C].
+        """Image [B, H, W, 3] in [-1, 1] -> scaled latents [B, H / f, W / f, C], a sample of the posterior.
+
+        `draws` are standard normal, of the latents' shape.
         """
         mean, logvar = self.encode(image)
         return (mean + mx.exp(0.5 * logvar) * draws) * self.config.scaling_factor

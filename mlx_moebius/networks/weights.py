@@ -1,4 +1,4 @@
-"""From a model folder to networks ready to run."""
+"""Load a model folder into networks that are ready to run."""
 
 from __future__ import annotations
 

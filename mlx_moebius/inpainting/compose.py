@@ -13,7 +13,7 @@ from mlx_moebius.errors import LESS, Change, MoebiusError, Note
 from mlx_moebius.inpainting import reference
 from mlx_moebius.inpainting.crops import Crop, plan
 from mlx_moebius.inpainting.detail import Detail, grow_details, lay
-from mlx_moebius.inpainting.push_pull import push_pull
+from mlx_moebius.inpainting.push_pull import continued, push_pull
 from mlx_moebius.inpainting.seam import Seam, measure_seam
 from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.inpainting.stitch import blend, extract, feather_width, match_colour, prefill
@@ -86,24 +86,21 @@ def prepare(photo: Photo, mask: Mask, size: int, settings: Settings, overlap: in
     mask = dilate(unknown, 2 * overlap + 1) if overlap else grow(unknown, settings.dilate)
     check_growth(mask, unknown)
     crops = plan(mask, size, settings.context, settings.max_crop, settings.whole_image)
-    rgb = photo.rgb()
+    rgb = continued(photo.rgb(), mask | _hidden(photo))  # before crops are reduced, which blends neighbours
     prepared = [extract(rgb, mask, crop) for crop in crops]
     masks = [hole for _, hole in prepared]
-    images = [prefill(image, hole | _hidden(photo, crop)) for crop, (image, hole) in zip(crops, prepared, strict=True)]
+    images = [prefill(*each) for each in prepared]
     levels = [extract(rgb, unknown, crop)[1] for crop in crops] if overlap else masks
     return PreparedCrops(photo, mask, crops, images, masks, levels)
 
 
-def _hidden(photo: Photo, crop: Crop) -> Mask:
-    """What is fully transparent in a crop [S, S]: the colours stored there (mostly black) were never seen."""
+def _hidden(photo: Photo) -> Mask:
+    """What is fully transparent [H, W]: the colours stored there (mostly black) were never seen."""
     alpha = photo.alpha()
-    if alpha is None:
-        return np.zeros((crop.size, crop.size), bool)
-    left, top, right, bottom = crop.frame
-    inside = np.s_[max(0, top) : bottom, max(0, left) : right]
-    if alpha[inside].any():
-        return extract(np.zeros((*alpha.shape, 3), np.uint8), alpha == 0, crop)[1]
-    return np.zeros((crop.size, crop.size), bool)  # nothing opaque to continue
+    if alpha is None or not alpha.any():  # nothing opaque to continue
+        return np.zeros((photo.height, photo.width), bool)
+    hidden: Mask = alpha == 0
+    return hidden
 
 
 def match_colours(prepared: PreparedCrops, fills: list[Colours], settings: Settings) -> list[Colours]:

@@ -118,11 +118,12 @@ def _scene(
     near = np.zeros_like(unknown)
     near[slices(reach, frame[:2])] = True
     hole = unknown & near
-    excluded = dilate(masked, 2 * max(LEAST_RIM, crop.side // RIM) + 1)
+    never = masked
     if (alpha := photo.alpha()) is not None:  # what is transparent may have any colour
         hidden = alpha[top:bottom, left:right] == 0
-        excluded |= hidden
+        never = masked | hidden
         unknown |= hidden
+    excluded = dilate(never, 2 * max(LEAST_RIM, crop.side // RIM) + 1)
     box = bounding_box(hole) or (0, 0, 0, 0)
     fill, _ = blend(fills, crops, mask, shifted(box, left, top))
     return Scene(colours, hole, unknown, excluded, fill, box)

@@ -3,9 +3,40 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from mlx_moebius.photos.geometry import Colours, Mask
+from mlx_moebius.photos.geometry import Colours, Mask, bounding_box, slices
+
+FINEST = 1024  # cells along the side of what is continued: what has no detail needs no more
+NEAR = 32  # cells round what is unknown from which it is continued
+
+
+def continued(image: NDArray[np.uint8], unknown: Mask) -> NDArray[np.uint8]:
+    """An image [H, W, 3] in which what is unknown [H, W] continues what is round it: nothing of it is left.
+
+    Unchanged where nothing at all is known.
+    """
+    box = bounding_box(unknown)
+    if box is None or unknown.all():
+        return image
+    height, width = unknown.shape
+    cell = -(-max(box[2] - box[0], box[3] - box[1]) // FINEST)
+    near = NEAR * cell
+    left, top = max(0, box[0] - near), max(0, box[1] - near)
+    here = slices((left, top, min(width, box[2] + near), min(height, box[3] + near)))
+    if unknown[here].all():
+        here = slices((0, 0, width, height))
+    inside, result = unknown[here], image.copy()
+    shape = -(-inside.shape[1] // cell), -(-inside.shape[0] // cell)
+    known = (~inside).astype(np.float32)
+    weight = np.asarray(Image.fromarray(known).resize(shape, Image.Resampling.BOX))
+    for channel in range(image.shape[-1]):
+        mean = Image.fromarray(image[here][..., channel] * known).resize(shape, Image.Resampling.BOX)
+        filled = push_pull((np.asarray(mean) / weight.clip(1e-6))[..., None], weight > 0)[..., 0]
+        whole = Image.fromarray(filled).resize(inside.shape[::-1], Image.Resampling.BILINEAR)
+        result[here][inside, channel] = np.rint(np.asarray(whole)[inside]).clip(0, 255)
+    return result
 
 
 def push_pull(values: Colours, known: Mask) -> Colours:

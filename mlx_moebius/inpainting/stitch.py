@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mlx_moebius.inpainting.crops import REACH, Crop
-from mlx_moebius.inpainting.push_pull import push_pull
+from mlx_moebius.inpainting.push_pull import continued
 from mlx_moebius.photos.geometry import Box, Colours, Mask, intersection
 from mlx_moebius.photos.masks import dilate
 
@@ -48,8 +48,7 @@ def prefill(image: NDArray[np.uint8], hole: Mask) -> NDArray[np.uint8]:
 
     Sampling starts from the noised image, from which a trace of the object to remove would survive the noise.
     """
-    filled = push_pull(image.astype(np.float32), ~hole)
-    return np.where(hole[..., None], np.rint(filled).clip(0, 255).astype(np.uint8), image)
+    return continued(image, hole)
 
 
 def enlarge(fill: Colours, crop: Crop, box: Box) -> Colours:

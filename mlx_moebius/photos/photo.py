@@ -153,7 +153,7 @@ class Photo:
         share = weight[..., None].astype(np.float32)
         if self.mode == "CMYK":  # in light, not in ink: the same colour from other shares of black would show as a seam
             seen = np.asarray(_convert(to_image(source, "CMYK"), "RGB", self.metadata.icc)).astype(np.float32)
-            seen = np.rint(seen + (fill - seen) * share).clip(0, 255).astype(np.uint8)
+            seen = np.rint(seen * (1 - share) + fill * share).clip(0, 255).astype(np.uint8)
             blended = np.array(_convert(to_image(seen, "RGB"), "CMYK", self.metadata.icc))
             if keep is not None:
                 blended[weight > 0] = keep(seen[weight > 0].astype(np.float32))
@@ -161,7 +161,7 @@ class Photo:
         target = source.reshape(*weight.shape, -1).astype(np.float32)
         has_alpha = self.plain_mode in ("LA", "RGBA")
         colours = target[..., :-1] if has_alpha else target
-        colours += (self._native(fill) - colours) * share
+        colours[...] = colours * (1 - share) + self._native(fill) * share  # nothing of them is left at a share of 1
         if opaque and has_alpha:
             target[..., -1:] += (np.iinfo(source.dtype).max - target[..., -1:]) * share
         if keep is not None and (touched := weight > 0).any():

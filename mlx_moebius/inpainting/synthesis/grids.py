@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mlx_moebius.inpainting.push_pull import push_pull
+from mlx_moebius.inpainting.push_pull import continued, push_pull
 from mlx_moebius.photos.geometry import Box, Colours, Mask
 from mlx_moebius.photos.masks import dilate
 
@@ -31,9 +31,9 @@ TEXTURE_RIM = 19  # a kernel in pixels: contrast near the hole is the hole's own
 class Grid(NamedTuple):
     """A window in cells, with a margin of `MARGIN` cells that are neither known nor to be filled.
 
-    `colours` [R, C, 3]: means of the known pixels. `known`, `hole`, `excluded` (not to be copied; holds the hole)
-    [R, C] bool. `texture` [R, C, 3]: square roots of local contrasts at three scales, continued into the hole.
-    `fill` [R, C, 3]: the same colours with the fill inside the hole.
+    `colours` [R, C, 3]: means of the known pixels; the fill in the hole; elsewhere what continues both. `known`,
+    `hole`, `excluded` (not to be copied; holds the hole) [R, C] bool. `texture` [R, C, 3]: square roots of local
+    contrasts at three scales, continued into the hole.
     """
 
     colours: Floats
@@ -41,7 +41,6 @@ class Grid(NamedTuple):
     hole: Mask
     excluded: Mask
     texture: Floats
-    fill: Floats
 
     @property
     def width(self) -> int:
@@ -53,6 +52,7 @@ class Grid(NamedTuple):
 class Scene:
     """What detail is grown in: a window of a photo, uint8 [H, W, 3], and its fill, float32 [h, w, 3] over `box`.
 
+    What the photo holds where it is unknown is never looked at: read `seen`.
     `hole` [H, W] is what to grow; `unknown` holds it and whatever else of the window has no true colours; `excluded`
     holds that and what must not be copied.
     """
@@ -63,6 +63,11 @@ class Scene:
     excluded: Mask
     fill: Colours
     box: Box
+
+    @cached_property
+    def seen(self) -> NDArray[np.uint8]:
+        """The photo, with smooth colours where it is unknown."""
+        return continued(self.photo, self.unknown)
 
     @property
     def side(self) -> int:
@@ -81,7 +86,7 @@ class Scene:
 
     def low(self, cells: int, channel: int) -> Floats:
         """One channel of the photo with its fill, [R, C] without a margin."""
-        values = self.photo[..., channel].astype(np.float32)
+        values = self.seen[..., channel].astype(np.float32)
         left, top, right, bottom = self.box
         here = np.s_[top:bottom, left:right]
         values[here] = np.where(self.hole[here], self.fill[..., channel], values[here])
@@ -93,9 +98,9 @@ class Scene:
         shape = self.shape(min(self.side, FINEST))
         known = (~self.unknown).astype(np.float32)
         smooth = (~dilate(self.unknown, TEXTURE_RIM)).astype(np.float32)
-        grey: Floats = np.asarray(self.photo @ np.full(3, 1 / 3, np.float32), np.float32)
+        grey: Floats = np.asarray(self.seen @ np.full(3, 1 / 3, np.float32), np.float32)
         textures = [resize(contrast(grey, scale) * smooth, shape) for scale in TEXTURE_SCALES]
-        colours = [resize(self.photo[..., channel] * known, shape) for channel in range(3)]
+        colours = [resize(self.seen[..., channel] * known, shape) for channel in range(3)]
         fills = [self.low(min(self.side, FINEST), channel) for channel in range(3)]
         return {
             "known": resize(known, shape),
@@ -115,17 +120,15 @@ class Scene:
         known = (part["known"] > 0.5) & ~hole
         # On coarse grids a cell that holds a few excluded pixels is still the mean of its known ones.
         excluded = hole | ~known | (part["excluded"] > (0.5 if cells < 60 else 0.02))
-        colours = part["colours"] / part["known"].clip(1e-3)[..., None]
+        colours = np.where(known[..., None], part["colours"] / part["known"].clip(1e-3)[..., None], part["fill"])
         rough = part["smooth"] > 0.9 * part["smooth"].max()
         texture = push_pull(part["texture"] / part["smooth"].clip(1e-3)[..., None], rough)
-        fill = np.where(hole[..., None], part["fill"], colours)
         return Grid(
-            _margin(np.where(known[..., None], colours, fill)),
+            _margin(colours),
             np.pad(known, MARGIN),
             np.pad(hole, MARGIN),
             np.pad(excluded, MARGIN, constant_values=True),
             _margin(TEXTURE_WEIGHT * texture),
-            _margin(fill),
         )
 
 

@@ -69,7 +69,7 @@ def _too_little(grid: Grid) -> bool:
 def _estimated(scene: Scene, grid: Grid, size: int, rng: np.random.Generator, twins: TwinPenalty) -> Indices:
     """Sources on a grid of `size` cells for a fill that says little."""
     coarse = scene.grid(min(VOTING[0][0], size))
-    start = coarse.fill
+    start = coarse.colours
     for cells, rounds in VOTING:
         coarse = scene.grid(min(cells, size))
         start, matches = estimate(coarse, regrid(start, coarse), rounds, rng)
@@ -85,7 +85,7 @@ def _estimated(scene: Scene, grid: Grid, size: int, rng: np.random.Generator, tw
 
 def _followed(scene: Scene, grid: Grid, cells: int, rng: np.random.Generator, twins: TwinPenalty) -> Indices:
     """Sources for a fill that is trusted on a grid of `cells`."""
-    low = regrid(scene.grid(cells).fill, grid)
+    low = regrid(scene.grid(cells).colours, grid)
     matches = np.full(grid.hole.size, -1)
     targets = np.flatnonzero(grid.hole)
     matches[targets] = nearest_patch(grid, low, targets)

@@ -30,8 +30,8 @@ def copy_pieces(scene: Scene, grid: Grid, cells: int, sources: Indices, correcti
                 same = near * ((other_down == down) & (other_across == across))
                 added += same[:, None] * corrections[other]
                 share += same
-            copied = scene.photo[
-                _within(rows + down, scene.photo.shape[0]), _within(columns + across, scene.photo.shape[1])
+            copied = scene.seen[
+                _within(rows + down, scene.seen.shape[0]), _within(columns + across, scene.seen.shape[1])
             ]
             total += weight[:, None] * (copied + added / share.clip(1e-9)[:, None])
             weights += weight
@@ -53,7 +53,7 @@ def add_detail(scene: Scene, grid: Grid, cells: int, sources: Indices, stride: i
     result = np.empty_like(scene.fill)
     for channel in range(3):
         smooth = resize(scene.low(cells, channel), (height, width), Image.Resampling.LANCZOS)
-        detail[..., channel] = scene.photo[..., channel] - smooth
+        detail[..., channel] = scene.seen[..., channel] - smooth
         result[..., channel] = smooth[top:bottom, left:right]
     for rows, columns, blocks in _blocks(scene, grid, cells, sources, stride, DETAIL_RAMP):
         added = np.zeros((len(rows), 3), np.float32)
@@ -74,7 +74,7 @@ def restore(scene: Scene, colours: Colours, cells: int) -> Colours:
     here = np.s_[top:bottom, left:right]
     result = colours.copy()
     for channel in range(3):
-        values = scene.photo[..., channel].astype(np.float32)
+        values = scene.seen[..., channel].astype(np.float32)
         values[here] = np.where(scene.hole[here], colours[..., channel], values[here])
         off = scene.low(cells, channel) - resize(values, scene.shape(cells))
         result[..., channel] += resize(off, (height, width), Image.Resampling.BICUBIC)[here]

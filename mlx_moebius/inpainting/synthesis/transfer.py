@@ -29,7 +29,7 @@ def match_tiles(scene: Scene, cells: int) -> Indices:
         return np.full(scene.grid(cells).hole.size, -1)
     targets = _tiles(grid)
     sources = describe(grid, grid.colours, places, PATCH)
-    found[targets] = places[nearest(describe(grid, grid.fill, targets, PATCH), sources)]
+    found[targets] = places[nearest(describe(grid, grid.colours, targets, PATCH), sources)]
     while size < cells:
         coarse, size = grid, min(cells, 2 * size)
         grid = scene.grid(size)
@@ -55,7 +55,7 @@ def _finer(coarse: Grid, matches: Indices, grid: Grid) -> Indices:
     rows, columns = unflatten(targets, grid.width)
     usable = np.zeros(grid.hole.size, bool)
     usable[_places(grid)] = True
-    wanted = describe(grid, grid.fill, targets, PATCH)
+    wanted = describe(grid, grid.colours, targets, PATCH)
     places = np.flatnonzero(usable)
     height, width = grid.hole.shape
     scale = [(a - 2 * MARGIN) / (b - 2 * MARGIN) for a, b in zip(grid.hole.shape, coarse.hole.shape, strict=True)]

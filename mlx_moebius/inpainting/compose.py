@@ -13,6 +13,7 @@ from mlx_moebius.errors import LESS, Change, MoebiusError, Note
 from mlx_moebius.inpainting import reference
 from mlx_moebius.inpainting.crops import Crop, plan
 from mlx_moebius.inpainting.detail import Detail, grow_details, lay
+from mlx_moebius.inpainting.plain import continue_plain
 from mlx_moebius.inpainting.push_pull import continued, push_pull
 from mlx_moebius.inpainting.seam import Seam, measure_seam
 from mlx_moebius.inpainting.settings import Settings
@@ -62,6 +63,7 @@ class PreparedCrops:
     """What the network fills of one photo: images uint8 [S, S, 3] and masks bool [S, S], one for each crop.
 
     The images hold nothing of what is to go, except with `Settings.reference`.
+    Where the photo's answer is known (see `plain`), the photo has it already; `rest` is what is left of the mask.
     `levels` are masks too: what colours are levelled with lies round these.
     """
 
@@ -71,6 +73,7 @@ class PreparedCrops:
     images: list[NDArray[np.uint8]]
     masks: list[Mask]
     levels: list[Mask]
+    rest: Mask
 
 
 def prepare(photo: Photo, mask: Mask, size: int, settings: Settings, overlap: int = 0) -> PreparedCrops:
@@ -85,13 +88,17 @@ def prepare(photo: Photo, mask: Mask, size: int, settings: Settings, overlap: in
     check_mask(unknown, inverted=False, warnings=[])
     mask = dilate(unknown, 2 * overlap + 1) if overlap else grow(unknown, settings.dilate)
     check_growth(mask, unknown)
-    crops = plan(mask, size, settings.context, settings.max_crop, settings.whole_image)
-    rgb = continued(photo.rgb(), mask | _hidden(photo))  # before crops are reduced, which blends neighbours
-    prepared = [extract(rgb, mask, crop) for crop in crops]
+    rest = mask
+    if settings.detail and settings.paste and not overlap:
+        photo, rest = continue_plain(photo, mask, settings.opaque)
+    asked = rest if rest.any() else mask
+    crops = plan(asked, size, settings.context, settings.max_crop, settings.whole_image)
+    rgb = continued(photo.rgb(), asked | _hidden(photo))  # before crops are reduced, which blends neighbours
+    prepared = [extract(rgb, asked, crop) for crop in crops]
     masks = [hole for _, hole in prepared]
     images = [prefill(*each) for each in prepared]
     levels = [extract(rgb, unknown, crop)[1] for crop in crops] if overlap else masks
-    return PreparedCrops(photo, mask, crops, images, masks, levels)
+    return PreparedCrops(photo, mask, crops, images, masks, levels, rest)
 
 
 def _hidden(photo: Photo) -> Mask:
@@ -117,7 +124,7 @@ def details(prepared: PreparedCrops, levels: list[Colours], settings: Settings) 
     """What is grown in each crop, one after the other; nothing where the settings want none."""
     if settings.detail and settings.paste and not settings.reference:
         yield from grow_details(
-            prepared.photo, prepared.mask, prepared.crops, prepared.images, prepared.masks, levels, settings.seed
+            prepared.photo, prepared.rest, prepared.crops, prepared.images, prepared.masks, levels, settings.seed
         )
 
 
@@ -125,7 +132,7 @@ def finish(prepared: PreparedCrops, levels: list[Colours], details: list[Detail]
     """Blend all crops into the photo; the rest stays bit for bit."""
     if settings.reference:
         return finish_reference(prepared, levels, settings)
-    photo, mask, crops = prepared.photo, prepared.mask, prepared.crops
+    photo, mask, crops = prepared.photo, prepared.rest, prepared.crops
     if not settings.paste:
         crops = [replace(crop, box=_inside(crop, photo)) for crop in crops]
         mask = np.ones_like(mask)
@@ -133,7 +140,7 @@ def finish(prepared: PreparedCrops, levels: list[Colours], details: list[Detail]
     plain = [index for index in range(len(crops)) if not details or details[index].colours is None]
     crops, levels = [crops[index] for index in plain], [levels[index] for index in plain]
     keep = kept_colours(photo, ~prepared.mask)
-    shares = np.zeros((photo.height, photo.width), np.uint16)
+    shares = np.where(prepared.mask & ~prepared.rest, np.uint16(65535), np.uint16(0))
     boxes = [crop.reach(photo.width, photo.height) for crop in crops] + [detail.box for detail in grown]
     for top in range(0, photo.height, BAND):
         band = (0, top, photo.width, min(photo.height, top + BAND))
@@ -142,7 +149,8 @@ def finish(prepared: PreparedCrops, levels: list[Colours], details: list[Detail]
             for detail in grown:
                 lay(detail, band, colours, weights)
             photo = photo.composite(colours, weights, band, settings.opaque, keep)
-            shares[band[1] : band[3]] = np.ceil(weights.clip(0, 1) * np.float32(65535))
+            own = np.ceil(weights.clip(0, 1) * np.float32(65535)).astype(np.uint16)
+            shares[band[1] : band[3]] = np.maximum(shares[band[1] : band[3]], own)
     photo = replace(photo, gains=_filled_gains(photo, shares > 0))
     seam = measure_seam(photo.rgb(), prepared.mask, widest_feather(crops))
     result = Result(photo, prepared.mask, prepared.crops, seam, [], details, shares)
@@ -208,7 +216,7 @@ def prepare_reference(photo: Photo, mask: Mask, size: int, settings: Settings) -
         hole = dilate(hole, int(settings.dilate))
     crop = Crop(0, 0, size, size, (0, 0, size, size))
     reduced = replace(photo_from_image(image), format=photo.format, metadata=photo.metadata, gains=photo.gains)
-    return PreparedCrops(reduced, hole, [crop], [np.asarray(image)], [hole], [hole])
+    return PreparedCrops(reduced, hole, [crop], [np.asarray(image)], [hole], [hole], hole)
 
 
 def finish_reference(prepared: PreparedCrops, fills: list[Colours], settings: Settings) -> Result:

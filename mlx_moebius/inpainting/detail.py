@@ -75,10 +75,12 @@ def grow_details(
         box = shifted(scene.box, left, top)
         hole = scene.hole[scene.box[1] : scene.box[3], scene.box[0] : scene.box[2]]
         cell = crop.side / cells if cells else None
-        colours = None
+        colours = None if hole.any() else scene.fill  # nothing is left to do
         if hole.any() and not (cells >= crop.size and crop.side == crop.size):
             colours = grow(scene, cells * scene.side / crop.side, seed)
-        gain = 1.0 if colours is None else mean_gradient(colours, hole) / max(mean_gradient(scene.fill, hole), 1e-3)
+        gain = 1.0
+        if colours is not None and hole.any():
+            gain = mean_gradient(colours, hole) / max(mean_gradient(scene.fill, hole), 1e-3)
         detail = Detail(box, colours, hole, cell, gain, time.perf_counter() - start)
         done.append(detail)
         yield detail

@@ -1,0 +1,146 @@
+"""Holes in plain surroundings: where one colour or a smooth gradient explains what is round a hole, it is the answer.
+
+It is given in the photo's own colours and depth, so that white stays white, with the photo's own grain if it has any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlx_moebius.inpainting.synthesis.grain import grain
+from mlx_moebius.inpainting.synthesis.surface import Surface, fit
+from mlx_moebius.photos.geometry import Box, Colours, Mask, intersection, slices
+from mlx_moebius.photos.kept_colours import kept_colours
+from mlx_moebius.photos.masks import Part, components, dilate
+from mlx_moebius.photos.photo import Photo
+
+DEPTHS = 16, 8, 4  # pixels round a hole that are looked at: the most that is plain
+OUTLINE = 2  # pixels along the hole, which must be plain all round
+PLACE = 8  # pixels along a place over which noise averages out; less round small holes
+STRETCH = 8  # a long part is looked at in stretches of so many times its half thickness,
+SHORTEST, STRETCHES = 64, 32  # but at least so many pixels, and at most so many along the part
+GRAINY = 0.6  # 8-bit levels of noise; what is rounded to whole levels deviates by 0.3
+GRAIN_REACH = 160  # pixels round a hole in which grain is looked for
+RIM = 4  # pixels round a mask that are not copied
+TESTED = 400  # pixels of the hole at which a surface must be certain
+
+
+def continue_plain(photo: Photo, mask: Mask, opaque: bool = False) -> tuple[Photo, Mask]:
+    """The photo with the plain parts of a mask [H, W] filled, and the mask of what is left to fill.
+
+    What is filled gets opaque if so wanted; otherwise opacity stays.
+    """
+    unknown = mask
+    if (alpha := photo.alpha()) is not None:
+        unknown = mask | (alpha == 0)
+    rng = np.random.default_rng(0)
+    answered = np.zeros_like(mask)
+    places, values = [np.zeros(0, np.int64)], []
+    for part in components(mask):
+        if (found := _continued(photo, unknown, part, rng)) is not None:
+            own, colours = found
+            answered[slices(part.box)] |= own
+            rows, columns = np.nonzero(own)
+            places.append((rows + part.box[1]) * photo.width + columns + part.box[0])
+            values.append(colours)
+    if not values:
+        return photo, mask
+    order = np.argsort(np.concatenate(places))
+    keep = kept_colours(photo, ~mask)
+    return photo.with_levels(np.concatenate(values)[order], answered, opaque, keep), mask & ~answered
+
+
+def _continued(photo: Photo, unknown: Mask, part: Part, rng: np.random.Generator) -> tuple[Mask, Colours] | None:
+    """Which pixels of a part's box are answered, and their values [N, C] in 8-bit levels."""
+    own = part.mask()
+    frame = _around(part.box, DEPTHS[0], photo)
+    hole = np.zeros((frame[3] - frame[1], frame[2] - frame[0]), bool)
+    inner = slices(part.box, frame[:2])
+    hole[inner] = own
+    distance = _distances(hole, ~unknown[slices(frame)])
+    outline = np.count_nonzero(distance == OUTLINE)
+    if not outline:
+        return None
+    half = 2 * OUTLINE * part.area / outline  # of its thickness, where it is round
+    longest = max(own.shape)
+    length = max(SHORTEST, STRETCH * half, longest / STRETCHES)
+    if longest <= 1.5 * length:
+        length = 2.0 * longest
+    answered = np.zeros_like(hole)
+    total: Colours | None = None
+    noises = []
+    for reach, core in _stretches(hole.shape, length):
+        if not hole[slices(core)].any():
+            continue
+        values = photo.levels((reach[0] + frame[0], reach[1] + frame[1], reach[2] + frame[0], reach[3] + frame[1]))
+        surface = _surface(values, hole[slices(reach)], distance[slices(reach)], int(np.clip(half, PLACE // 2, PLACE)))
+        if surface is None:
+            continue
+        if total is None:
+            total = np.zeros((*hole.shape, values.shape[-1] + 1), np.float32)
+        at = np.argwhere(hole[slices(reach)])
+        middle = np.array([core[1] + core[3], core[0] + core[2]]) / 2 - (reach[1], reach[0])
+        share = (1 - np.abs(at - middle) / length).clip(1e-3).prod(axis=1).astype(np.float32)[:, None]
+        added = np.concatenate([share * surface.at(at), share], axis=1)
+        total[slices(reach)][at[:, 0], at[:, 1]] += added
+        answered[slices(core)] |= hole[slices(core)]
+        noises.append(surface.noise)
+    if total is None:
+        return None
+    colours = total[answered][:, :-1] / total[answered][:, -1:]
+    noise = np.median(noises, axis=0)
+    if noise.max() > GRAINY:
+        grain_of_it = _grain(photo, unknown, frame, answered, noise, rng)
+        if grain_of_it is None:
+            return None
+        colours += grain_of_it
+    return answered[inner], colours
+
+
+def _distances(hole: Mask, known: Mask) -> NDArray[np.uint8]:
+    """How far what is known lies from a hole, in steps of `DEPTHS` and `OUTLINE`; 0: not round it, [H, W]."""
+    distance = np.zeros(hole.shape, np.uint8)
+    for depth in (*DEPTHS, OUTLINE):
+        distance[dilate(hole, 2 * depth + 1) & known] = depth
+    return distance
+
+
+def _stretches(shape: tuple[int, int], length: float) -> Iterator[tuple[Box, Box]]:
+    """Boxes of `length` that tile an array, each with twice as large a one round it: (what is looked at, the tile)."""
+    whole = 0, 0, shape[1], shape[0]
+    for top in np.arange(0, shape[0], length):
+        for left in np.arange(0, shape[1], length):
+            core = round(left), round(top), round(left + length), round(top + length)
+            more = round(length / 2)
+            reach = core[0] - more, core[1] - more, core[2] + more, core[3] + more
+            yield intersection(reach, whole) or whole, intersection(core, whole) or whole
+
+
+def _surface(values: Colours, hole: Mask, distance: NDArray[np.uint8], size: int) -> Surface | None:
+    """What explains the surroundings of a hole [H, W], as far out as possible."""
+    tested = np.argwhere(hole)
+    tested = tested[np.linspace(0, len(tested) - 1, min(TESTED, len(tested))).astype(int)]
+    for depth in DEPTHS:
+        ring = (distance > 0) & (distance <= depth)
+        close = distance[ring] == OUTLINE
+        if close.any() and (found := fit(values[ring], np.argwhere(ring), close, size, tested)) is not None:
+            return found
+    return None
+
+
+def _grain(
+    photo: Photo, unknown: Mask, frame: Box, answered: Mask, noise: NDArray[np.float32], rng: np.random.Generator
+) -> Colours | None:
+    """Grain for what is answered in a frame, [N, C]."""
+    wide = _around(frame, GRAIN_REACH, photo)
+    hole = np.zeros((wide[3] - wide[1], wide[2] - wide[0]), bool)
+    hole[slices(frame, wide[:2])] = answered
+    usable = ~dilate(unknown[slices(wide)], 2 * RIM + 1) & dilate(hole, 2 * GRAIN_REACH + 1)
+    return grain(photo.levels(wide), usable, hole, noise, rng)
+
+
+def _around(box: Box, by: int, photo: Photo) -> Box:
+    return max(0, box[0] - by), max(0, box[1] - by), min(photo.width, box[2] + by), min(photo.height, box[3] + by)

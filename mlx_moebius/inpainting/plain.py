@@ -15,6 +15,7 @@ from mlx_moebius.inpainting.synthesis.surface import Surface, fit
 from mlx_moebius.photos.geometry import Box, Colours, Mask, intersection, slices
 from mlx_moebius.photos.kept_colours import kept_colours
 from mlx_moebius.photos.masks import Part, components, dilate
+from mlx_moebius.photos.own_colours import levels, with_levels
 from mlx_moebius.photos.photo import Photo
 
 DEPTHS = 16, 8, 4  # pixels round a hole that are looked at: the most that is plain
@@ -50,7 +51,7 @@ def continue_plain(photo: Photo, mask: Mask, opaque: bool = False) -> tuple[Phot
         return photo, mask
     order = np.argsort(np.concatenate(places))
     keep = kept_colours(photo, ~mask)
-    return photo.with_levels(np.concatenate(values)[order], answered, opaque, keep), mask & ~answered
+    return with_levels(photo, np.concatenate(values)[order], answered, opaque, keep), mask & ~answered
 
 
 def _continued(photo: Photo, unknown: Mask, part: Part, rng: np.random.Generator) -> tuple[Mask, Colours] | None:
@@ -75,7 +76,7 @@ def _continued(photo: Photo, unknown: Mask, part: Part, rng: np.random.Generator
     for reach, core in _stretches(hole.shape, length):
         if not hole[slices(core)].any():
             continue
-        values = photo.levels((reach[0] + frame[0], reach[1] + frame[1], reach[2] + frame[0], reach[3] + frame[1]))
+        values = levels(photo, (reach[0] + frame[0], reach[1] + frame[1], reach[2] + frame[0], reach[3] + frame[1]))
         surface = _surface(values, hole[slices(reach)], distance[slices(reach)], int(np.clip(half, PLACE // 2, PLACE)))
         if surface is None:
             continue
@@ -139,7 +140,7 @@ def _grain(
     hole = np.zeros((wide[3] - wide[1], wide[2] - wide[0]), bool)
     hole[slices(frame, wide[:2])] = answered
     usable = ~dilate(unknown[slices(wide)], 2 * RIM + 1) & dilate(hole, 2 * GRAIN_REACH + 1)
-    return grain(photo.levels(wide), usable, hole, noise, rng)
+    return grain(levels(photo, wide), usable, hole, noise, rng)
 
 
 def _around(box: Box, by: int, photo: Photo) -> Box:

@@ -22,7 +22,7 @@ from PIL import Image, ImageCms, PngImagePlugin, UnidentifiedImageError
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import check_regular
 from mlx_moebius.photos import attached, formats, gain_map, jxl, limits, metadata, nclx, recognise, sixteen_bit
-from mlx_moebius.photos.geometry import Box, Colours, Mask, Pixels, slices
+from mlx_moebius.photos.geometry import Box, Pixels, slices
 from mlx_moebius.photos.palettes import palette_of
 from mlx_moebius.photos.privacy import Region, map_regions, turned
 
@@ -130,44 +130,9 @@ class Photo:
         for top in range(0, len(window), BAND):
             rows = slice(top, top + BAND)
             window[rows] = self._blended(window[rows], fill[rows], weight[rows], opaque, keep)
-        return replace(self, pixels=pixels, metadata=self._without_regions(weight, box or self.box))
+        return replace(self, pixels=pixels, metadata=self.without_regions(weight, box or self.box))
 
-    def levels(self, box: Box) -> Colours:
-        """The photo's own colours in a box, float32 [h, w, C without opacity], in 8-bit levels."""
-        pixels = self.pixels[slices(box)]
-        colours = pixels.reshape(*pixels.shape[:2], -1)[..., : self._channels]
-        return colours.astype(np.float32) / np.float32(257 if pixels.dtype == np.uint16 else 1)
-
-    def with_levels(
-        self,
-        colours: NDArray[np.float32],
-        where: Mask,
-        opaque: bool = False,
-        keep: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None,
-    ) -> Photo:
-        """The photo with other colours, [N, C] as from `levels`, at the N pixels of `where` [H, W], in reading order.
-
-        `opaque` and `keep` as in `composite`; what ink keeps is not asked.
-        """
-        pixels = self.pixels.copy()
-        whole = pixels.reshape(self.height, self.width, -1)
-        most = np.iinfo(pixels.dtype).max
-        own = whole[where].astype(np.float32)
-        own[:, : self._channels] = colours * np.float32(most / 255)
-        if opaque:
-            own[:, self._channels :] = most
-        if keep is not None and self.mode != "CMYK":
-            channels = self.palette.shape[1] if self.palette is not None else self._channels
-            own[:, :channels] = keep(own[:, :channels])
-        whole[where] = np.rint(own).clip(0, most)
-        return replace(self, pixels=pixels, metadata=self._without_regions(where.astype(np.float32), self.box))
-
-    @property
-    def _channels(self) -> int:
-        """Channels without opacity."""
-        return {"L": 1, "LA": 1, "CMYK": 4}.get(self.plain_mode, 3)
-
-    def _without_regions(self, weight: NDArray[np.float32], box: Box) -> Metadata:
+    def without_regions(self, weight: NDArray[np.float32], box: Box) -> Metadata:
         """The metadata without the regions (of faces) whose middle is filled."""
 
         def unless_filled(region: Region) -> Region | None:

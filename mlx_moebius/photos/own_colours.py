@@ -1,0 +1,48 @@
+"""A photo's pixels in its own colours (grey, RGB or ink) and depth, read and written without a detour through RGB."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlx_moebius.photos.geometry import Box, Colours, Mask, slices
+from mlx_moebius.photos.photo import Photo
+
+
+def levels(photo: Photo, box: Box) -> Colours:
+    """The colours in a box, float32 [h, w, C without opacity], in 8-bit levels."""
+    pixels = photo.pixels[slices(box)]
+    colours = pixels.reshape(*pixels.shape[:2], -1)[..., : _channels(photo)]
+    return colours.astype(np.float32) / np.float32(257 if pixels.dtype == np.uint16 else 1)
+
+
+def with_levels(
+    photo: Photo,
+    colours: NDArray[np.float32],
+    where: Mask,
+    opaque: bool = False,
+    keep: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None,
+) -> Photo:
+    """The photo with other colours, [N, C] as from `levels`, at the N pixels of `where` [H, W], in reading order.
+
+    `opaque` and `keep` as in `Photo.composite`; of ink nothing but its colours is kept.
+    """
+    pixels = photo.pixels.copy()
+    whole = pixels.reshape(photo.height, photo.width, -1)
+    most = np.iinfo(pixels.dtype).max
+    own = whole[where].astype(np.float32)
+    own[:, : _channels(photo)] = colours * np.float32(most / 255)
+    if opaque:
+        own[:, _channels(photo) :] = most
+    if keep is not None and photo.mode != "CMYK":
+        channels = photo.palette.shape[1] if photo.palette is not None else _channels(photo)
+        own[:, :channels] = keep(own[:, :channels])
+    whole[where] = np.rint(own).clip(0, most)
+    return replace(photo, pixels=pixels, metadata=photo.without_regions(where.astype(np.float32), photo.box))
+
+
+def _channels(photo: Photo) -> int:
+    return {"L": 1, "LA": 1, "CMYK": 4}.get(photo.plain_mode, 3)

@@ -50,7 +50,7 @@ def continue_plain(photo: Photo, mask: Mask, opaque: bool = False) -> tuple[Phot
     if not values:
         return photo, mask
     order = np.argsort(np.concatenate(places))
-    keep = kept_colours(photo, ~mask)
+    keep = None if photo.palette is None else kept_colours(photo, ~mask)  # else what is round it says enough
     return with_levels(photo, np.concatenate(values)[order], answered, opaque, keep), mask & ~answered
 
 

@@ -86,7 +86,7 @@ def fit(values: Floats, points: Points, close: NDArray[np.bool_], size: int, ins
         share = places.share(wrong)
         if share > HOPELESS:
             break  # a simpler surface explains no more
-        if share > TOUCH or (degree and places.apart(wrong) > TOGETHER * size):
+        if share > TOUCH or (degree and places.apart(places.close & ~good) > TOGETHER * size):
             continue
         if good.sum() < SAMPLES_EACH * basis.shape[1]:
             continue

@@ -19,6 +19,7 @@ Points = NDArray[np.int64]
 DEGREES = (0, 1, 2, 3, 4)
 TOUCH = 0.15  # share of a hole's outline along which something else may touch it
 TOGETHER = 4  # places: where the rest has not one colour, what is farther apart may be an edge that runs through
+FEW = 0.1  # of the surroundings: an edge may run into the hole there
 STEEPER = 1.6  # times the steepest slope round a hole: what is steeper inside joins two things
 HOPELESS = 0.7
 FRINGE = 16.0  # 8-bit levels that JPEG may be off by beside what was removed
@@ -49,10 +50,11 @@ class Surface:
         values: Floats = (basis @ self.coefficients).astype(np.float32)
         return values
 
-    def steepest(self, points: Points) -> float:
-        """The largest difference from a pixel to the next."""
+    def steepness(self, points: Points, share: float) -> float:
+        """The largest difference from a pixel to the next, but for a share of the points."""
         here = self.at(points)
-        return float(max(np.abs(self.at(points + step) - here).max() for step in ([0, 1], [1, 0])))
+        steps = [np.abs(self.at(points + step) - here).max(axis=1) for step in ([0, 1], [1, 0])]
+        return float(np.quantile(np.maximum(*steps), 1 - share))
 
 
 def fit(values: Floats, points: Points, close: NDArray[np.bool_], size: int, inside: Points) -> Surface | None:
@@ -106,7 +108,7 @@ def fit(values: Floats, points: Points, close: NDArray[np.bool_], size: int, ins
         ):
             continue
         surface = Surface(degree, centre, scale, coefficients, noise.astype(np.float32))
-        if surface.steepest(inside) <= STEEPER * surface.steepest(points[sound]) + 0.05:
+        if surface.steepness(inside, 0) <= STEEPER * surface.steepness(points[sound], FEW) + 0.05:
             found.append((off, surface))
     if not found:
         return None

@@ -49,8 +49,10 @@ def painted(mask: Mask, colour: tuple[int, int, int], mode: str = "RGB") -> Phot
     return Photo(values[..., 0] if plain == "L" else values, mode)
 
 
-def filled(pipeline: MoebiusPipeline, photo: Photo, mask: Mask, **settings: object) -> Photo:
-    return pipeline.inpaint(photo, mask, pipeline.settings(dilate=0, **settings)).photo
+def filled(
+    pipeline: MoebiusPipeline, photo: Photo, mask: Mask, extend: tuple[int, int, int, int] | None = None
+) -> Photo:
+    return pipeline.inpaint(photo, mask, pipeline.settings(dilate=0, extend=extend)).photo
 
 
 @pytest.mark.parametrize(

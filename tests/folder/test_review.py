@@ -17,7 +17,9 @@ from tests.support.pictures import picture
 def record(name: str, colour_ratio: float, sharpness: float) -> Record:
     seam = {"colour_step": 1.0, "colour_ratio": colour_ratio, "gradient_step": 1.0, "gradient_ratio": 0.5}
     seam["sharpness"] = sharpness
-    return {"input": name, "output": name, "seam": seam, "enlargement": 1.0, "seed": 0, "warnings": ["<b>soft</b>"]}
+    hashes = {"input_sha256": f"{len(name):064x}", "output_sha256": f"{len(name) + 1:064x}"}
+    ended = {"input": name, "output": name, "enlargement": 1.0, "seed": 0, "warnings": ["<b>soft</b>"]}
+    return ended | hashes | {"seam": seam}
 
 
 @pytest.fixture(scope="module")

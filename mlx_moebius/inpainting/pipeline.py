@@ -66,16 +66,15 @@ class MoebiusPipeline:
             name: "places2", "pretrained", "celebahq", "ffhq" (downloaded at their first use), "nano" (bundled), a
                 folder, or a repository of the hub ("organisation/name").
             dtype: what the U-Net computes in: "float32", "float16" or "bfloat16"; float16 on a GPU if None.
-            memory_limit: what the network may take, in bytes or as "8GB". It decides `batch_size`, which is 4 if None.
+            memory_limit: what the network may take, in bytes or as "8GB"; a share of the memory if None. It decides
+                `batch_size`, on the command line, on the page and here alike.
 
         Raises MoebiusError when there is no such model, it is damaged, or does not fit.
         """
         stages = Stages()
         folder = find_model(name)
-        batch_size = 4
-        if memory_limit is not None:
-            limit = parse_size(memory_limit) if isinstance(memory_limit, str) else memory_limit
-            batch_size = windows_within(ModelConfig.load(folder), limit)
+        limit = parse_size(memory_limit) if isinstance(memory_limit, str) else memory_limit
+        batch_size = windows_within(ModelConfig.load(folder), limit)
         with stages.measure("load"), private_kernels():
             diffusion = load_diffusion(folder, dtype)
         return cls(diffusion, name, batch_size, stages)

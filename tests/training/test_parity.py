@@ -151,6 +151,24 @@ def adamw_on_everything(parameters: Arrays) -> Optimiser:
     return Optimiser([(adamw, lambda name, array: True)], parameters)
 
 
+def test_adamw_by_its_formula() -> None:
+    """Decoupled decay and bias correction (Loshchilov and Hutter, 2019), in float64, on the same gradients."""
+    rng = np.random.default_rng(0)
+    weight = rng.normal(size=(7, 5)).astype(np.float32)
+    parameters = {"weight": mx.array(weight)}
+    optimiser = adamw_on_everything(parameters)
+    moments = optimiser.start(parameters)
+    expected, first, second = weight.astype(np.float64), 0.0, 0.0
+    for step in range(1, 4):
+        gradient = rng.normal(size=weight.shape).astype(np.float32)
+        arguments = {"weight": mx.array(gradient)}, parameters, moments, mx.array(1e-3), mx.array(float(step))
+        parameters, moments = optimiser.apply(*arguments)
+        first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient.astype(np.float64) ** 2
+        change = first / (1 - 0.9**step) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
+        expected = expected * (1 - 1e-3 * 0.01) - 1e-3 * change
+    assert relative_error(parameters["weight"], expected) <= 1e-6
+
+
 @pytest.mark.parametrize("name", ["adamw", "muon"])
 def test_three_steps(name: str) -> None:
     unet, parameters = student()
@@ -165,17 +183,22 @@ def test_three_steps(name: str) -> None:
         parameters, moments = optimiser.apply(gradients, parameters, moments, mx.array(1e-3), now)
         mx.eval(parameters, moments)
     losses.append(float(loss_and_gradients(unet, parameters, "epsilon")[0][0]))
-    assert np.abs(np.array(losses) / EXPECTED[f"{name}/losses"] - 1).max() <= TOLERANCE
+    errors = np.abs(np.array(losses) / EXPECTED[f"{name}/losses"] - 1)
+    assert errors[:2].max() <= TOLERANCE
+    # AdamW makes whole steps (1e-3 here) of rounding, too: an element without a gradient goes anywhere. So what follows
+    # the first step depends on the order in which the processor's kernels sum. Measured with OpenBLAS's AVX2 kernels:
+    # losses 5e-4, weights 9e-4, changes 1.1e-3; with AVX-512 all below 1e-4.
+    tolerance = 2e-3 if name == "adamw" else TOLERANCE
+    assert errors[2:].max() <= tolerance
     names = [str(each).removeprefix("diff_model.") for each in EXPECTED["names"]]
-    # AdamW makes whole steps of rounding, too: what has no gradient goes anywhere.
     directed = dict(zip(names, EXPECTED["frozen/epsilon/norms"] > ROUNDING, strict=True))
     for key, expected in expected_arrays(f"{name}/weight/").items():
         if directed[key]:
-            assert relative_error(parameters[key], np.asarray(expected)) <= TOLERANCE, key
+            assert relative_error(parameters[key], np.asarray(expected)) <= tolerance, key
     changes = np.array([float(mx.linalg.norm((parameters[key] - start[key]).reshape(-1))) for key in names])
     chosen = np.array([directed[key] for key in names])
     assert chosen.mean() > 0.9
-    assert relative_error(changes[chosen], EXPECTED[f"{name}/changes"][chosen]) <= TOLERANCE
+    assert relative_error(changes[chosen], EXPECTED[f"{name}/changes"][chosen]) <= tolerance
 
 
 def test_distillation_with_adaptive_weights() -> None:

@@ -1,7 +1,7 @@
-"""From what a user calls a model to the folder that holds it: bundled, given, in the cache, or downloaded first.
+"""Find the folder of a model by its name: bundled, a folder of the user's, in the cache, or downloaded first.
 
-`python -m mlx_moebius.models` shows and changes the cache. Once a model is there, no network is touched.
-Begin with `acquire.find_model`; `cache` knows what is here. May import convert, hub and networks.
+`python -m mlx_moebius.models` shows and changes the cache. Once a model is there, the internet is not needed.
+Begin with `acquire.find_model`; `cache` knows which models are here. May import convert and what is below it.
 """
 
 from mlx_moebius.models.acquire import REVISIONS, UNET_REPOSITORY, VAE_REPOSITORY, find_model

@@ -85,9 +85,9 @@ def remove(name: Name) -> None:
 @program.command(name="verify", alone=True, examples=["mlx-moebius models verify"])
 def verify(name: AnyName = "") -> None:
     """Read models in full and compare them with their checksums."""
-    for each in [name] if name else [*models.BUNDLED, *map(models.name_of, cache.kept("models"))]:
-        for file in verify_folder(_present(each)):
-            typer.echo(f"{each:12} {file.name:18} {file.size:12,} bytes  ok")
+    for model in [name] if name else [*models.BUNDLED, *map(models.name_of, cache.kept("models"))]:
+        for file in verify_folder(_present(model)):
+            typer.echo(f"{model:12} {file.name:18} {file.size:12,} bytes  ok")
 
 
 def _present(name: str) -> Path:

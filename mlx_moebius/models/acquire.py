@@ -1,4 +1,4 @@
-"""Getting a model at its first use: download, convert, verify, keep."""
+"""Get a model at its first use: download it, convert it, verify it, keep it in the cache."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def find_model(name: str, report: Callable[[str], None] | None = None, keep_sour
     Args:
         name: "nano" (bundled), a released model ("pretrained", "places2", "celebahq", "ffhq"), a folder, or a
             repository of the hub ("organisation/name"); released models and repositories also with "@revision".
-        report: takes one line about each step of a download; standard error if None.
+        report: called with one line per step of a download; None prints the lines to standard error.
         keep_source: keep the downloaded checkpoint after its conversion.
 
     Raises MoebiusError when there is no such model, or when its weights cannot be had.
@@ -66,7 +66,7 @@ def find_model(name: str, report: Callable[[str], None] | None = None, keep_sour
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Files to download, and where among them (by their names) the checkpoint's parts are."""
+    """The files to download, and the names of the files that hold the U-Net's and the VAE's weights."""
 
     files: tuple[tuple[Repository, str], ...]
     unet: str
@@ -75,7 +75,7 @@ class Source:
 
 
 def _acquire(name: str, report: Callable[[str], None], keep_source: bool) -> Path:
-    """Download, convert and verify a model, which takes its place in the cache only when all went well."""
+    """Download, convert and verify a model. It is moved to its place in the cache only when all of that went well."""
     from mlx_moebius import hub
 
     target, downloads = home() / "models" / slug(name), home() / "downloads" / slug(name)
@@ -92,7 +92,7 @@ def _acquire(name: str, report: Callable[[str], None], keep_source: bool) -> Pat
     else:
         report("converting")
         settings = downloads / "vae/config.json"
-        if not settings.exists():  # a conversion that left it out: the released VAE's
+        if not settings.exists():  # another tool's conversion may leave it out: use the released VAE's settings
             settings.parent.mkdir(exist_ok=True)
             settings.write_text(
                 json.dumps({name: getattr(VAEConfig(), name) for name in ("norm_num_groups", "scaling_factor")})
@@ -131,9 +131,9 @@ def _source(name: str, downloads: Path, report: Callable[[str], None]) -> Source
         return Source(files, UNET_NAME, VAE_NAME)
     for weights in WEIGHT_NAMES:
         if weights in repository.files:
-            own = [f"vae/{name}" for name in WEIGHT_NAMES if f"vae/{name}" in repository.files]
-            has_vae = own and VAE_FILES[0] in repository.files
-            vae = ((repository, VAE_FILES[0]), (repository, own[0])) if has_vae else _released_vae(report)
+            vae_weights = [f"vae/{name}" for name in WEIGHT_NAMES if f"vae/{name}" in repository.files]
+            has_vae = vae_weights and VAE_FILES[0] in repository.files
+            vae = ((repository, VAE_FILES[0]), (repository, vae_weights[0])) if has_vae else _released_vae(report)
             beside = [name for name in (UNET_SETTINGS, SCHEDULER_SETTINGS) if name in repository.files]
             files = ((repository, weights), *vae, *((repository, name) for name in beside))
             return Source(files, weights, vae[1][1])
@@ -149,7 +149,7 @@ def _released_vae(report: Callable[[str], None]) -> tuple[tuple[Repository, str]
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a `config.json` is of a model folder, and not of another conversion."""
+    """Whether a `config.json` is that of a model folder, not one that another tool wrote."""
     try:
         values = json.loads(path.read_text())
     except (ValueError, RecursionError):
@@ -164,7 +164,7 @@ def _write_origin(folder: Path, source: Source, files: list[HubFile]) -> None:
 
 
 def _remove_empty(folder: Path) -> None:
-    """Remove folders in which nothing lies, this one too."""
+    """Remove all empty folders inside a folder, and the folder itself if it is then empty."""
     inside = [path for path in folder.rglob("*") if path.is_dir()]
     for path in [*sorted(inside, reverse=True), folder]:
         with suppress(OSError):  # it is not empty, or not there

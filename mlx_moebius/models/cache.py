@@ -1,4 +1,4 @@
-"""Which models are on this machine, and where: bundled ones, folders of the user's, and those kept after a download."""
+"""Which models are on this machine, and where: bundled models, folders of the user's, and downloaded models."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REPOSITORY_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 
 def locate(name: str) -> Path | None:
-    """The folder of a model that is on this machine; None when it is one to download.
+    """The folder of a model that is on this machine; None when the model must be downloaded.
 
     Raises MoebiusError when `name` cannot be a model.
     """
@@ -55,7 +55,7 @@ def locate(name: str) -> Path | None:
 
 
 def _is_checkpoint(path: Path) -> bool:
-    """Whether a path is what `convert` takes: a weights file, or a folder of one that is no model folder."""
+    """Whether a path is for `convert`: a weights file, or a folder with one that is not a model folder."""
     if path.is_file():
         return path.suffix.lower() in CHECKPOINTS
     return not (path / CONFIG_NAME).exists() and any((path / name).is_file() for name in WEIGHT_NAMES)
@@ -67,7 +67,7 @@ def installed() -> list[str]:
 
 
 def kept(kind: str) -> list[Path]:
-    """Folders of the cache's "models" or "downloads" whose names stand for models; what else lies there is not ours."""
+    """Folders in the cache's "models" or "downloads" that are named after models. Other files there are left alone."""
     folder = home() / kind
     found = sorted(folder.iterdir()) if folder.is_dir() else []
     return [path for path in found if path.is_dir() and path.name == slug(name_of(path)) and _is_name(name_of(path))]
@@ -79,7 +79,7 @@ def _is_name(name: str) -> bool:
 
 
 def home() -> Path:
-    """Where downloaded models live: MLX_MOEBIUS_HOME, else beside the hub's own cache."""
+    """The folder of downloaded models: MLX_MOEBIUS_HOME, or else beside the cache of the hub's client."""
     if value := os.environ.get("MLX_MOEBIUS_HOME"):
         return Path(value).expanduser()
     from huggingface_hub.constants import HF_HUB_CACHE
@@ -88,7 +88,7 @@ def home() -> Path:
 
 
 def slug(name: str) -> str:
-    """`name` as one file name."""
+    """A model's name as the name of a file or folder."""
     return quote(name, safe="@").replace(".", "%2E")
 
 
@@ -98,7 +98,7 @@ def name_of(folder: Path) -> str:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether a model folder has a configuration and files of the sizes that it states (`verify` checks contents)."""
+    """Whether a model folder has its configuration and all its files, with the right sizes (`verify` reads them)."""
     try:
         files = ModelConfig.load(folder).files
     except MoebiusError:
@@ -117,14 +117,14 @@ class OriginFile:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a model was made from: licences by repository, None where a card states none, and files."""
+    """What a model was made from: the licence of every repository (None where its card states none), and the files."""
 
     licences: dict[str, str | None]
     files: tuple[OriginFile, ...]
 
 
 def read_origin(folder: Path) -> Origin | None:
-    """What a cached model was made from; None where that is not told, or its file is damaged."""
+    """What a cached model was made from; None where the file that says so is missing or damaged."""
     try:
         return build(Origin, json.loads((folder / ORIGIN_NAME).read_bytes()), extra=True)
     except (OSError, ValueError, RecursionError):
@@ -133,9 +133,9 @@ def read_origin(folder: Path) -> Origin | None:
 
 @contextmanager
 def locked(name: str, report: Callable[[str], None] | None) -> Iterator[None]:
-    """Hold this model's lock between processes; a process that dies releases it.
+    """Hold a model's lock against other processes. A process that dies releases it.
 
-    Where another one holds it, `report` is told and we wait; without `report`, MoebiusError is raised.
+    Where another process holds it, this one waits and tells `report`. Without `report`, it raises MoebiusError.
     """
     folder = home() / "locks"
     try:

@@ -1,7 +1,7 @@
 """Speed and memory of this machine: `mlx-moebius benchmark`.
 
-Without a model it runs the released network with generated weights, so that nothing needs downloading: neither time
-nor memory depends on the weights' values.
+Without a model it runs the released network with generated weights, so that nothing has to be downloaded. Time and
+memory do not depend on the weights' values.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ from mlx_moebius.runtime import BLAS, private_kernels
 BATCHES = (1, 2, 4, 8)
 BLOCKS = (Resnet, Transformer, Upsample, Downsample)
 GUIDANCE = 2.5
-WARM_UP = 2  # steps of the image that is not counted: the first one compiles
+WARM_UP = 2  # steps of the first image, which is not counted: it includes compilation
 RELEASED_SIZE = "released size, generated weights"
 
 
@@ -78,7 +78,10 @@ def generated_diffusion(config: ModelConfig, dtype: str) -> Diffusion:
 
 @private_kernels()
 def measure(model: str | None, dtype: str, batch: int, steps: int, runs: int) -> tuple[dict[str, Any], Diffusion]:
-    """Whole images, after one that is not counted: a JSON-able report, and the model that it was made with."""
+    """Time whole images, after a first one that is not counted.
+
+    Returns a report of JSON values, and the model that was measured.
+    """
     stages, seconds = Stages(), dict[str, list[float]]()
 
     @contextmanager
@@ -109,7 +112,7 @@ def measure(model: str | None, dtype: str, batch: int, steps: int, runs: int) ->
             last = time.perf_counter()
             for step in diffusion.denoise(encoded, noise, steps if run else WARM_UP, GUIDANCE, 1.0):
                 now = time.perf_counter()
-                # The step after the one yielded is under way already: the first interval holds two, the last none.
+                # A yielded step's successor is already being computed: the first interval holds two, the last none.
                 if 1 < step.number < step.total:
                     step_seconds.append(now - last)
                 last = now
@@ -150,14 +153,14 @@ def measure(model: str | None, dtype: str, batch: int, steps: int, runs: int) ->
         "gemm_gflops": gemm[dtype],
         "gemm_gflops_float32": gemm["float32"],
         "bandwidth_gbs": bandwidth,
-        "peak_bytes": {name: each.peak_bytes for name, each in stages.by_name.items()},
+        "peak_bytes": {name: measured.peak_bytes for name, measured in stages.by_name.items()},
         "stages": {name: summary(name) for name in ("load", "encode", "step", "decode", "image")},
     }
     return report, diffusion
 
 
 def stage_products(diffusion: Diffusion, batch: int) -> dict[str, list[Product]]:
-    """The matrix products and convolutions of each stage."""
+    """The matrix products and convolutions of a run, by stage."""
     config, vae = diffusion.config, diffusion.vae
     latents = mx.zeros((batch, config.unet.sample_size, config.unet.sample_size, config.vae.latent_channels))
     images = mx.zeros((2 * batch, config.image_size, config.image_size, config.vae.in_channels))  # and the masked ones
@@ -170,7 +173,7 @@ def stage_products(diffusion: Diffusion, batch: int) -> dict[str, list[Product]]
 
 @private_kernels()
 def throughput(diffusion: Diffusion, runs: int) -> dict[str, float]:
-    """Median seconds of a guided step for each image of a batch, by the batch's size."""
+    """Median seconds of a guided step, divided by the number of images in the batch; by that number."""
     side, channels = diffusion.config.unet.sample_size, diffusion.config.vae.latent_channels
     seconds = {}
     for batch in BATCHES:
@@ -189,7 +192,10 @@ def throughput(diffusion: Diffusion, runs: int) -> dict[str, float]:
 
 @private_kernels()
 def profile(diffusion: Diffusion) -> list[tuple[str, float]]:
-    """Seconds of each block in one guided step, slowest first; each evaluated alone, hence slower than in a step."""
+    """Seconds of every block in one guided step, slowest first.
+
+    The blocks are evaluated one by one, so they are slower than in a compiled step.
+    """
     unet, seconds = diffusion.unet, dict[str, float]()
     conditioning = unet.condition(mx.array([list(range(unet.config.num_tokens))] * 2))
     shifts = unet.time_shifts(mx.array([500]))
@@ -202,7 +208,7 @@ def profile(diffusion: Diffusion) -> list[tuple[str, float]]:
 
 
 def table(report: dict[str, Any], old: dict[str, Any] | None) -> str:
-    """The report for a terminal, with the old one's medians beside it where there is one."""
+    """The report as text for a terminal, beside the medians of an `old` report where one is given."""
     lines = [
         f"{report['device']}, mlx {report['mlx']}, BLAS {report['blas']}",
         f"{report['model']}, {report['dtype']}, batch {report['batch']}, {report['steps']} steps an image",
@@ -280,16 +286,16 @@ def benchmark(
 
 
 def write_report(report: dict[str, Any], path: Path | None) -> None:
-    """Write a report as JSON, where that is wanted."""
+    """Write a report as JSON to `path`, if there is one."""
     if path is not None:
         with replacing(path) as file:
             file.write(json.dumps(report, indent=2).encode() + b"\n")
 
 
 def read_report(path: Path) -> dict[str, Any]:
-    """An earlier `--json` file.
+    """Read a report that an earlier run wrote with `--json`.
 
-    Raises MoebiusError when it is none.
+    Raises MoebiusError when the file is not such a report.
     """
     try:
         report: dict[str, Any] = json.loads(path.read_text())

@@ -1,4 +1,7 @@
-"""What the approximate speed-ups save and what they cost, on the bundled model: `--approximations`."""
+"""`--approximations`: how much arithmetic the approximate options save, and how much the fill changes.
+
+Measured on the bundled model.
+"""
 
 from __future__ import annotations
 
@@ -31,11 +34,11 @@ OPTIONS: dict[str, tuple[int, dict[str, Any]]] = {
 
 @private_kernels()
 def approximations() -> dict[str, dict[str, float]]:
-    """For each option: arithmetic, as a share of the default run's, and relative L2 errors of the filled latents.
+    """The arithmetic of every option, as a share of the default run's, and relative L2 errors of the filled latents.
 
-    The bundled model knows no guidance, so what `--guidance-until` changes is not measured here.
-    "arithmetic" is that of the released size. "error" is against the default run (DDIM, 20 steps), "error_converged"
-    against 200 steps of DDIM: what both solvers approximate.
+    "arithmetic" is computed for the released size. "error" compares with the default run (DDIM, 20 steps),
+    "error_converged" with 200 steps of DDIM, which both solvers approximate. The bundled model was trained without
+    guidance, so `--guidance-until` is not measured.
     """
     diffusion = load_diffusion(find_model("nano"), "float32")
     encoded, noise = drawn_example(diffusion)
@@ -47,12 +50,12 @@ def approximations() -> dict[str, dict[str, float]]:
         *_, last = diffusion.denoise(encoded, noise, steps, 1.0, STRENGTH, **options)
         return last.latents * encoded.mask, sum(gflop[i % reuse_features > 0] for i in range(last.total))
 
-    (exact, most), (converged, _) = run(STEPS), run(CONVERGED)
+    (exact, default_gflop), (converged, _) = run(STEPS), run(CONVERGED)
     report = {}
     for name, (steps, options) in OPTIONS.items():
         latents, arithmetic = run(steps, **options)
         report[name] = {
-            "arithmetic": arithmetic / most,
+            "arithmetic": arithmetic / default_gflop,
             "error": error(latents, exact),
             "error_converged": error(latents, converged),
         }
@@ -60,7 +63,7 @@ def approximations() -> dict[str, dict[str, float]]:
 
 
 def approximation_table(report: dict[str, dict[str, float]]) -> str:
-    """The report for a terminal."""
+    """The report as text for a terminal."""
     lines = [f"{'nano, relative error of the fill':48}{'arithmetic':>12}{'vs default':>12}{'vs 200 steps':>14}"]
     for name, row in report.items():
         lines.append(f"{name:48}{row['arithmetic']:12.0%}{row['error']:12.3f}{row['error_converged']:14.3f}")

@@ -1,7 +1,7 @@
-"""`--check`: does this device compute what it should, in every dtype and formulation?
+"""`--check`: does this device compute correctly, in every dtype and formulation?
 
-For hardware that the developers do not have. The bundled model's blocks and its whole pipeline run on the default
-device; references are the CPU in float32 and the same device in float32.
+It is for hardware that the developers do not have. The blocks of the bundled model and its whole pipeline run on the
+default device. The results are compared with the CPU in float32 and with the same device in float32.
 """
 
 from __future__ import annotations
@@ -29,20 +29,21 @@ BLOCKS = (
     SelfLambda, CrossLambda, DepthwiseSeparableConv, FeedForward, GroupNorm, Resnet, Transformer, Upsample, Downsample,
     vae.Resnet, vae.Attention, vae.Downsample,
 )  # fmt: skip
-# Relative L2 errors. About five times what a CPU shows in that dtype; float32 leaves room for TF32 (ten bits).
+# Bounds of relative L2 errors: about five times the errors of a CPU in that dtype. Those of float32 allow for TF32 (ten
+# bits).
 BLOCK_BOUNDS = {"float32": 2e-3, "float16": 5e-3, "bfloat16": 4e-2}
 IMAGE_BOUNDS = {"float32": 5e-3, "float16": 1e-2, "bfloat16": 5e-2}
 
-# Metal's own convolution is allowed the error that was seen on an M5 (see kernels.py), the exact form is not.
+# "conv2d" may have the error that was seen with Metal on an M5 (see kernels.py), the exact form may not.
 CONV_BOUNDS = {"conv2d": 2e-2, "implicit_gemm": 2e-3}
-PICTURES = (1, 2)  # MLX may compute one in another way than several
+PICTURES = (1, 2)  # batch sizes: MLX may compute one picture in another way than several
 
 Calls = dict[str, tuple[tuple[Any, ...], mx.array]]
 
 
 @private_kernels()
 def run_check(print_line: Callable[[str], None]) -> bool:
-    """Print one line a block, dtype and formulation; True when every bound holds."""
+    """Print one line per block, dtype and formulation. Returns whether every bound holds."""
     device = mx.default_device()
     print_line(f"{device_name()}, mlx {MLX_VERSION}")
     print_line(f"{'what':38}{'dtype':10}{'vs CPU':>10}{'vs float32':>12}{'bound':>9}{'ms':>9}{'peak MB':>9}")
@@ -68,8 +69,8 @@ def run_check(print_line: Callable[[str], None]) -> bool:
     whole: mx.array | None = None
     for dtype in DTYPES:
         for what, name, output, seconds in run_blocks(calls, dtype):
-            own = same_device.setdefault(what, output)
-            judge(what, dtype, (error(output, calls[name][1]), error(output, own)), BLOCK_BOUNDS[dtype], seconds)
+            float32 = same_device.setdefault(what, output)  # DTYPES begins with float32
+            judge(what, dtype, (error(output, calls[name][1]), error(output, float32)), BLOCK_BOUNDS[dtype], seconds)
         mx.reset_peak_memory()
         start = time.perf_counter()
         result = run_image(load_diffusion(find_model("nano"), dtype))
@@ -81,7 +82,7 @@ def run_check(print_line: Callable[[str], None]) -> bool:
 
 
 def run_convolutions() -> Iterator[tuple[int, str, float, float]]:
-    """A convolution as wide as the released VAE's in each form, of one picture and of two.
+    """Run a convolution as wide as the released VAE's in every form, for one picture and for two.
 
     Yields the number of pictures, the form, the error against the CPU, and warm seconds.
     """
@@ -104,9 +105,9 @@ def error(actual: mx.array, expected: mx.array) -> float:
 
 
 def record(diffusion: Diffusion) -> tuple[Calls, mx.array]:
-    """Inputs and output of every block, and the image of a whole run.
+    """Record the inputs and the output of every block, and the image of a whole run.
 
-    The U-Net's of one guided evaluation; the VAE's of a drawn image and of noise.
+    The U-Net's blocks are recorded in one guided call, the VAE's when they encode a drawn image and decode noise.
     """
     calls: Calls = {}
     unet = diffusion.unet
@@ -123,9 +124,10 @@ def record(diffusion: Diffusion) -> tuple[Calls, mx.array]:
 
 
 def run_blocks(calls: Calls, dtype: str) -> Iterator[tuple[str, str, mx.array, float]]:
-    """Every block, self-lambdas in each formulation, on its recorded inputs: label, name, output, warm seconds.
+    """Run every block on its recorded inputs, a self-lambda in all formulations.
 
-    The VAE's in float32 only: it never computes in anything else.
+    The VAE's blocks run in float32 only: it never computes in anything else. Yields label, name, output and the seconds
+    of a second call.
     """
     diffusion = load_diffusion(find_model("nano"), "float32")
     diffusion.unet.set_dtype(DTYPES[dtype])
@@ -148,7 +150,7 @@ def run_blocks(calls: Calls, dtype: str) -> Iterator[tuple[str, str, mx.array, f
 
 
 def call(module: Callable[..., mx.array], inputs: list[Any]) -> tuple[mx.array, float]:
-    """The output and the seconds of a second call, from which on the peak of memory counts."""
+    """Call twice. Returns the output and the seconds of the second call; the peak of memory is counted from it on."""
     mx.eval(module(*inputs))
     mx.reset_peak_memory()
     start = time.perf_counter()
@@ -158,7 +160,7 @@ def call(module: Callable[..., mx.array], inputs: list[Any]) -> tuple[mx.array, 
 
 
 def run_image(diffusion: Diffusion) -> mx.array:
-    """A drawn image with a hole, filled in ten steps; [1, S, S, 3]."""
+    """Fill the hole of a drawn image in ten steps. Returns the image [1, S, S, 3]."""
     encoded, noise = drawn_example(diffusion)
     *_, last = diffusion.denoise(encoded, noise, 10, diffusion.config.sampling.guidance_scale, 0.99)
     return diffusion.decode(last.latents)

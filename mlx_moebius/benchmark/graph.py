@@ -1,4 +1,4 @@
-"""What a network asks of the hardware, and what that gives: arithmetic, traffic, time by module, device speed."""
+"""What a network needs and what the device can do: arithmetic, memory traffic, time by module, device speed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MLX_VERSION = version("mlx")
 
 
 def timed(function: Callable[[], Any], runs: int) -> list[float]:
-    """Seconds of each of `runs` evaluations, after one that is not counted."""
+    """The seconds of `runs` evaluations, after a first one that is not counted."""
     seconds = []
     for _ in range(runs + 1):
         start = time.perf_counter()
@@ -32,7 +32,7 @@ def timed(function: Callable[[], Any], runs: int) -> list[float]:
 
 
 class Product(NamedTuple):
-    """A matrix product or convolution: its operations, two a multiplication, and the bytes that it reads and writes."""
+    """A matrix product or convolution: its operations (two per multiplication) and the bytes it reads and writes."""
 
     flop: int
     bytes: int
@@ -46,7 +46,7 @@ def count_products(function: Callable[..., Any], *inputs: mx.array) -> list[Prod
     Raises MoebiusError when the graph cannot be traced by this version of MLX.
     """
     products = []
-    stored: dict[Any, int] = {}  # bytes behind each array: a view may show the same ones many times over
+    stored: dict[Any, int] = {}  # array -> its bytes in memory: a view may repeat the same bytes many times
 
     def visit(node: dict[str, Any]) -> None:
         if node.get("type") != "primitive":
@@ -61,7 +61,7 @@ def count_products(function: Callable[..., Any], *inputs: mx.array) -> list[Prod
 
     mx.disable_compile()  # fused kernels would hide their primitives
     try:
-        # Two calls that a traced graph does not know, and that compute nothing: the VAE evaluates strip by strip.
+        # Two calls that cannot be traced, and that do not change a result: the VAE evaluates strip by strip.
         with replaced(mx, "eval", lambda *_: None), replaced(mx, "contiguous", lambda array: array):
             mx.export_function(visit, function, *inputs)
     except (TypeError, KeyError, ValueError, RuntimeError) as error:
@@ -73,7 +73,7 @@ def count_products(function: Callable[..., Any], *inputs: mx.array) -> list[Prod
 
 @contextmanager
 def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Another value for an attribute of a module or class, for a while."""
+    """Give an attribute of a module or class another value within the block."""
     before = getattr(owner, name)
     setattr(owner, name, value)
     try:
@@ -86,17 +86,17 @@ VIEWS = ("AsStrided", "Broadcast", "Reshape", "Transpose", "Flatten", "Unflatten
 
 
 def byte_size(shape: Sequence[int], dtype: mx.Dtype) -> int:
-    """Of an array that is stored in full."""
+    """Bytes of an array that is stored in full."""
     return math.prod(shape) * dtype.size
 
 
 def total_gflop(products: Iterable[Product]) -> float:
-    """Their arithmetic together."""
+    """The arithmetic of all products together, in 10^9 operations."""
     return sum(product.flop for product in products) / 1e9
 
 
 def least_seconds(products: Iterable[Product], gflops: float, gbs: float) -> float:
-    """The hardware's limit: each product as fast as either its arithmetic or its traffic allows (roofline model)."""
+    """The least time on this hardware: arithmetic or memory traffic limits a product (roofline model)."""
     return sum(max(product.flop / gflops, product.bytes / gbs) for product in products) / 1e9
 
 
@@ -113,7 +113,7 @@ def primitive_flop(name: str, inputs: list[Any], outputs: list[Any]) -> int:
 
 
 def step_products(unet: UNet, batch: int = 1, branches: int = 2, reuse: bool = False) -> list[Product]:
-    """Those of one step, guided if it has two branches, with the features of an earlier one or not."""
+    """The products of one step: guided if there are two branches, with an earlier step's features if `reuse`."""
     config = unet.config
     conditioning = unet.condition(mx.array([list(range(config.num_tokens))] * branches))
     shifts = unet.time_shifts(mx.array([500]))
@@ -128,9 +128,9 @@ def step_products(unet: UNet, batch: int = 1, branches: int = 2, reuse: bool = F
 def watch_calls(
     network: nn.Module, kinds: tuple[type[nn.Module], ...], on_call: Callable[[str, Any, Any, float], None]
 ) -> Iterator[None]:
-    """Evaluate every call of a module of these kinds on its own and report name, inputs, output and seconds.
+    """Within the block, evaluate every call of a module of these kinds when it happens, and report it to `on_call`.
 
-    A module of one kind inside another is reported as well.
+    `on_call` takes name, inputs, output and seconds. A module inside a reported module is reported as well.
     """
     names = {id(module): name for name, module in network.named_modules()}
 
@@ -152,7 +152,7 @@ def watch_calls(
 
 
 def device_name() -> str:
-    """The default device, by the name its maker gave it where the system tells."""
+    """The name of the default device: its maker's, where the system tells it."""
     if mx.default_device().type == mx.DeviceType.gpu:
         return str(mx.device_info().get("device_name", "GPU"))
     if platform.system() == "Linux":
@@ -172,7 +172,7 @@ def gemm_gflops(dtype: mx.Dtype, runs: int = 5) -> float:
 
 
 def bandwidth_gbs(runs: int = 5) -> float:
-    """Median rate at which memory is read and written by an addition of large arrays, in GB/s."""
+    """Median rate at which adding a number to a large array reads and writes memory, in GB/s."""
     a = mx.array(np.zeros(2**26, np.float32))
     mx.eval(a)
     return 2 * a.nbytes / statistics.median(timed(lambda: a + 1, runs)) / 1e9

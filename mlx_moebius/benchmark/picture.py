@@ -1,8 +1,9 @@
-"""How good fills look where the truth is known, with detail and without: `--picture FOLDER`.
+"""`--picture FOLDER`: how good fills look where the truth is known, with detail and without.
 
-The folder holds photographs and `hole.png`, white where something is to be filled; `examples/windows` is one. Each
-photograph is filled through the product, from three kinds of fill: what an ideal network of the bundled model's size
-would give (the truth reduced to its square), the smooth filling (no network at all), and the bundled model.
+The folder holds photographs and `hole.png`, white where something is to be filled; `examples/windows` is such a folder.
+The photographs are filled as users' photos are, with four kinds of fill: what an ideal network of the bundled model's
+size would give (the truth at the network's resolution), the same with fewer cells, the smooth filling (no network at
+all), and the bundled model.
 """
 
 from __future__ import annotations
@@ -26,19 +27,20 @@ from mlx_moebius.photos.geometry import Colours, Mask
 from mlx_moebius.photos.photo import Photo, read_photo
 
 HOLE = "hole.png"
-COARSE = 48  # cells of a fill that knows less than the network's grid could hold
-RIM = 15  # a square in pixels: gradients are compared this far inside the hole
+COARSE = 48  # cells along a side of a fill that is coarser than the network's grid
+RIM = 15  # side in pixels of the square that erodes the hole before gradients are compared
 FIGURES = ("gradient", "psnr", "colour_step", "seconds")
 
 
 def picture_report(folder: Path, keep: Path | None = None) -> dict[str, Any]:
-    """Figures by kind of fill, "before" and "after" detail, and photograph: JSON-able.
+    """Figures by kind of fill, "before" and "after" detail, and photograph, as JSON values.
 
-    "gradient" is the gradient energy inside the hole over the truth's (1: as sharp), "psnr" in dB inside the hole,
-    "colour_step" the seam in 8-bit levels, "seconds" what the detail took, "cell" the finest cells, in pixels, on which
-    the fill was trusted. With `keep`, the filled photographs are written there, a folder a kind.
+    "gradient" is the gradient energy inside the hole, relative to the truth's (1: as sharp). "psnr" is in dB, inside
+    the hole. "colour_step" is the step at the seam in 8-bit levels, "seconds" the time for the detail. "cell" is the
+    size in pixels of the finest cells on which the fill was found reliable. The filled photographs are written to
+    `keep`, in one folder per kind.
 
-    Raises MoebiusError when the folder has no such pictures.
+    Raises MoebiusError when the folder does not hold photographs and `hole.png`.
     """
     photos = sorted(file for file in folder.glob("*.jpg"))
     if not photos or not (folder / HOLE).is_file():
@@ -63,10 +65,10 @@ def picture_report(folder: Path, keep: Path | None = None) -> dict[str, Any]:
                 raise MoebiusError(f"{file} has another size than {folder / HOLE}: give masks of the photographs' size")
             settings = pipeline.settings(dilate=0)
             prepared = prepare(photo, hole, pipeline.size, settings)
-            levels = match_colours(prepared, fill(prepared, settings), settings)
+            matched = match_colours(prepared, fill(prepared, settings), settings)
             for name, wanted in (("before", False), ("after", True)):
-                grown = list(details(prepared, levels, replace(settings, detail=wanted)))
-                result = finish(prepared, levels, grown, settings)
+                grown = list(details(prepared, matched, replace(settings, detail=wanted)))
+                result = finish(prepared, matched, grown, settings)
                 row = _figures(photo, result.photo, hole, inner) | {
                     "colour_step": result.seam.colour_step if result.seam else 0.0,
                     "seconds": sum(detail.seconds for detail in grown),
@@ -95,11 +97,11 @@ def picture_table(report: dict[str, Any]) -> str:
 
 
 def _truth(prepared: PreparedCrops, index: int, cells: int) -> Colours:
-    """The window's true colours on a grid of `cells`, at the network's size, 0..1."""
-    window = prepared.crops[index]
-    image, _ = extract(prepared.photo.rgb(), np.zeros_like(prepared.mask), window)
+    """The true colours of a crop, averaged over a grid of `cells`, at the network's size, 0..1."""
+    crop = prepared.crops[index]
+    image, _ = extract(prepared.photo.rgb(), np.zeros_like(prepared.mask), crop)
     drawn = Image.fromarray(image)
-    if cells < window.size:
+    if cells < crop.size:
         small = drawn.resize((cells, cells), Image.Resampling.BOX)
         drawn = small.resize(drawn.size, Image.Resampling.BICUBIC)
     return np.asarray(drawn) / np.float32(255)
@@ -111,7 +113,7 @@ def _network(pipeline: MoebiusPipeline, prepared: PreparedCrops, settings: Setti
 
 
 def _figures(truth: Photo, result: Photo, hole: Mask, inner: Mask) -> dict[str, float]:
-    photo, filled = (each.rgb().astype(np.float32) for each in (truth, result))
+    photo, filled = truth.rgb().astype(np.float32), result.rgb().astype(np.float32)
     error = float(((photo - filled)[hole] ** 2).mean())
     return {
         "gradient": _energy(filled, inner) / _energy(photo, inner),

@@ -1,5 +1,6 @@
-"""Many photos: find them and their masks, fill them on all cores and hosts, keep a record, go on after any end.
+"""A folder of photos: find photos and masks, fill them, maybe on several hosts, and go on where a run was stopped.
 
-Begin with `run`, a folder from start to end; `batch` is the line of threads round the network, `ledger` the record.
-May import inpainting and what is below it.
+Begin with `run`, a whole run on a folder. `batch` reads and writes on threads while the network works, `ledger` records
+what is done, `ranks` shares the photos, `report` shows progress, `review` makes the page. May import inpainting and
+what is below it.
 """

@@ -1,9 +1,9 @@
-"""A folder of photos: files are read and written on threads while the network works.
+"""Fill the photos of a folder: files are read and written on threads while the network works.
 
     load (threads): hash, read, plan  ->  fill (this thread): the network  ->  store (threads): stitch, write
 
-Only so many photos are under way at once, so memory is flat.
-A photo counts as done when its line is in the ledger, which comes after its file.
+The number of photos in memory is bounded. A photo counts as done when its line is in the ledger, which is written after
+its file.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ NETWORK = ("encode", "denoise", "decode")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is asked of every photo: settings, mask boxes, whether more than half may be filled, how to write."""
+    """What applies to all photos: settings, mask boxes, whether more than half may be filled, how files are written."""
 
     folder: Path
     output: Path
@@ -57,12 +57,12 @@ class Job:
     metadata: bool = True
     keep_time: bool = False
     mode: int = EVERYBODY
-    """Permissions of what is made of all photos together: ledger and review page."""
+    """Permissions of the files about all photos: ledger and review page."""
     face: Face = in_python
     """Words errors and warnings in the records."""
 
     def request(self, pipeline: MoebiusPipeline) -> Record:
-        """Everything but photo and mask that decides what is written, as JSON values."""
+        """Everything that decides what is written, except photo and mask, as JSON values."""
         files = {file.name: file.sha256 for file in pipeline.diffusion.config.files}
         values = {
             "model": pipeline.name,
@@ -79,10 +79,10 @@ class Job:
 
 @dataclass(slots=True)
 class Task:
-    """A photo on its way. `record` becomes its line in the ledger; without `prepared` nothing is left to do.
+    """A photo being worked on. `record` becomes its line in the ledger; without `prepared` nothing is left to do.
 
-    `fills` are what came out of the network, once all are there with matched colours; `details` is what was grown in
-    each.
+    `fills` are the network's results for all crops, with matched colours once detail was added. `details` says what
+    detail was grown in them.
     """
 
     pair: Pair
@@ -96,7 +96,7 @@ class Task:
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Account the time of a block to a stage of this photo."""
+        """Add the time of a block to a stage of this photo."""
         start = time.perf_counter()
         try:
             yield
@@ -104,7 +104,7 @@ class Task:
             self.add_time(stage, time.perf_counter() - start)
 
     def add_time(self, stage: str, seconds: float) -> None:
-        """Account time to a stage of this photo."""
+        """Add time to a stage of this photo."""
         times = self.record["seconds"]
         times[stage] = times.get(stage, 0.0) + seconds
 
@@ -121,11 +121,11 @@ def run(
     on_step: Callable[[str, Step], None],
     rank: int = 0,
 ) -> Generator[Task, None, None]:
-    """Fill the photos of some pairs; yields each as it ends, with its record in the ledger.
+    """Fill photos. Yields a photo's task when its record is in the ledger, or when there was nothing to fill.
 
-    `done` holds the records of an earlier run: what they show finished, from the same files and settings, is skipped.
-    Errors of one photo are in its record. When this iterator is closed, files being written are still finished.
-    Raises MoebiusError for what stops everything: no memory, no space.
+    `done` holds the records of an earlier run: photos that it finished with the same files and settings are skipped.
+    The error of a photo is in its record. When this iterator is closed, files being written are still finished.
+    Raises MoebiusError for an error that stops the run: memory or disk space is used up.
     """
     request = job.request(pipeline)
     readers, writers = ThreadPoolExecutor(THREADS), ThreadPoolExecutor(THREADS)
@@ -147,7 +147,7 @@ def run(
 
 
 def load(pair: Pair, job: Job, size: int, request: Record, done: dict[str, Record]) -> Task:
-    """Read a photo and its mask and plan its windows, unless an earlier run has done it."""
+    """Read a photo and its mask and plan its crops, unless an earlier run has done the photo."""
     start = time.perf_counter()
     name = pair.name.as_posix()
     mask_name = os.path.relpath(pair.mask, job.folder) if isinstance(pair.mask, Path) else pair.mask
@@ -185,10 +185,10 @@ def load(pair: Pair, job: Job, size: int, request: Record, done: dict[str, Recor
 def fill(
     pipeline: MoebiusPipeline, tasks: Iterable[Task], settings: Settings, on_step: Callable[[str, Step], None]
 ) -> Iterator[Task]:
-    """Run the network on the windows of each task, `batch_size` at a time; yields tasks as they are complete.
+    """Run the network on the crops of every task, `batch_size` at a time. Yields a task when it is complete.
 
-    Windows of several photos never share a batch: what a batch holds decides the last bits of each sum, so that a photo
-    would not come out as it does alone.
+    Crops of different photos never share a batch: the contents of a batch decide the last bits of sums, so a photo
+    would not come out exactly as it does alone.
     """
     for task in tasks:
         if task.prepared is None:
@@ -214,7 +214,7 @@ def fill(
 
 
 def store(task: Task, job: Job, pipeline: MoebiusPipeline, rank: int) -> Task:
-    """Stitch a photo and write it, then at once its line in the ledger. Raises MoebiusError when the disk is full."""
+    """Stitch a photo, write its file, then its line in the ledger. Raises DiskFullError when the disk is full."""
     start = time.perf_counter()
     assert task.prepared is not None
     try:
@@ -239,13 +239,13 @@ def store(task: Task, job: Job, pipeline: MoebiusPipeline, rank: int) -> Task:
 
 
 def process_peak() -> int:
-    """Most memory that this process has held so far, in bytes."""
+    """The peak of this process's memory so far, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _is_done(record: Record, earlier: Record | None, target: Path) -> bool:
-    """Whether an earlier run made just this of the same files and settings, and its result is still what it wrote."""
+    """Whether an earlier run filled the same files with the same settings, and its result has not been changed."""
     same = ("input_sha256", "mask_sha256", "request")
     if earlier is None or "error" in earlier or any(earlier.get(k) != record.get(k) for k in same):
         return False
@@ -273,7 +273,7 @@ def _recorded(task: Task, job: Job, rank: int) -> Task:
 
 
 def _ahead(pool: ThreadPoolExecutor, function: Callable[[Pair], Task], items: Iterable[Pair]) -> Iterator[Task]:
-    """`map` on threads, at most AHEAD items ahead of who takes them."""
+    """`map` on threads, at most AHEAD items ahead of the consumer."""
     futures: deque[Future[Task]] = deque()
     for item in items:
         futures.append(pool.submit(function, item))

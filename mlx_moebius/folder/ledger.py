@@ -1,9 +1,9 @@
-"""The ledger of a folder run, `moebius.jsonl`: one JSON object a line and photo, so that a rerun knows what is done.
+"""The ledger of a folder run, `moebius.jsonl`: one line of JSON per photo, so that a rerun knows what is done.
 
-A ledger, even an empty one, claims the folder: pictures in it are ours to replace, and one without a line is redone.
-Lines are only ever appended, each on disk before its photo counts as done; a line cut short by a kill is ignored. A
-later line about a photo replaces the earlier one, whatever the clock said when they were written. Several ranks write
-a file each; the first rank merges them into one, at the start and at the end of a run.
+A ledger, even an empty one, claims the folder: pictures in it may be replaced, and a picture without a line is redone.
+Lines are only appended. A photo counts as done when its line is on disk; a line cut short by a kill is ignored. A later
+line about a photo replaces the earlier one, whatever the clock said when they were written. Several ranks write one
+file per rank; the first rank merges the files into one, at the start and at the end of a run.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ Record = dict[str, Any]
 
 
 def is_claimed(folder: Path) -> bool:
-    """Whether an earlier run, of any rank, has written into a folder, or was about to."""
+    """Whether a run, of any rank, has claimed a folder: it has written into it, or was about to."""
     return bool(_files(folder))
 
 
 def sizes(folder: Path) -> dict[str, int]:
-    """How long the ledgers of all ranks are: they grow as long as photos are done."""
+    """The sizes of all ranks' ledgers, by name. They grow as long as photos are being done."""
     found: dict[str, int] = {}
     for path in _files(folder):
         with suppress(OSError):  # rank 0 may remove it at this moment, when it merges
@@ -42,9 +42,9 @@ def sizes(folder: Path) -> dict[str, int]:
 
 
 def claim(folder: Path, mode: int = EVERYBODY) -> None:
-    """Mark a folder as written by us, before anything else is in it. Raises MoebiusError when that cannot be.
+    """Mark a folder as ours by an empty ledger, before other files are written. Raises MoebiusError when that fails.
 
-    `mode`: the permissions of a new ledger, of which the umask leaves some.
+    `mode`: the permissions of a new ledger, which the umask restricts.
     """
     path = folder / NAME
     try:
@@ -56,7 +56,7 @@ def claim(folder: Path, mode: int = EVERYBODY) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What every line has, and with `error`, all that is read of it."""
+    """The fields that every line has. Of a line with an `error`, nothing else is read."""
 
     input: str
     output: str
@@ -65,7 +65,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What is read of the line of a photo that was filled."""
+    """The fields that are read of a filled photo's line."""
 
     input_sha256: str
     output_size: Annotated[int, Bounds(0, 2**63)]
@@ -80,7 +80,7 @@ class Filled:
 
 @dataclass(frozen=True, slots=True)
 class SeamRecord:
-    """Of a `stitch.Seam`, what is shown."""
+    """The fields of a `seam.Seam` that are shown."""
 
     colour_ratio: Annotated[float, Bounds(0, 1e6)]
     gradient_ratio: Annotated[float, Bounds(0, 1e6)]
@@ -88,10 +88,10 @@ class SeamRecord:
 
 
 def read(folder: Path, warn: Callable[[str], None] = lambda line: None) -> dict[str, Record]:
-    """The last record of each photo, by its name, from the ledgers of all ranks.
+    """Read the last record of every photo from the ledgers of all ranks, by the photo's name.
 
-    A line that is no record is left out, and so is what came before it about its photo, so that this is done again;
-    `warn` is told. Raises MoebiusError when a ledger cannot be read.
+    `warn` is told of a line that is not a record. That line is left out, and so are earlier records of its photo, which
+    is then done again. Raises MoebiusError when a ledger cannot be read.
     """
     records: dict[str, Record] = {}
     for path in _files(folder):
@@ -116,7 +116,7 @@ def read(folder: Path, warn: Callable[[str], None] = lambda line: None) -> dict[
 
 
 def _checked(record: Any) -> str:
-    """The name of a record's photo. Raises ValueError for what is no record."""
+    """Check a record and return the name of its photo. Raises ValueError for what is not a record."""
     ended = build(Ended, record, extra=True)
     if ended.output != ended.input:
         raise ValueError("the output has another name than the photo")
@@ -126,7 +126,7 @@ def _checked(record: Any) -> str:
 
 
 def merge(folder: Path, warn: Callable[[str], None] = lambda line: None, mode: int = EVERYBODY) -> dict[str, Record]:
-    """Bring the ledgers of all ranks into one file with a line a photo, in the order of names; `warn` as in `read`."""
+    """Merge the ledgers of all ranks into one file, one line per photo, sorted by name; `warn` as in `read`."""
     records = read(folder, warn)
     if records or (folder / NAME).exists():
         with replacing(folder / NAME, mode=mode) as file:

@@ -1,7 +1,7 @@
 """The ranks of a run: processes, maybe on several hosts, that see the same folders and share the photos.
 
-A rank that is killed, or whose link is cut, must not hold up the others for ever: MLX tells of a closed connection,
-and of a silent one nothing, so waiting is bounded.
+A rank that is killed, or whose connection is lost, must not stop the others for ever. MLX reports a closed connection,
+but not a silent one, so waiting is bounded.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mlx_moebius.errors import MoebiusError
 from mlx_moebius.folder import ledger
 from mlx_moebius.photos.pairing import Pair
 
-PATIENCE = 300.0  # seconds without a photo of any rank, after which the others are given up
+PATIENCE = 300.0  # seconds in which no rank finishes a photo, after which this rank stops waiting
 
 
 class LostError(MoebiusError):
@@ -31,7 +31,7 @@ class LostError(MoebiusError):
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """All ranks of a run that writes into `output`; `rank` is this one of `size`."""
+    """The ranks of a run that writes into `output`. This process is number `rank` of `size`."""
 
     group: mx.distributed.Group
     output: Path
@@ -43,7 +43,7 @@ class Ranks:
             ranks = cls(mx.distributed.init(), output)
         except RuntimeError as error:
             raise MoebiusError(f"the ranks cannot connect: {' '.join(str(error).split())}") from None
-        if ranks.size > 1:  # the launcher ends the others so when one has failed: finish what is in hand, as for Ctrl-C
+        if ranks.size > 1:  # when a rank fails, the launcher sends SIGTERM to the others: they stop as for Ctrl-C
             signal.signal(signal.SIGTERM, signal.default_int_handler)
         return ranks
 
@@ -54,7 +54,7 @@ class Ranks:
 
     @property
     def size(self) -> int:
-        """How many there are."""
+        """The number of ranks."""
         return self.group.size()
 
     def share(self, pairs: list[Pair]) -> list[Pair]:
@@ -62,7 +62,7 @@ class Ranks:
         return pairs[self.rank :: self.size]
 
     def meet(self) -> None:
-        """Wait for all ranks, as long as photos are being done. Raises LostError when one does not come."""
+        """Wait for all ranks, as long as photos are being done. Raises LostError when a rank does not arrive."""
         if self.size == 1:
             return
         failures: list[RuntimeError] = []
@@ -85,7 +85,7 @@ class Ranks:
             raise LostError("another rank has ended or cannot be reached")
 
     def tell(self, pairs: list[Pair]) -> str:
-        """What has been done, and by whom, from the ledgers of all."""
+        """Say how many photos every rank has done, from the ledgers of all ranks."""
         records = ledger.read(self.output)
         done = {name for name, record in records.items() if "error" not in record}
         return ", ".join(
@@ -100,7 +100,7 @@ def _count(pairs: Iterable[Pair], done: set[str]) -> int:
 
 
 def leave(status: int) -> NoReturn:
-    """End this process while MLX still waits for a rank that will not come, which an ordinary end would wait for."""
+    """End this process at once. An ordinary exit would wait for MLX, which still waits for a lost rank."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

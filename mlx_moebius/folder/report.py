@@ -1,4 +1,4 @@
-"""What a folder run says while it works: a line that counts on a terminal, plain lines elsewhere, or JSON events."""
+"""The progress of a folder run: one line that is updated on a terminal, plain lines elsewhere, or JSON events."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ Mode = Literal["bar", "lines", "json", "quiet"]
 
 @dataclass(slots=True)
 class Report:
-    """Progress of `total` photos. Errors are shown in every mode; `json` goes to standard output, the rest to error."""
+    """Progress of `total` photos.
+
+    All modes show errors. "json" writes to standard output, the others to standard error.
+    """
 
     mode: Mode
     total: int
@@ -33,7 +36,7 @@ class Report:
     started: float = field(default_factory=time.perf_counter)
 
     def begin(self, without_mask: Sequence[Path], results: Sequence[Path] = ()) -> None:
-        """The run starts; photos `without_mask`, and `results` that are left out, are named, once for all ranks."""
+        """Say that the run starts. The first rank names photos `without_mask`, and `results` that are left out."""
         count = len(without_mask)
         self._event("start", photos=self.total, without_mask=count)
         self._line(counted(self.total, "photo") + (f", {count} more without a mask" if count else ""))
@@ -43,18 +46,18 @@ class Report:
             self.warning(f"{name} was filled by this program and is left out")
 
     def warning(self, line: str) -> None:
-        """Something about the folder that the user should know."""
+        """Tell the user something about the folder."""
         self._event("warning", warning=line)
         self._line(f"warning: {line}")
 
     def step(self, name: str, step: Step) -> None:
-        """The network has done a step; `name` is the first photo of its batch."""
+        """Say that the network has done a step on the photo `name`."""
         self._event("step", input=name, step=step.number, steps=step.total)
         if self.mode == "bar":
             self._status(f"{name}, step {step.number} of {step.total}")
 
     def ended_one(self, task: Task) -> None:
-        """A photo is done, skipped, or failed."""
+        """Say that a photo is done, was skipped, or failed."""
         self.ended += 1
         name = task.record["input"]
         if task.skipped:
@@ -74,7 +77,7 @@ class Report:
                 self._line(f"{self.ended} of {self.total}: {name}, {self._pace()}")
 
     def end(self, **summary: Any) -> None:
-        """The run is over: counts, and how fast it went."""
+        """Say that the run is over, with its counts and its speed."""
         seconds = time.perf_counter() - self.started
         self._event("end", seconds=round(seconds, 2), photos_a_minute=round(self.filled / seconds * 60, 1), **summary)
         shown = f"{summary['done']} done ({self.filled} in this run, {self.filled / seconds * 60:.1f} photos a minute)"
@@ -82,12 +85,12 @@ class Report:
             shown += f", {summary['without_mask']} without a mask"
         self._line(f"{shown}, {len(summary['errors'])} failed")
         for error in summary["errors"]:
-            if error in self.told:  # just now, above
+            if error in self.told:  # shown when it happened
                 continue
             self._line(f"failed: {error}", always=True)
 
     def stopped(self, reason: str) -> None:
-        """The run ends before all is done."""
+        """Say that the run ends before all photos are done."""
         self._event("stopped", reason=reason)
         self._line(f"{reason}; the same command goes on from here", always=True)
 
@@ -96,7 +99,7 @@ class Report:
         self._line(f"no mask: {name}")
 
     def _pace(self) -> str:
-        """Speed, and the time left as it follows from it."""
+        """The speed, and the time left at that speed."""
         seconds = time.perf_counter() - self.started
         if not self.filled:
             return "starting"
@@ -123,7 +126,7 @@ class Report:
 
 
 def fitted(text: str, columns: int) -> str:
-    """A text cut in the middle so that it takes less than a terminal's columns; wide characters take two."""
+    """Cut a text in its middle so that it is narrower than a terminal; wide characters take two columns."""
     if _width(text) < columns:
         return text
     end = text[-columns // 2 :]

@@ -1,4 +1,4 @@
-"""`review.html`: what a folder run did, on one page that needs nothing else: errors, then the most visible fills."""
+"""`review.html`: the results of a folder run on one self-contained page: errors first, then the most visible fills."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mlx_moebius.words import counted
 
 NAME = "review.html"
 SIDE = 480  # longest side of a thumbnail, in pixels
-AT_ONCE = 64  # figures whose thumbnails are in memory
+AT_ONCE = 64  # figures whose thumbnails are in memory at once
 FIGURE = re.compile(
     rb'<figure data-content="([0-9a-f-]+)"><div class="pair">'
     rb'<img alt="before" src="([^"]*)"><img alt="after" src="([^"]*)"'
@@ -59,9 +59,9 @@ def write(
     without_mask: Iterable[Path] = (),
     mode: int = EVERYBODY,
 ) -> None:
-    """Write the page into `output`; photos of `records` are before in `folder`, after in `output`.
+    """Write the page into `output`. The photos of `records` lie in `folder` before, and in `output` after filling.
 
-    Thumbnails of an earlier page are used again where neither photo has changed since. `mode`: its permissions.
+    Thumbnails of an earlier page are used again where both photos are unchanged. `mode`: the page's permissions.
     """
     records = list(records)
     failed = [record for record in records if "error" in record]
@@ -90,7 +90,7 @@ def _encoded(text: str) -> bytes:
 
 
 class Thumbnails:
-    """The thumbnails in an earlier page, by what they show; they are read when they are wanted."""
+    """The thumbnails in an earlier page, found by what they show. They are read only when they are needed."""
 
     def __init__(self, page: Path) -> None:
         self._page = page
@@ -112,7 +112,7 @@ class Thumbnails:
             self._file.close()
 
     def find(self, record: Record) -> list[str] | None:
-        """The pictures before and after, of a record's photos; None where the page does not have both."""
+        """The thumbnails of a record's photo before and after; None where the page does not have both."""
         place = self._places.get(_content(record).encode())
         if place is None or self._file is None:
             return None
@@ -160,10 +160,10 @@ def _figure(record: Record, images: list[str], source: str) -> str:
 
 
 def _badness(record: Record) -> float:
-    """How visible a fill is, 1: not at all; 0 where there is no border to measure.
+    """How visible a fill is. 1 means not at all; 0 means that there is no seam to measure.
 
-    The worst of its seam's steps of colour and sharpness, relative to the photo's own, and of its own sharpness,
-    as many times as it is too high or too low.
+    It is the largest of three ratios: the steps of colour and of sharpness at the seam, relative to such steps
+    elsewhere in the photo, and the factor by which the fill is too sharp or too blurred.
     """
     if (seam := record["seam"]) is None:
         return 0.0

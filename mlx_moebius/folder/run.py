@@ -1,4 +1,4 @@
-"""The command line's work on a folder: pairs, the run itself, ranks that share it, ledger, review page."""
+"""A run on a folder from start to end: pairs, filling, the ranks that share it, ledger, review page."""
 
 from __future__ import annotations
 
@@ -29,16 +29,18 @@ INTERRUPTED = 130  # the shell's exit code for Ctrl-C
 
 
 def default_folder(folder: Path) -> Path:
-    """`FOLDER_filled` beside the folder."""
+    """The default output of a folder: `FOLDER_filled` beside it."""
     folder = folder.resolve()
     return folder.with_name(f"{folder.name}_filled")
 
 
-def find_pairs(folder: Path, masks: list[str], boxes: list[str], output: Path, recursive: bool, own: bool) -> Pairing:
-    """Photos and masks, once it is sure that nothing of the user's is overwritten.
+def find_pairs(
+    folder: Path, masks: list[str], boxes: list[str], output: Path, recursive: bool, overwrite: bool
+) -> Pairing:
+    """Find photos and their masks, and check that no file of the user's would be overwritten.
 
-    A file of the user's may be replaced only if that is asked for (`own`); files in a claimed folder are an earlier
-    run's. Raises MoebiusError.
+    The user's files may be replaced only with `overwrite`. Files in a claimed folder are an earlier run's. Raises
+    MoebiusError.
     """
     if len(masks) > 1:
         raise MoebiusError("a folder takes one mask: a folder of masks, one mask file for all photos, or alpha")
@@ -46,20 +48,20 @@ def find_pairs(folder: Path, masks: list[str], boxes: list[str], output: Path, r
         raise MoebiusError(f"{output} is the folder of the photos: choose another one, they would be overwritten")
     if output.exists() and not output.is_dir():
         raise MoebiusError(f"{output} is a file: photos of a folder go into a folder")
-    if any(Path(each).is_dir() and output.resolve() == Path(each).resolve() for each in masks):
+    if any(Path(mask).is_dir() and output.resolve() == Path(mask).resolve() for mask in masks):
         raise MoebiusError(f"{output} is the folder of the masks: choose another one, they would be overwritten")
     found = pair(folder, masks[0] if masks else None, output, recursive, bool(boxes))
     one_for_all = boxes or (masks and not Path(masks[0]).is_dir())
     if one_for_all and not is_output_folder(folder):
-        results = [each.name for each in found.pairs if each.problem is None and _is_result(folder / each.name)]
-        left = [each for each in found.pairs if each.name not in results]
+        results = [photo.name for photo in found.pairs if photo.problem is None and _is_result(folder / photo.name)]
+        left = [photo for photo in found.pairs if photo.name not in results]
         found = Pairing(left, found.without_mask, results)
-    sources = {_identity(folder / each.name) for each in found.pairs}
-    for each in found.pairs:
-        if (target := _identity(output / each.name)) is not None and target in sources:
-            raise MoebiusError(f"{output / each.name} is a photo of {folder} by another name: choose another folder")
-    if not own and not ledger.is_claimed(output):
-        taken = next((output / each.name for each in found.pairs if _exists(output / each.name)), None)
+    sources = {_identity(folder / photo.name) for photo in found.pairs}
+    for photo in found.pairs:
+        if (target := _identity(output / photo.name)) is not None and target in sources:
+            raise MoebiusError(f"{output / photo.name} is a photo of {folder} by another name: choose another folder")
+    if not overwrite and not ledger.is_claimed(output):
+        taken = next((output / photo.name for photo in found.pairs if _exists(output / photo.name)), None)
         if taken:
             raise MoebiusError(
                 f"{taken} exists and is not an earlier run's", "choose another folder", Change("overwrite", True)
@@ -68,7 +70,7 @@ def find_pairs(folder: Path, masks: list[str], boxes: list[str], output: Path, r
 
 
 def _is_result(path: Path) -> bool:
-    """Whether a file was filled by this program; False where it cannot be read, which is an error of that photo."""
+    """Whether a file was filled by this program. False where it cannot be read: that is reported with its photo."""
     try:
         with opened(path) as (file, image):
             return is_output_file(file, image)
@@ -86,10 +88,10 @@ def _nothing_to_fill(folder: Path, found: Pairing) -> str:
 
 
 def fill_folder(pipeline: MoebiusPipeline, job: Job, pairing: Pairing, force: bool, mode: Mode) -> int:
-    """Fill the photos of a folder, this rank's share of them; returns the exit code, 1 where a photo failed."""
+    """Fill this rank's share of a folder's photos. Returns the exit code: 1 where a photo failed."""
     if not pairing.pairs:
         raise MoebiusError(_nothing_to_fill(job.folder, pairing))
-    job = replace(job, mode=permissions(job.folder / each.name for each in pairing.pairs))
+    job = replace(job, mode=permissions(job.folder / photo.name for photo in pairing.pairs))
     ranks = Ranks.join(job.output)
     report = Report(mode, len(ranks.share(pairing.pairs)), ranks.rank)
     try:
@@ -112,14 +114,14 @@ def _fill_folder(
             ledger.claim(job.output, job.mode)
             remove_left_parts(job.output)
             ledger.merge(job.output, report.warning, job.mode)
-            for parent in sorted({(job.output / each.name).parent for each in pairing.pairs}):
+            for parent in sorted({(job.output / photo.name).parent for photo in pairing.pairs}):
                 _make(parent, private)
         ranks.meet()
-        own = ranks.share(_told_apart(pairing.pairs, job.output))
+        share = ranks.share(_distinguishable(pairing.pairs, job.output))
         done = {} if force else ledger.read(job.output)
         report.begin(pairing.without_mask, pairing.results)
         try:
-            with closing(run(pipeline, job, own, done, report.step, rank)) as tasks:
+            with closing(run(pipeline, job, share, done, report.step, rank)) as tasks:
                 for task in tasks:
                     report.ended_one(task)
         except KeyboardInterrupt:
@@ -150,36 +152,36 @@ def _fill_folder(
 
 
 def _write_review(job: Job, pairing: Pairing, records: dict[str, Record]) -> list[Record]:
-    """Write the review page; returns the records of the photos that have one, in order."""
-    ended = [records[name] for each in pairing.pairs if (name := each.name.as_posix()) in records]
-    without = [*pairing.without_mask, *(each.name for each in pairing.pairs if each.name.as_posix() not in records)]
+    """Write the review page. Returns the records of the photos that have one, in the order of the pairs."""
+    ended = [records[name] for photo in pairing.pairs if (name := photo.name.as_posix()) in records]
+    without = [*pairing.without_mask, *(photo.name for photo in pairing.pairs if photo.name.as_posix() not in records)]
     review.write(job.folder, job.output, ended, sorted(without), job.mode)
     return ended
 
 
-def _told_apart(pairs: list[Pair], output: Path) -> list[Pair]:
-    """The pairs; those whose results the disk could not tell from another's, in capitals alone, with that problem."""
+def _distinguishable(pairs: list[Pair], output: Path) -> list[Pair]:
+    """The pairs. Where the disk ignores case, a pair whose name differs from another's by case only gets a problem."""
     ledger_name = output / ledger.NAME
     if _identity(output / ledger.NAME.upper()) != _identity(ledger_name):
         return pairs
     first: dict[str, Path] = {}
-    apart = []
-    for each in pairs:
-        other = first.setdefault(folded(each.name.as_posix()), each.name)
-        if other != each.name:
-            each = replace(each, problem=f"{each.name}: the disk of {output} cannot tell its name from {other}")
-        apart.append(each)
-    return apart
+    checked = []
+    for photo in pairs:
+        other = first.setdefault(folded(photo.name.as_posix()), photo.name)
+        if other != photo.name:
+            photo = replace(photo, problem=f"{photo.name}: the disk of {output} cannot tell its name from {other}")
+        checked.append(photo)
+    return checked
 
 
 def show_plan(pipeline: MoebiusPipeline, job: Job, pairing: Pairing) -> list[str]:
-    """What a run would do, a line a photo, and how long it would take."""
-    lines, windows = [], 0
+    """Say what a run would do, one line per photo, and how long it would take."""
+    lines, crops = [], 0
     done = ledger.read(job.output) if job.output.is_dir() else {}
     request = job.request(pipeline)
-    for each in pairing.pairs:
-        task = load(each, job, pipeline.size, request, done)
-        mask = "boxes" if each.mask is None else each.mask
+    for photo in pairing.pairs:
+        task = load(photo, job, pipeline.size, request, done)
+        mask = "boxes" if photo.mask is None else photo.mask
         if task.skipped:
             what = "done already"
         elif task.unmasked:
@@ -188,17 +190,17 @@ def show_plan(pipeline: MoebiusPipeline, job: Job, pairing: Pairing) -> list[str
             what = f"error: {task.record['error']}"
         else:
             count = len(task.prepared.crops)
-            windows += count
-            largest = max(window.enlargement for window in task.prepared.crops)
+            crops += count
+            largest = max(crop.enlargement for crop in task.prepared.crops)
             what = f"{counted(count, 'window')}, enlarged {largest:.2f} times"
-        lines.append(f"{each.name} + {mask}: {what}")
+        lines.append(f"{photo.name} + {mask}: {what}")
     lines += [f"{name}: no mask" for name in pairing.without_mask]
-    seconds = windows * seconds_a_window(pipeline, job) if windows else 0.0
-    return [*lines, f"{counted(windows, 'window')}, about {seconds / 60:.1f} minutes"]
+    seconds = crops * seconds_per_crop(pipeline, job) if crops else 0.0
+    return [*lines, f"{counted(crops, 'window')}, about {seconds / 60:.1f} minutes"]
 
 
-def seconds_a_window(pipeline: MoebiusPipeline, job: Job) -> float:
-    """What the network takes for one window, measured on a grey one with the fewest steps that tell."""
+def seconds_per_crop(pipeline: MoebiusPipeline, job: Job) -> float:
+    """The network's time for one crop, estimated from a short run on a grey one."""
     side = pipeline.size
     grey = photo_from_image(to_image(np.full((side, side, 3), 128, np.uint8), "RGB"))
     mask = np.zeros((side, side), bool)
@@ -225,7 +227,7 @@ def _exists(path: Path) -> bool:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """What tells a file from every other, whatever its names; None where there is none."""
+    """What identifies a file under all its names; None where there is no file."""
     try:
         found = path.stat()
     except OSError:
@@ -234,7 +236,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _make(folder: Path, mode: int) -> None:
-    """Make a folder, and those that hold it, no more readable than `mode` says."""
+    """Make a folder and its parents. Only their owner gets more permissions than `mode` has."""
     if folder.is_dir():
         return
     try:

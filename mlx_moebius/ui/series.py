@@ -139,7 +139,7 @@ class Series:
     def __init__(self, sessions: Sessions, runs: Runs, folder: Path, output: Path) -> None:
         self.sessions, self.runs = sessions, runs
         self.folder, self.output = folder, output
-        found = find_pairs(folder, [], [], output, recursive=False, own=False)
+        found = find_pairs(folder, [], [], output, recursive=False, overwrite=False)
         names = sorted([*(each.name for each in found.pairs), *found.without_mask])
         self._stack = ExitStack()
         sessions.closing.append(self.close)

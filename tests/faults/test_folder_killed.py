@@ -41,7 +41,7 @@ def run(photos: Path) -> Run:
     settings = pipeline.settings(num_steps=2, guidance_scale=1.0, detail=False)
 
     def fill(out: Path) -> int:
-        pairing = find_pairs(photos, [], [BOX], out, recursive=True, own=False)
+        pairing = find_pairs(photos, [], [BOX], out, recursive=True, overwrite=False)
         return fill_folder(pipeline, Job(photos, out, settings, (BOX,)), pairing, False, "quiet")
 
     return fill

@@ -77,7 +77,7 @@ def run(nano: MoebiusPipeline, album: Path, tmp_path: Path) -> Run:
     settings = nano.settings(num_steps=2, guidance_scale=1.0, detail=False)
 
     def fill() -> int:
-        pairing = find_pairs(album, [], [BOX], out, recursive=False, own=False)
+        pairing = find_pairs(album, [], [BOX], out, recursive=False, overwrite=False)
         return fill_folder(nano, Job(album, out, settings, (BOX,)), pairing, False, "lines")
 
     return fill

@@ -12,7 +12,7 @@ from PIL import Image
 
 from mlx_moebius.folder import ledger, review
 from mlx_moebius.folder.report import fitted
-from mlx_moebius.folder.run import _told_apart, find_pairs
+from mlx_moebius.folder.run import _distinguishable, find_pairs
 from mlx_moebius.generate import main
 from mlx_moebius.photos.pairing import Pair
 from tests.folder.test_batch import draw, draw_mask
@@ -102,18 +102,18 @@ def test_a_folder_without_masks_is_an_error(tmp_path: Path) -> None:
 
 def test_results_inside_the_folder_are_no_inputs(wedding: Path) -> None:
     assert fill(wedding, wedding / "finished")[0] == 0
-    found = find_pairs(wedding, [], [], wedding / "second", recursive=True, own=False)
+    found = find_pairs(wedding, [], [], wedding / "second", recursive=True, overwrite=False)
     assert [each.name.as_posix() for each in found.pairs] == ["a.jpg", "b.jpg"]
 
 
 def test_a_photo_that_was_filled_is_no_input_for_a_mask_meant_for_all(wedding: Path, tmp_path: Path) -> None:
     assert run(main, wedding / "a.jpg", "--mask", wedding / "a_mask.png", *FAST).returncode == 0
     assert (wedding / "a_filled.jpg").exists()
-    found = find_pairs(wedding, [str(wedding / "a_mask.png")], [], tmp_path / "out", recursive=False, own=False)
+    found = find_pairs(wedding, [str(wedding / "a_mask.png")], [], tmp_path / "out", recursive=False, overwrite=False)
     assert [each.name.name for each in found.pairs] == ["a.jpg", "b.jpg"]
     assert [each.name for each in found.results] == ["a_filled.jpg"]
     draw_mask(wedding / "a_filled_mask.png")  # with a mask for itself it is meant
-    found = find_pairs(wedding, [], [], tmp_path / "out", recursive=False, own=False)
+    found = find_pairs(wedding, [], [], tmp_path / "out", recursive=False, overwrite=False)
     assert "a_filled.jpg" in [each.name.name for each in found.pairs]
 
 
@@ -139,9 +139,9 @@ def test_the_ledger_names_no_folder_of_the_users(wedding: Path, tmp_path: Path) 
 def test_names_that_a_disk_cannot_tell_apart_are_one_result_and_one_error(tmp_path: Path) -> None:
     pairs = [Pair(Path("IMG_1.JPG"), None), Pair(Path("img_1.jpg"), None)]
     (tmp_path / ledger.NAME).touch()
-    assert _told_apart(pairs, tmp_path) == pairs
+    assert _distinguishable(pairs, tmp_path) == pairs
     os.link(tmp_path / ledger.NAME, tmp_path / ledger.NAME.upper())  # as a disk without capitals answers
-    first, second = _told_apart(pairs, tmp_path)
+    first, second = _distinguishable(pairs, tmp_path)
     assert first.problem is None
     assert "cannot tell" in str(second.problem)
 

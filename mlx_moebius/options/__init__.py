@@ -1,5 +1,5 @@
-"""What each command may be asked for: annotated types, a module a command; `common` has what several take.
+"""The options of all commands, as annotated types: one module per command; `common` has what several commands take.
 
-A type says how an option is written, what its value may be, its default, and what `--help` tells. Values and defaults
-mostly come from the dataclass that the option sets. Begin with `cli.values`. May import everything but the commands.
+A type gives an option's names, its allowed values, its default and its help. Allowed values and defaults mostly come
+from the dataclass that the option sets. Begin with `cli.values`. May import everything but the commands.
 """

@@ -25,7 +25,7 @@ MOST_USED = ("check", "model", "dtype", "steps", "json_path", "compare")
 
 Count = Annotated[int, Bounds(1, 1000)]
 
-Check = Annotated[bool, flag("--check", help="Check results instead of speed; exit code 1 if wrong.")]
+Check = Annotated[bool, flag("--check", help="Check results instead of speed; exit code 1 if one is wrong.")]
 Model = Annotated[str | None, common.model(help="A model by name or folder.", shown="released size, generated weights")]
 Dtype = Annotated[common.DtypeName | None, common.compute_dtype()]
 Steps = Annotated[int, option("--steps", metavar="N", kind=Count, help="Steps of the whole image.")]
@@ -43,9 +43,9 @@ ConvImpl = Annotated[
     str | None, option("--conv-impl", choices=tuple(CONVS), help="Form of the 3x3 convolutions: see kernels.py.")
 ]
 Profile = Annotated[bool, flag("--profile", help="Rank the U-Net's blocks by time.")]
-Throughput = Annotated[bool, flag("--throughput", help="Also a guided step at batch 1, 2, 4 and 8.")]
+Throughput = Annotated[bool, flag("--throughput", help="Also time a guided step at batch 1, 2, 4 and 8.")]
 Approximations = Annotated[
-    bool, flag("--approximations", help="Also what the inexact options cost, on the bundled model.")
+    bool, flag("--approximations", help="Also measure what the inexact options cost, on the bundled model.")
 ]
 Picture = Annotated[
     Path | None,

@@ -1,4 +1,4 @@
-"""Options that several commands take, each declared once."""
+"""Options that several commands take, declared once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mlx_moebius.version import __version__
 
 DtypeName = Literal["float32", "float16", "bfloat16"]
 
-# Written alike and read alike everywhere; the help is each command's own.
+# Options with the same names and values in all commands; a command adds its help.
 model = partial(option, "--model", metavar="NAME")
 dtype = partial(option, "--dtype", kind=DtypeName)
 compute_dtype = partial(dtype, help="What the U-Net computes in.", shown="float16 on a GPU, float32 on a CPU")

@@ -49,7 +49,7 @@ Vae = Annotated[
         "--vae", metavar="PATH", kind=Path, help="VAE weights with config.json beside them.", shown="vae/ beside SOURCE"
     ),
 ]
-Dtype = Annotated[common.DtypeName, common.dtype(help="Of the stored weights.")]
+Dtype = Annotated[common.DtypeName, common.dtype(help="Type of the stored weights.")]
 Quantize = Annotated[
     str | None,
     option("--quantize", choices=("8", "4"), help="Store the U-Net's matrices in this many bits: a smaller file."),
@@ -58,7 +58,7 @@ Check = Annotated[
     Path | None, option("--verify", metavar="FOLDER", kind=Path, help="Check a model folder; convert nothing.")
 ]
 ToPytorch = Annotated[
-    bool, flag("--to-pytorch", help="The way back: SOURCE is a model folder, OUT a .safetensors file.")
+    bool, flag("--to-pytorch", help="Convert back: SOURCE is a model folder, OUT a .safetensors file.")
 ]
 QGroupSize = Annotated[
     int | None,
@@ -72,7 +72,7 @@ QGroupSize = Annotated[
 ]
 QMode = Annotated[
     str | None,
-    option("--q-mode", choices=tuple(MODES), help="mxfp8 is of 8 bits, mxfp4 and nvfp4 of 4.", shown="affine"),
+    option("--q-mode", choices=tuple(MODES), help="mxfp8 has 8 bits, mxfp4 and nvfp4 have 4.", shown="affine"),
 ]
 Sampling = Annotated[
     Any,

@@ -1,4 +1,4 @@
-"""The options of `mlx-moebius PHOTO`. A section of this file is a heading below "More" in the help."""
+"""The options of `mlx-moebius PHOTO`. The sections of this file are the headings below "More" in the help."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ Masks = Annotated[
         "--mask",
         "-m",
         metavar="MASK",
-        help="Mask file, white: fill; or alpha: what is transparent. For a folder, a folder too.",
+        help="Mask file, white is filled; or alpha: fill what is transparent. For a folder, a folder of masks too.",
     ),
 ]
 Boxes = Annotated[
@@ -80,7 +80,7 @@ Dilate = Annotated[
         "--dilate",
         metavar="auto|N",
         of=(Settings, "dilate"),
-        help="Grow the mask: by how thick it is, or by a square of N pixels (0: not).",
+        help="Grow the mask: as fits its thickness, or by a square of N pixels (0: not at all).",
     ),
 ]
 Extend = Annotated[
@@ -149,7 +149,7 @@ Detail = Annotated[
     flag(
         "--detail/--no-detail",
         of=(Settings, "detail"),
-        help="Grow what the network cannot give, texture and grain, from the photo round the hole.",
+        help="Grow texture and grain, which the network cannot give, from the photo round the hole.",
     ),
 ]
 Compensate = Annotated[
@@ -157,7 +157,7 @@ Compensate = Annotated[
     flag(
         "--compensate/--no-compensate",
         of=(Settings, "compensate"),
-        help="Level the fill's colours with what is around it.",
+        help="Match the fill's colours to what is around it.",
     ),
 ]
 Paste = Annotated[
@@ -174,7 +174,7 @@ Context = Annotated[
         "--context",
         metavar="N",
         of=(Settings, "context"),
-        help="How much the network sees, in extents of the part.",
+        help="Side of the square that the network sees, relative to the part to fill.",
     ),
 ]
 MaxCrop = Annotated[
@@ -182,7 +182,7 @@ MaxCrop = Annotated[
 ]
 WholeImage = Annotated[bool, flag("--whole-image", help="One window for everything.")]
 Reference = Annotated[
-    bool, flag("--reference", help="Exactly what the official pipeline does: square photos, the model's size out.")
+    bool, flag("--reference", help="Do exactly what the official pipeline does: square photos, results of its size.")
 ]
 
 option, flag = partial(option, panel="files"), partial(flag, panel="files")
@@ -205,7 +205,7 @@ Quality = Annotated[
         "--quality",
         metavar="N",
         kind=Annotated[int, Bounds(1, 100)],
-        help="Of JPEG, WebP, AVIF, HEIC, JPEG XL.",
+        help="Quality of JPEG, WebP, AVIF, HEIC and JPEG XL.",
         shown="the photo's own",
     ),
 ]
@@ -270,10 +270,12 @@ Device = Annotated[
 
 flag = partial(flag, panel="folders")
 
-Recursive = Annotated[bool, flag("--recursive", help="Also the folders inside.")]
-Force = Annotated[bool, flag("--force", help="Also photos that an earlier run has done.")]
+Recursive = Annotated[bool, flag("--recursive", help="Also fill photos in the folders inside.")]
+Force = Annotated[bool, flag("--force", help="Also fill photos that an earlier run has done.")]
 DryRun = Annotated[bool, flag("--dry-run", help="Only list photos, masks and time.")]
-Quiet = Annotated[bool, flag("--quiet", "-q", help="Say only errors.")]
-AsJson = Annotated[bool, flag("--json", help="Say events as JSON lines.")]
+Quiet = Annotated[bool, flag("--quiet", "-q", help="Show only errors.")]
+AsJson = Annotated[bool, flag("--json", help="Print events as lines of JSON.")]
 
-Verbose = Annotated[bool, flag("--verbose", "-v", panel=common.INFORMATION, help="Windows, seam, time and memory.")]
+Verbose = Annotated[
+    bool, flag("--verbose", "-v", panel=common.INFORMATION, help="Show windows, seam, time and memory.")
+]

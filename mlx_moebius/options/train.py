@@ -1,4 +1,4 @@
-"""The options of `mlx-moebius train`. A section of this file is a heading below "More" in the help."""
+"""The options of `mlx-moebius train`. The sections of this file are the headings below "More" in the help."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ MOST_USED = ("photos", "out", "model", "steps", "minutes", "memory_limit", "resu
 Photos = Annotated[Path, argument("PHOTOS", help="Folder of photos; an object's mask lies beside as name_mask.png.")]
 Out = Annotated[Path, option("--out", "-o", metavar="MODEL", kind=Path, help="Model folder to write.")]
 Model = Annotated[str | None, common.model(help="Model to fine-tune, by name or folder.")]
-Steps = Annotated[int | None, option("--steps", metavar="N", of=(Plan, "steps"), help="Updates.")]
+Steps = Annotated[int | None, option("--steps", metavar="N", of=(Plan, "steps"), help="Updates to train for.")]
 Minutes = Annotated[
     float | None,
     option("--minutes", metavar="N", of=(Plan, "minutes"), help="End within this time, instead of --steps."),
 ]
 MemoryLimit = Annotated[
-    int | None, common.memory_limit(help="Fit into this, such as 12GB: smaller batches, --grad-checkpoint.")
+    int | None, common.memory_limit(help="Fit into this, such as 12GB, by smaller batches and --grad-checkpoint.")
 ]
 Resume = Annotated[bool, flag("--resume", help="Go on with the run in MODEL, with the same options.")]
 
@@ -54,7 +54,7 @@ Vae = Annotated[
     option("--vae", metavar="NAME", help="With --config: the model whose VAE is used.", shown="the teacher's"),
 ]
 Teacher = Annotated[
-    str | None, option("--teacher", metavar="NAME", help="Larger model with the same VAE to learn from, too.")
+    str | None, option("--teacher", metavar="NAME", help="Larger model with the same VAE, to learn from as well.")
 ]
 
 option, flag = partial(option, panel="how it is learnt"), partial(flag, panel="how it is learnt")
@@ -62,7 +62,7 @@ option, flag = partial(option, panel="how it is learnt"), partial(flag, panel="h
 BatchSize = Annotated[int | None, option("--batch-size", metavar="N", of=(Plan, "batch_size"), help="Crops at a time.")]
 GradAccumulation = Annotated[
     int | None,
-    option("--grad-accumulation", metavar="N", of=(Recipe, "grad_accumulation"), help="Batches of an update."),
+    option("--grad-accumulation", metavar="N", of=(Recipe, "grad_accumulation"), help="Batches per update."),
 ]
 LearningRate = Annotated[
     float | None,
@@ -70,7 +70,7 @@ LearningRate = Annotated[
         "--lr", metavar="X", of=(Plan, "learning_rate"), help="Highest learning rate.", shown="1e-5; 1e-3 with --config"
     ),
 ]
-Optimizer = Annotated[OptimizerName | None, option("--optimizer", of=(Recipe, "optimizer"), help="Adam or Muon.")]
+Optimizer = Annotated[OptimizerName | None, option("--optimizer", of=(Recipe, "optimizer"), help="AdamW or Muon.")]
 Ema = Annotated[
     float | None, option("--ema", metavar="X", of=(Recipe, "ema"), help="Decay of the average that is saved; 0: none.")
 ]
@@ -94,7 +94,7 @@ Timesteps = Annotated[
     option(
         "--timesteps",
         of=(Recipe, "timesteps"),
-        help="all, or sampled: those alone that the model's own sampling visits.",
+        help="all, or sampled: only those that the model visits when it samples.",
         shown=f"sampled for models of at most {FEW} steps",
     ),
 ]
@@ -107,13 +107,13 @@ UniformTimesteps = Annotated[
         help="Share of --timesteps all that is uniform; the others are logit-normal.",
     ),
 ]
-Seed = Annotated[int | None, option("--seed", metavar="N", of=(Plan, "seed"), help="Of everything random.")]
+Seed = Annotated[int | None, option("--seed", metavar="N", of=(Plan, "seed"), help="Seed of everything random.")]
 
 option, flag = partial(option, panel="how it runs"), partial(flag, panel="how it runs")
 
 Dtype = Annotated[
     TrainingDtype | None,
-    option("--dtype", of=(Recipe, "dtype"), help="Of a step's arithmetic; weights are float32."),
+    option("--dtype", of=(Recipe, "dtype"), help="Type of a step's arithmetic; weights are float32."),
 ]
 GradCheckpoint = Annotated[
     bool, flag("--grad-checkpoint", help="Less memory: compute layers again in the backward pass.")
@@ -123,6 +123,8 @@ SaveEvery = Annotated[
 ]
 ValEvery = Annotated[
     int | None,
-    option("--val-every", metavar="N", of=(Plan, "val_every"), help="Steps between looks at the photos held out."),
+    option(
+        "--val-every", metavar="N", of=(Plan, "val_every"), help="Steps between evaluations on the photos held out."
+    ),
 ]
 DryRun = Annotated[bool, flag("--dry-run", help="Say what would be done, measure one step, write nothing.")]

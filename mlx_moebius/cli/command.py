@@ -7,8 +7,8 @@
 
     main = program.main
 
-All commands fail alike: one line that begins with "error:" on standard error, and a status: 2 where the command line
-itself is wrong, which is said before any work.
+All commands report errors alike: one line on standard error that begins with "error:", and an exit status. The status
+is 2 where the command line itself is wrong, which is checked before any work.
 """
 
 from __future__ import annotations
@@ -44,9 +44,14 @@ class Program:
         see_also: Sequence[tuple[str, str]] = (),
         status: int = 1,
     ) -> None:
-        """`name` is how users call it; `status` is the exit status of an error in its work.
+        """Describe a command line.
 
-        `see_also` are other commands, which the help lists at its end.
+        Args:
+            name: the words by which users call it.
+            about: what it does, in paragraphs.
+            examples: command lines that the help shows.
+            see_also: other commands, with what they do, listed at the end of the help.
+            status: exit status of an error during the work.
         """
         self.name, self.about, self.examples, self.see_also, self.status = name, about, examples, see_also, status
         self.app = typer.Typer(
@@ -60,22 +65,24 @@ class Program:
     def command(
         self, most_used: Sequence[str] = (), name: str | None = None, examples: Sequence[str] = (), alone: bool = False
     ) -> Callable[[F], F]:
-        """Make a command of a function: the only one, or one of several by `name`.
+        """Make a command of a function: the only one, or one of several.
 
-        `most_used` names the parameters that the help shows first. A command by name tells with its docstring what it
-        does, and has its own `examples`. Called without a word it shows its help, unless that means something
-        (`alone`).
+        Args:
+            most_used: parameters that the help shows first.
+            name: its name, where there are several; its help is then the function's docstring.
+            examples: its examples, where there are several.
+            alone: whether it means something without arguments; otherwise it then shows its help.
         """
-        own = {
+        attributes = {
             "program": self,
             "most_used": tuple(most_used),
             "examples": tuple(examples) or tuple(self.examples),
             "alone": alone,
         }
-        return self.app.command(name, cls=type("Command", (_Command,), own), context_settings=SETTINGS)
+        return self.app.command(name, cls=type("Command", (_Command,), attributes), context_settings=SETTINGS)
 
     def main(self, arguments: Sequence[str] | None = None) -> NoReturn:
-        """Run the command line, by default with the words of the process; it always ends by SystemExit."""
+        """Run the command line, by default with the arguments of the process. It always ends by SystemExit."""
         startup.interruptible()
         self.app(args=None if arguments is None else list(arguments), prog_name=self.name)
         raise SystemExit(0)
@@ -85,12 +92,12 @@ SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 
 class _Ends:
-    """How a command of typer's ends: every error in one form. The status is returned to whoever asks for that."""
+    """How a command of typer ends: all errors are reported in one form, with an exit status."""
 
     program: Program
 
     def main(self, *positional: Any, standalone_mode: bool = True, **named: Any) -> Any:
-        """Run, and exit."""
+        """Run the command and exit."""
         try:
             status = super().main(*positional, standalone_mode=False, **named)  # type: ignore[misc]
         except TYPER_USAGE_ERROR as error:
@@ -119,7 +126,7 @@ class _Command(_Ends, TyperCommand):
         self.no_args_is_help = not self.alone
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help as `help` has it."""
+        """Write the help of `cli.help`."""
         parameters = self.get_params(ctx)
         words = [_in_usage(p) for p in parameters if p.param_type_name == "argument"]
         words += [
@@ -142,10 +149,10 @@ class _Group(_Ends, TyperGroup):
         self.no_args_is_help = True
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write what the program does, and its commands."""
+        """Write what the program does, and list its commands."""
         rows = [(name, (command.help or "").split("\n\n")[0]) for name, command in self.commands.items()]
         usage = f"Usage: {ctx.command_path} COMMAND"
-        examples = "Examples:\n" + "\n".join(f"  {each}" for each in self.program.examples)
+        examples = "Examples:\n" + "\n".join(f"  {example}" for example in self.program.examples)
         parts = [usage, *paragraphs(self.program.about), examples, listed("Commands, each with its own --help", rows)]
         formatter.write("\n\n".join(parts) + "\n")
 
@@ -166,7 +173,7 @@ def _in_usage(argument: Any) -> str:
 
 
 def _sentence(error: Any) -> str:
-    """What typer says, as the rest of us say it: no capital, no full stop, no line ends."""
+    """An error message of typer in the form of ours: no capital, no full stop, no line ends."""
     if hasattr(error, "possibilities"):
         meant = " or ".join(error.possibilities or ())
         return f"there is no option {error.option_name}" + (f": did you mean {meant}?" if meant else "")
@@ -175,6 +182,6 @@ def _sentence(error: Any) -> str:
 
 
 def _fail(sentence: str, status: int) -> NoReturn:
-    """Say what is wrong, without characters that would move a terminal's cursor, and exit."""
+    """Print an error, without characters that would move a terminal's cursor, and exit."""
     print(f"error: {printable(sentence)}", file=sys.stderr)
     raise SystemExit(status)

@@ -1,4 +1,4 @@
-"""Scripts with which a shell completes our commands by itself: starting Python at each key would take a second.
+"""Scripts with which a shell completes our commands without starting Python, which would take a second per key.
 
 eval "$(mlx-moebius completion bash)"      in ~/.bashrc; with zsh in ~/.zshrc
 mlx-moebius completion fish | source       in ~/.config/fish/config.fish
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import typer.main
 
 ONE = "mlx-moebius"
-DEFAULT = "generate"  # what the one command does without a word
+DEFAULT = "generate"  # the command that `mlx-moebius` runs when none is named
 SHELLS = ("bash", "zsh", "fish")
 
 BASH = """_mlx_moebius() {{
@@ -37,7 +37,7 @@ ZSH = "autoload -U +X compinit && compinit\nautoload -U +X bashcompinit && bashc
 
 
 class Word(NamedTuple):
-    """An option: how it is written, the words that may follow it, whether it has a value, and the start of its help."""
+    """An option: its names, the words that may be its value, whether it has a value, and the start of its help."""
 
     names: tuple[str, ...]
     choices: tuple[str, ...]
@@ -75,10 +75,10 @@ def script(shell: str, apps: Mapping[str, typer.Typer]) -> str:
 
 
 def _options(command: Any) -> list[Word]:
-    """The options of a command, those of its own commands too."""
+    """The options of a command and of its subcommands."""
     found = {}
-    for each in [command, *getattr(command, "commands", {}).values()]:
-        for parameter in each.params:
+    for part in [command, *getattr(command, "commands", {}).values()]:
+        for parameter in part.params:
             if parameter.param_type_name == "option" and not parameter.hidden:
                 metavar = parameter.metavar or ""
                 words = tuple(word for word in metavar.split("|") if not word.isupper()) if "|" in metavar else ()

@@ -1,4 +1,4 @@
-"""How the command lines word what could be changed: in flags."""
+"""How the command lines word a remedy (`errors.Change`): by flags."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from mlx_moebius.errors import VERBS, Change, Direction
 
 FLAGS = {"num_steps": "--steps", "guidance_scale": "--guidance", "learning_rate": "--lr", "large": "--yes"}
-"""Options that are not called as in Python. All others are, with hyphens."""
+"""Python name -> flag, where they differ. All other flags are the Python names with hyphens."""
 
 
 def on_command_line(change: Change, options: Collection[str] | None = None) -> str | None:
-    """A change of an option; None where it is none of the `options` that a command has."""
+    """The words for a change of an option; None where the command does not have it among its `options`."""
     flag = FLAGS.get(change.name, f"--{change.name.replace('_', '-')}")
     if options is not None and flag not in options:
         return None
@@ -26,6 +26,6 @@ def on_command_line(change: Change, options: Collection[str] | None = None) -> s
 
 
 def options_of(command: Any) -> frozenset[str]:
-    """All options of a command of typer's, and of the commands in it."""
+    """All options of a command of typer and of its subcommands."""
     commands = [command, *getattr(command, "commands", {}).values()]
-    return frozenset(option for each in commands for parameter in each.params for option in parameter.opts)
+    return frozenset(option for part in commands for parameter in part.params for option in parameter.opts)

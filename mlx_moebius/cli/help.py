@@ -1,4 +1,4 @@
-"""What `--help` shows: usage, what the command does, examples, the options used most, then all others under "More"."""
+"""The text of `--help`: usage, what the command does, examples, the options used most, then all others under "More"."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 WIDTH = 80  # columns, also where the terminal has more: long lines are hard to read
 INFORMATION = "information"  # the heading of --help itself
-NAMES = 26  # columns of the options' names; longer ones have a line of their own
+NAMES = 26  # columns of the options' names; the help of a longer name begins on the next line
 
 
 def help_text(
@@ -22,11 +22,11 @@ def help_text(
         about: paragraphs, separated by empty lines.
         examples: command lines.
         parameters: its arguments and options, as typer has them.
-        most_used: names of those that are shown first, in this order; all of them if empty.
+        most_used: names of the parameters that are shown first, in this order. If it is empty, none is below "More".
     """
     by_name = {parameter.name: parameter for parameter in parameters if not getattr(parameter, "hidden", False)}
     first = [by_name.pop(name) for name in most_used] if most_used else [by_name.pop(name) for name in list(by_name)]
-    parts = ["Usage: " + usage, *paragraphs(about), _block("Examples", (f"  {each}" for each in examples))]
+    parts = ["Usage: " + usage, *paragraphs(about), _block("Examples", (f"  {example}" for example in examples))]
     if first:
         parts.append(_block("Used most" if by_name else "Options", map(_entry, first)))
     panels: dict[str, list[Any]] = {}
@@ -38,17 +38,18 @@ def help_text(
 
 
 def width() -> int:
-    """Columns to write within."""
+    """The width of the help, in columns."""
     return max(40, min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns))
 
 
 def paragraphs(text: str) -> list[str]:
-    """Each filled, with its line ends where the width wants them."""
-    return [textwrap.fill(" ".join(each.split()), width(), break_on_hyphens=False) for each in text.split("\n\n")]
+    """The paragraphs of a text, wrapped to the width of the help."""
+    parts = text.split("\n\n")
+    return [textwrap.fill(" ".join(part.split()), width(), break_on_hyphens=False) for part in parts]
 
 
 def listed(title: str, rows: Iterable[tuple[str, str]]) -> str:
-    """A block of names, each with what it is."""
+    """A block of names, with what they are."""
     return _block(title, (_row(*row) for row in rows))
 
 

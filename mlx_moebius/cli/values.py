@@ -2,8 +2,8 @@
 
     Steps = Annotated[int | None, option("--steps", of=(Settings, "num_steps"), metavar="N", help="Sampling steps.")]
 
-What a value may be and its default are read from the field of a dataclass (`of`), or from a type of its own (`kind`).
-An option that was not given is None: the dataclass keeps its default, see `given`.
+The type of a value, its bounds and its default are read from the field of a dataclass (`of`). Where there is no such
+field, `kind` is the type. An option that was not given is None, so that the dataclass keeps its default: see `given`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Field = tuple[type, str]
 
 
 class UsageError(MoebiusError):
-    """A command line that cannot be: an unknown option, a missing word, a value that is not allowed."""
+    """A command line that is wrong, such as by a value that is not allowed."""
 
 
 def option(
@@ -39,15 +39,15 @@ def option(
     """An option with a value.
 
     Args:
-        names: how it is written, such as "--steps" and "-s".
+        names: its names, such as "--steps" and "-s".
         help: a sentence or two.
-        metavar: what its value is called in the help; the choices where it has some.
-        of: the dataclass field that says what the value may be, and its default.
-        kind: a type, where there is no such field: Path, str, Literal[...] or Annotated[float, Bounds(...)].
-        choices: the words that it may be, where no type lists them.
-        read: makes the value of the text instead; raises MoebiusError.
-        shown: the default in words, where the field's would not tell.
-        panel: heading below which the help shows it.
+        metavar: what the help calls its value; by default the choices, where it has some.
+        of: the dataclass field that gives the type, the bounds and the default.
+        kind: the type, where there is no such field: Path, str, Literal[...] or Annotated[float, Bounds(...)].
+        choices: the words that are allowed, where no type lists them.
+        read: a function that makes the value from the text instead, or raises MoebiusError.
+        shown: the default in words, where the field's default does not say enough.
+        panel: the heading below which the help shows it.
     """
     wanted = hint_of(*of) if of else Literal[tuple(choices)] if choices else kind
     shown = shown or (_default(of) if of else None)
@@ -70,17 +70,17 @@ def flag(*names: str, help: str, of: Field | None = None, panel: str | None = No
 
 
 def argument(metavar: str, help: str, kind: Any = Path) -> Any:
-    """A word that is no option; the parameter's default decides whether it may be left out."""
+    """A positional argument. It may be left out where the parameter has a default."""
     return typer.Argument(parser=_reader(kind, metavar), metavar=metavar, help=help, show_default=False)
 
 
 def given(**asked: Any) -> dict[str, Any]:
-    """What was asked for, without what was left open (None)."""
+    """The values that were given on the command line: all that are not None."""
     return {name: value for name, value in asked.items() if value is not None}
 
 
 def _reader(wanted: Any, name: str, custom: Callable[[str], Any] | None = None) -> Callable[[Any], Any]:
-    """The function that makes a value of the text for `name`."""
+    """The function that turns the text of the option or argument `name` into its value."""
 
     def read(text: Any) -> Any:
         if not isinstance(text, str):  # a default
@@ -98,7 +98,7 @@ def _reader(wanted: Any, name: str, custom: Callable[[str], Any] | None = None) 
 
 
 def _choices(wanted: Any) -> tuple[str, ...]:
-    """The words that a type allows, none where it is not one of words alone."""
+    """The words that a type allows; empty where it allows other values."""
     parts = [part for part in get_args(wanted) if part is not type(None)] if get_origin(wanted) is not Literal else []
     if len(parts) == 1:
         return _choices(parts[0])
@@ -106,6 +106,6 @@ def _choices(wanted: Any) -> tuple[str, ...]:
 
 
 def _default(of: Field) -> str | None:
-    """A field's default as the help shows it."""
+    """A field's default, as the help shows it."""
     value = default_of(*of)
     return None if value is None or value == "" else f"{value:g}" if isinstance(value, float) else str(value)

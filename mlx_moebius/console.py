@@ -30,7 +30,7 @@ class Progress:
         return self.show
 
     def show(self, event: Event) -> None:
-        """One step of the network, or the detail of one window, is done."""
+        """Show that one step of the network, or the detail of one crop, is done."""
         if not sys.stderr.isatty():
             return
         label = "Filling" if isinstance(event, Step) else "Detail "
@@ -47,17 +47,16 @@ class Progress:
 
 
 def warn(line: str) -> None:
-    """To standard error."""
+    """Print a warning to standard error."""
     typer.echo(printable(f"warning: {worded(line, on_command_line)}"), err=True)
 
 
 def report(pipeline: MoebiusPipeline, photo: Photo, result: Result) -> None:
-    """What -v shows: model, windows, seam, changed pixels, and time and memory of each stage."""
+    """Print what -v shows: model, crops, seam, changed pixels, and time and memory by stage."""
     dtype = str(pipeline.diffusion.dtype).split(".")[-1]
     typer.echo(f"model {pipeline.name}, U-Net in {dtype} on {mx.default_device()}, BLAS: {BLAS}")
-    for window in result.crops:
-        left, top = window.left, window.top
-        typer.echo(f"window {window.side} x {window.side} at {left},{top}, enlarged {window.enlargement:.2f} times")
+    for crop in result.crops:
+        typer.echo(f"window {crop.side} x {crop.side} at {crop.left},{crop.top}, enlarged {crop.enlargement:.2f} times")
     for detail in result.details:
         trusted = f"trusted down to {detail.cell:.1f} pixels" if detail.cell else "not trusted"
         grown = (

@@ -1,4 +1,4 @@
-"""Files that appear under their name whole or not at all, locks, and what identifies a file's content."""
+"""Atomic writing of files, locks, and checksums."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from typing import BinaryIO
 from mlx_moebius.errors import MoebiusError
 
 BLOCK = 1 << 20  # bytes read at a time
-HEAD = 256  # bytes that tell what a file is
+HEAD = 256  # bytes at the start of a file that `saved_instead` needs
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 WEB_PAGE = (b"<!doctype html", b"<html", b"<?xml")
-EVERYBODY = 0o666  # permissions of a new file, of which the user's umask leaves some
+EVERYBODY = 0o666  # permissions of a new file, which the user's umask restricts
 
 
 @contextmanager
 def replacing(
     path: Path, prepare: Callable[[Path], None] | None = None, *, overwrite: bool = True, mode: int = EVERYBODY
 ) -> Iterator[BinaryIO]:
-    """A new file that takes the place of `path` when the block ends, whole and on disk; nothing remains on an error.
+    """Write a new file, which takes the place of `path` at the end of the block. After an error nothing remains of it.
 
-    It is written under another name in the same folder and then renamed. From the start it has no more permissions than
-    `mode`, so that a part of a private file is private. `prepare` is called with its name before the rename. Where
-    `path` is a symbolic link, what it points to is replaced. Without `overwrite`, a file that has appeared under the
-    name meanwhile stays.
-    Raises MoebiusError when the file cannot be written, or exists and is not to be replaced.
+    It is written under another name in the same folder, brought to disk and then renamed. From the start it has no more
+    permissions than `mode`, so that a part of a private file is private. `prepare` is called with its temporary path
+    before the rename. Where `path` is a symbolic link, the file that it points to is replaced. Without `overwrite`, a
+    file that has appeared at `path` in the meantime is kept.
+
+    Raises MoebiusError when the file cannot be written, or when it exists and must not be replaced.
     """
     path = followed(path)
     temporary = path.with_name(f".moebius-{secrets.token_hex(6)}.part")  # same folder: a rename is atomic
@@ -61,7 +62,7 @@ def replacing(
 
 
 def _rename_to_new(temporary: Path, path: Path) -> None:
-    """Rename, unless `path` exists: FileExistsError."""
+    """Rename a file, but raise FileExistsError where `path` exists."""
     try:
         os.link(temporary, path)
     except FileExistsError:
@@ -72,7 +73,7 @@ def _rename_to_new(temporary: Path, path: Path) -> None:
 
 
 def remove_left_parts(folder: Path) -> None:
-    """Remove what killed processes left half-written in a folder and in those inside; what is being written stays."""
+    """Remove half-written files of killed processes, in a folder and all folders inside. Files being written stay."""
     for part in folder.rglob(".moebius-*.part"):
         with suppress(OSError):  # another process may remove it at this moment
             handle = os.open(part, os.O_RDONLY)
@@ -84,7 +85,7 @@ def remove_left_parts(folder: Path) -> None:
 
 
 def followed(path: Path) -> Path:
-    """What a symbolic link leads to; any other path as it is. Raises MoebiusError for a link that leads to itself."""
+    """The target of a symbolic link; other paths are returned unchanged. Raises MoebiusError for a circular link."""
     try:
         return path.resolve() if path.is_symlink() else path
     except (OSError, RuntimeError):
@@ -108,7 +109,7 @@ def lock(handle: int, wait: bool = False) -> bool:
 
 @contextmanager
 def locked(folder: Path, warn: Callable[[str], None] = lambda line: None) -> Iterator[None]:
-    """Hold a folder alone, until the process ends. Raises MoebiusError when another run holds it.
+    """Lock a folder against other runs within the block. Raises MoebiusError when another run has locked it.
 
     Where the file system has no locks, `warn` is told and the run goes on.
     """
@@ -125,7 +126,7 @@ def locked(folder: Path, warn: Callable[[str], None] = lambda line: None) -> Ite
 
 
 def flush_to_disk(handle: int) -> None:
-    """Wait until an open file is on the disk. `fsync` on a Mac leaves it in the drive's cache, F_FULLFSYNC does not."""
+    """Wait until an open file is on the disk. On a Mac, `fsync` leaves it in the drive's cache, F_FULLFSYNC not."""
     full = getattr(fcntl, "F_FULLFSYNC", None)
     if full is not None:
         try:
@@ -137,7 +138,7 @@ def flush_to_disk(handle: int) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring a folder's new names to disk, where the file system can: a power cut then takes none of them back."""
+    """Bring new names in a folder to disk, where the file system can, so that they survive a power cut."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -147,19 +148,19 @@ def sync_folder(folder: Path) -> None:
 
 
 def printable(name: str) -> str:
-    """A name, or a line with one, for the terminal: control characters, which a name may hold, are shown as escapes."""
+    """A name, or a line with a name, as text for the terminal: control characters in it become escapes."""
     return "".join(c if c.isprintable() or "\ud800" <= c <= "\udfff" else repr(c)[1:-1] for c in name)
 
 
 def check_regular(path: Path) -> None:
-    """Raise MoebiusError for a pipe, a device or a socket, which would be waited for for ever. Raises OSError."""
+    """Raise MoebiusError for a pipe, a device or a socket: reading one could wait for ever. Raises OSError."""
     mode = path.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise MoebiusError(f"{path} is a pipe, a device or a socket, not a file: save it as a file first")
 
 
 def permissions(paths: Iterable[Path]) -> int:
-    """The permissions to read and write that all files have, for what is made of them; the owner always has both."""
+    """The read and write permissions that all files share, for a file made from them. The owner always has both."""
     mode = EVERYBODY
     for path in paths:
         with suppress(OSError):
@@ -176,7 +177,7 @@ def sha256(path: Path) -> str:
 
 
 def digest(path: Path, algorithm: hashlib._Hash) -> str:
-    """Hexadecimal digest of a file, by an algorithm of hashlib that may have been fed already.
+    """Hexadecimal digest of a file. `algorithm` is a hash object of hashlib, which may hold a prefix already.
 
     Raises OSError, and MoebiusError for what is no regular file.
     """
@@ -188,9 +189,10 @@ def digest(path: Path, algorithm: hashlib._Hash) -> str:
 
 
 def saved_instead(head: bytes, size: int) -> str | None:
-    """What a file is that was saved in place of a large one, in words that follow "FILE: "; mostly None.
+    """Recognise a file that was saved instead of a large one: a Git LFS pointer or a web page.
 
-    `head` are its first HEAD bytes, `size` is how many it has.
+    Returns words that follow "FILE: ", or None for other files. `head` are the file's first HEAD bytes, `size` is its
+    size in bytes.
     """
     if head.startswith(LFS_POINTER):
         return (

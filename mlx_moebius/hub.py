@@ -1,6 +1,6 @@
-"""Files from the Hugging Face hub, resumed after a break and checked against what it says they are; and to it.
+"""Downloads from the Hugging Face hub, which are resumed after a break and checked by their checksums, and uploads.
 
-Only downloads and uploads go through here; whoever has a converted model never imports this module's client.
+Only downloads and uploads import this module: a converted model is used without the hub's client.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from mlx_moebius.files import digest
 
-# Root of the client's transport errors: of httpx or requests, as its version has it.
+# The base class of the client's transport errors: it is from httpx or requests, depending on the client's version.
 TRANSPORT_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]
 INVALID_URL: type[Exception] = importlib.import_module(TRANSPORT_ERROR.__module__.partition(".")[0]).InvalidURL
 
@@ -53,7 +53,7 @@ class UnavailableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A repository at one commit: the names of its files and the licence that its card states ("" if none)."""
+    """A repository at one commit: the names of its files, and the licence that its card states ("" if none)."""
 
     name: str
     commit: str
@@ -63,7 +63,7 @@ class Repository:
 
 @dataclass(frozen=True, slots=True)
 class HubFile:
-    """A file that was downloaded and checked; `etag` is the hub's own checksum of it."""
+    """A file that was downloaded and checked. `etag` is the checksum that the hub states."""
 
     repository: str
     commit: str
@@ -74,15 +74,15 @@ class HubFile:
 
 
 def endpoint() -> str:
-    """Address of the hub, or of the mirror that HF_ENDPOINT names."""
+    """The address of the hub, or of the mirror that HF_ENDPOINT names."""
     return constants.ENDPOINT
 
 
 def look_up(name: str, revision: str, report: Report, needed: tuple[str, ...] = ()) -> Repository:
-    """The repository `name` ("organisation/name") at a branch, tag or commit.
+    """Look up the repository `name` ("organisation/name") at a branch, tag or commit.
 
-    The hub is not asked for a commit whose `needed` files lie in the client's own cache. A token that the hub refuses
-    is left out, which is reported. Raises UnavailableError.
+    The hub is not asked where `revision` is a commit and all `needed` files lie in the client's cache. A token that the
+    hub refuses is not used again, and that is reported. Raises UnavailableError.
     """
     if needed and GIT_BLOB.fullmatch(revision) and all(_in_cache(name, revision, file) for file in needed):
         return Repository(name, revision, frozenset(needed), "")
@@ -97,10 +97,10 @@ def look_up(name: str, revision: str, report: Report, needed: tuple[str, ...] = 
 
 
 def fetch(repository: Repository, name: str, folder: Path, report: Report) -> HubFile:
-    """Download `name` to `folder / name`, from where an earlier attempt broke off; a link where the client has it.
+    """Download a file to `folder / name`, going on where an earlier attempt broke off.
 
-    The file takes its name only when size and checksum are the hub's: SHA-256 for large files, Git's blob hash for
-    small ones. Raises UnavailableError.
+    Where the client's cache has the file, it is linked. A download gets its name only when size and checksum are right:
+    SHA-256 for large files, Git's blob hash for small ones. Raises UnavailableError.
     """
     what = f"{repository.name} {name}"
     if name not in repository.files:
@@ -128,9 +128,9 @@ def fetch(repository: Repository, name: str, folder: Path, report: Report) -> Hu
 
 
 def upload(folder: Path, repository: str) -> str:
-    """Put a folder's files into `repository` in one commit, making the repository if need be; the commit's address.
+    """Upload a folder's files to `repository` in one commit. The repository is created if need be.
 
-    Raises UnavailableError.
+    Returns the address of the commit. Raises UnavailableError.
     """
     with _reasons(repository, "main"):
         api = HfApi()
@@ -139,13 +139,14 @@ def upload(folder: Path, repository: str) -> str:
 
 
 def _token() -> bool | None:
-    """For the client: False for none, where the user's is known to be refused, None for the user's, if there is one."""
+    """The `token` argument of the client: None means the user's token, False (after a refusal) means no token."""
     return False if get_token() in _refused else None
 
 
 def _ask(ask: Callable[[bool | None], Answer], report: Report) -> Answer:
-    """The hub's answer, without the user's token when that is refused: the hub answers 401 to an expired one, and
-    everybody may read what is public.
+    """Ask the hub, and ask again without the user's token where the hub refuses it.
+
+    The hub answers 401 to an expired token, even for what is public.
     """
     token = get_token()
     try:
@@ -160,13 +161,13 @@ def _ask(ask: Callable[[bool | None], Answer], report: Report) -> Answer:
 
 
 def _in_cache(repository: str, commit: str, name: str) -> Path | None:
-    """A file that the client's own cache holds, under the checksum that the hub gave it."""
+    """A file in the client's cache, whose name is its checksum; None where it is not there."""
     found = try_to_load_from_cache(repository, name, revision=commit)
     return Path(found).resolve() if isinstance(found, str) else None
 
 
 def _is_whole(cached: Path) -> bool:
-    """Whether a file of the client's cache has the checksum that it is named by."""
+    """Whether a file of the client's cache has the checksum that is its name."""
     known = SHA256.fullmatch(cached.name) or GIT_BLOB.fullmatch(cached.name)
     return known is not None and _checksum(cached, cached.name) == cached.name
 
@@ -177,7 +178,7 @@ def _described(repository: Repository, name: str, path: Path, etag: str) -> HubF
 
 
 def _download(what: str, url: str, part: Path, size: int, report: Report) -> None:
-    """Bring `part` to its full size."""
+    """Download the rest of `part`, up to its full size."""
     have = part.stat().st_size if part.exists() else 0
     free = shutil.disk_usage(part.parent).free
     if have > size:
@@ -188,7 +189,7 @@ def _download(what: str, url: str, part: Path, size: int, report: Report) -> Non
     resumed = f", of which {megabytes(have)} are here already" if have else ""
     report(f"downloading {what} ({megabytes(size)}{resumed}) from {endpoint()}")
     if have < size:
-        # The client forgets a partial file when its process ends; with a file of our own it resumes in the next one.
+        # The client would not resume a partial file in the next process. Our `.part` file is resumed.
         with part.open("ab") as file:
             headers = build_hf_headers(token=_token()) | {"Accept-Encoding": "identity"}
             http_get(url, file, resume_size=have, headers=headers, displayed_filename=part.name.split(".")[0])
@@ -198,7 +199,7 @@ def _download(what: str, url: str, part: Path, size: int, report: Report) -> Non
 
 
 def _checksum(path: Path, etag: str) -> str:
-    """The file's checksum of the kind that `etag` is; `etag` itself when it is of no known kind (some mirrors)."""
+    """A file's checksum of the same kind as `etag`; `etag` itself where its kind is unknown (some mirrors)."""
     if SHA256.fullmatch(etag):
         return digest(path, hashlib.sha256())
     if GIT_BLOB.fullmatch(etag):
@@ -207,7 +208,7 @@ def _checksum(path: Path, etag: str) -> str:
 
 
 def megabytes(size: int) -> str:
-    """A file size for people."""
+    """A file size as text for people."""
     if size < 1e5:
         return f"{size:,} bytes"
     return f"{size / 1e6:.1f} MB" if size < 1e7 else f"{size / 1e6:.0f} MB"

@@ -20,7 +20,7 @@ def available() -> int:
 
 
 def within_limits(size: int) -> int:
-    """`size`, or what limits leave of it."""
+    """The least of `size` and the limits of this process, in bytes."""
     allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
     if allowed != resource.RLIM_INFINITY:
         size = min(size, allowed)
@@ -56,7 +56,7 @@ def check_address_space() -> None:
 
 
 def parse_size(text: str) -> int:
-    """Bytes from "8GB", "900MB" or "8" (GB). Raises MoebiusError."""
+    """The number of bytes in a text such as "8GB", "900MB" or "8" (GB). Raises MoebiusError."""
     number = text.strip().upper().removesuffix("B")
     unit = {"G": 2**30, "M": 2**20}.get(number[-1:], 0)
     try:

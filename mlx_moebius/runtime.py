@@ -1,13 +1,12 @@
-"""What MLX's CPU back end on Linux needs from the system: OpenBLAS, memory that stays, a private folder for kernels.
+"""What MLX's CPU back end on Linux needs from the system: OpenBLAS, memory that is kept, a private folder for kernels.
 
-The Linux wheel of MLX links the reference BLAS, 30 to 50 times slower than OpenBLAS. A library loaded
-with RTLD_GLOBAL before `mlx.core` takes precedence over it, so this module must be imported first; a warning says so
-where it was not.
+The Linux wheel of MLX links the reference BLAS, 30 to 50 times slower than OpenBLAS. A library loaded with RTLD_GLOBAL
+before `mlx.core` takes precedence over it, so this module must be imported first; a warning says so where it was not.
 
-`mlx.compile` writes fused kernels below the temporary directory ("mlx/VERSION/cpu"), calls g++, and loads the library
-that lies there, whoever put it there. The directory is the C++ library's: TMPDIR, read whenever a kernel is needed,
-by the thread that evaluates. So TMPDIR leads to a folder that only its owner can write while something is evaluated
-(`private_kernels`). The folder is kept between runs, since compiling takes seconds.
+`mx.compile` writes fused kernels below the temporary directory ("mlx/VERSION/cpu"), calls g++, and loads the library
+that lies there, whoever put it there. The C++ library reads the directory from TMPDIR whenever it needs a kernel. So
+during evaluation TMPDIR names a folder that only the user can write (`private_kernels`). The folder is kept between
+runs, since compiling takes seconds.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from pathlib import Path
 
 
 def load_openblas() -> str:
-    """Make the system's OpenBLAS visible to MLX, where that helps; returns the name of the BLAS that MLX will use."""
+    """Load the system's OpenBLAS for MLX, where that helps. Returns the name of the BLAS that MLX will use."""
     if sys.platform != "linux":
         return "Accelerate" if sys.platform == "darwin" else "built in"
     if "mlx.core" in sys.modules:
@@ -50,8 +49,8 @@ def load_openblas() -> str:
 def keep_freed_memory() -> None:
     """Let glibc reuse freed memory instead of returning it to the kernel.
 
-    MLX's CPU back end calls malloc for every result. glibc maps each large one anew, so that every page faults
-    again: an addition of large arrays takes four times as long as with memory at hand.
+    MLX's CPU back end calls malloc for every result. glibc maps new pages for every large result, and all of them
+    fault: an addition of large arrays takes four times as long as with memory that is reused.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
@@ -61,7 +60,7 @@ def keep_freed_memory() -> None:
 
 
 def return_freed_memory() -> None:
-    """Give freed memory back to the system after all: for when nothing is to be computed soon."""
+    """Give freed memory back to the system, for a time in which nothing is computed."""
     import mlx.core as mx
 
     mx.clear_cache()
@@ -71,7 +70,7 @@ def return_freed_memory() -> None:
 
 
 def default_folder() -> Path:
-    """Where kernels are kept: the user's cache."""
+    """The folder where kernels are kept, in the user's cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlx-moebius" / "kernels"
 
 
@@ -89,7 +88,7 @@ def make_private(folder: Path) -> None:
 
 
 class _Kernels:
-    """The private folder, and how many blocks are using it."""
+    """The private folder, and the number of blocks that use it now."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -119,7 +118,7 @@ class _Kernels:
                 os.environ["TMPDIR"] = self.outside
 
     def _found(self) -> Path | None:
-        """The folder; None where there can be none, and MLX then computes without compiled kernels."""
+        """The folder; None where it cannot be made. MLX then computes without compiled kernels."""
         import mlx.core as mx  # not before OpenBLAS
 
         try:
@@ -141,10 +140,10 @@ _kernels = _Kernels()
 
 @contextmanager
 def private_kernels() -> Iterator[None]:
-    """Within this block MLX compiles in the private folder; where there can be none, it does without compiled kernels.
+    """Within this block MLX compiles kernels in the private folder. Where there is none, it computes without them.
 
-    What computes belongs into such a block. TMPDIR is the user's again after it, so that no child process sees the
-    folder.
+    All code that evaluates arrays belongs in such a block. After it, TMPDIR is the user's again, so that no child
+    process sees the folder.
     """
     if sys.platform != "linux":
         yield

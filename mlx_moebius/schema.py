@@ -1,9 +1,9 @@
-"""Values from files and people, checked: a dataclass says by its types and bounds what a record must hold.
+"""Check values from files and people: the types and bounds of a dataclass say what a record must hold.
 
     strength: Annotated[float, Bounds(0, 1)] = 0.99
 
-The bounds of a number are stated once, where its field is; `bounds` tells them to the command line. Numbers that are
-not finite are never within bounds.
+The bounds of a number are stated once, at its field; the command line reads them from there. Numbers that are not
+finite are never within bounds.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ SHOWN = 60  # characters of a wrong value that a message repeats
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The least and the most that a number may be; of several numbers in a field, each."""
+    """The least and the most that a number may be. In a field of several numbers, they hold for all of them."""
 
     least: float
     most: float
 
 
 def build(cls: type[T], values: Any, extra: bool = False) -> T:
-    """A dataclass from JSON values: lists become tuples, objects dataclasses.
+    """Make a dataclass from JSON values: lists become tuples, objects become dataclasses.
 
     Unknown names are refused unless `extra`. Raises ValueError with one line for whatever does not fit.
     """
@@ -107,12 +107,12 @@ def _hints(cls: Any) -> dict[str, Any]:
 
 def _bounds(hint: Any) -> Bounds | None:
     if get_origin(hint) is Annotated:
-        return next((each for each in get_args(hint)[1:] if isinstance(each, Bounds)), None)
-    return next((found for each in get_args(hint) if (found := _bounds(each))), None)
+        return next((part for part in get_args(hint)[1:] if isinstance(part, Bounds)), None)
+    return next((found for part in get_args(hint) if (found := _bounds(part))), None)
 
 
 def _fitted(value: Any, hint: Any, name: str, within: Bounds | None = None, extra: bool = False) -> Any:
-    """The value as the hint wants it. Raises ValueError."""
+    """The value in the form of the type `hint`. Raises ValueError where it does not fit."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return _fitted(value, arguments[0], name, _bounds(hint), extra)
@@ -123,16 +123,16 @@ def _fitted(value: Any, hint: Any, name: str, within: Bounds | None = None, extr
     if origin is tuple and isinstance(value, list | tuple):
         kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
         if len(kinds) == len(value):
-            return tuple(_fitted(each, kind, name, within, extra) for each, kind in zip(value, kinds, strict=True))
+            return tuple(_fitted(item, kind, name, within, extra) for item, kind in zip(value, kinds, strict=True))
     elif origin is dict and isinstance(value, dict):
-        return {key: _fitted(each, arguments[1], name, within, extra) for key, each in value.items()}
+        return {key: _fitted(item, arguments[1], name, within, extra) for key, item in value.items()}
     elif hint is Any or _is_plain(value, hint, origin, arguments, within):
         return value
     raise ValueError(f"{name} must be {_wanted(hint, within)}, not {_shown(value)}")
 
 
 def _chosen(value: Any, choices: tuple[Any, ...], name: str, within: Bounds | None, extra: bool) -> Any:
-    """The value as the first of several types that it fits."""
+    """The value in the form of the first of several types that it fits."""
     for hint in choices:
         try:
             return _fitted(value, hint, name, within, extra)
@@ -177,7 +177,7 @@ def _wanted(hint: Any, within: Bounds | None) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A wrong value in one short line, whatever it is: numbers of a million digits and nested lists too."""
+    """A wrong value as one short line, even where it is a number of a million digits or a nested list."""
     if isinstance(value, int) and abs(value) >= 10**20:
         return "a number of more than 20 digits"
     if isinstance(value, dict | list | tuple) and len(value) > 8:

@@ -1,6 +1,6 @@
-"""What happens first where the process is one of our commands: `python -m mlx_moebius...`, or a script of ours.
+"""What happens first in a process that runs one of our commands: `python -m mlx_moebius...`, or one of our scripts.
 
-The package imports this before anything else, so it imports the standard library alone.
+The package imports this module before all others, so it imports only the standard library.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ SCRIPTS = ("mlx-moebius", *(f"mlx_moebius.{name}" for name in COMMANDS))
 
 def is_our_process() -> bool:
     """Whether Python was started to run one of our commands, and not a program that uses the package."""
-    if sys.argv[:1] == ["-m"]:  # Python is still looking for the module to run: the word before the module's own words
+    if sys.argv[:1] == ["-m"]:  # Python is still looking for the module: its name stands before its arguments
         module = sys.orig_argv[-len(sys.argv)].removeprefix("-m")
         return module.partition(".")[0] == "mlx_moebius"
     return bool(sys.argv) and os.path.basename(sys.argv[0]) in SCRIPTS
 
 
 def prepare() -> None:
-    """Take code only from where it was installed, and let Ctrl-C end the imports without a traceback."""
+    """Import code only from where it was installed, and let Ctrl-C end the imports without a traceback."""
     ignored = getattr(sys.flags, "safe_path", False) or sys.flags.isolated
     if sys.argv[:1] == ["-m"] and not ignored:
         # Python puts the current folder first. It may hold photos from anybody: a typer.py among them would be run.
@@ -35,9 +35,9 @@ def prepare() -> None:
 
 
 def interruptible() -> None:
-    """From now on Ctrl-C raises KeyboardInterrupt, as usual, so that what is under way can be put in order.
+    """From now on Ctrl-C raises KeyboardInterrupt, as usual, so that work can be ended in order.
 
-    So do SIGTERM and a closed window, by SystemExit: no temporary file stays.
+    SIGTERM and a closed terminal window raise SystemExit, so that no temporary file stays.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         if threading.current_thread() is threading.main_thread() and signal.getsignal(number) is signal.SIG_DFL:

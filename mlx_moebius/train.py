@@ -143,17 +143,17 @@ def _tell(message: str) -> None:
 
 
 def _silence(message: str) -> None:
-    """What ranks but the first report."""
+    """Print nothing: only the first rank reports."""
 
 
 def chosen_timesteps(asked: str | None, config: ModelConfig) -> Timesteps:
-    """Which timesteps are learnt: as asked for, or as fits the model's sampling."""
+    """The timesteps to train on: as asked for, or "sampled" for a model that samples in few steps."""
     few = config.sampling.num_steps <= FEW if asked is None else asked == "sampled"
     return "sampled" if few else "all"
 
 
 def fitted(start: Start, batch_size: int, limit: int, report: Callable[[str], None]) -> int:
-    """Arrange a run so that it fits into `limit` bytes; the batch size. Raises MoebiusError."""
+    """Change a run's recipe so that it fits into `limit` bytes, and return its batch size. Raises MoebiusError."""
     teacher = start.teacher.config if start.teacher else None
     found = fit(start.config, start.recipe, batch_size, limit, teacher)
     start.recipe = replace(start.recipe, grad_accumulation=found.grad_accumulation, checkpoint=found.checkpoint)
@@ -180,13 +180,13 @@ def prepare(photos: Path, base: Path, config: Path | None, seed: int) -> Start:
 
 
 def fingerprint(library: Library) -> str:
-    """What a run on these photos depends on, as one hash."""
+    """One hash of all photos: a run is only resumed with the same photos."""
     names = [photo.digest for photo in [*library.train, *library.held_out]]
     return hashlib.sha256("".join(names).encode()).hexdigest()
 
 
 def describe(start: Start, plan: Plan) -> None:
-    """Photos, crops and steps."""
+    """Print what a run does: photos, crops and steps."""
     library, size = start.library, start.config.image_size
     for reason in library.skipped:
         typer.echo(f"skipped: {reason}")
@@ -208,7 +208,7 @@ def describe(start: Start, plan: Plan) -> None:
 
 @private_kernels()
 def measure(start: Start, plan: Plan) -> None:
-    """Two steps, of which the second is timed; nothing is written."""
+    """Run two steps and print the time of the second. Nothing is written."""
     trainer, encode = (
         Trainer(start.unet, start.config, start.recipe, teacher=start.teacher),
         Encoder(start.vae, start.config),

@@ -1,9 +1,9 @@
 """A local web page: paint over the thing, look at the fill, download. Needs the extra `ui`.
 
 Start it with `python -m mlx_moebius.ui`, or from Python with `mlx_moebius.ui.launch()`.
-Begin with `app`, what answers where; `guard` decides who is let in, `api` is what the page asks for, `sessions` knows
-who is here, `pictures` what they have, `runs` what they wait for, and `jobs` does it. May import folder, inpainting and
-what is below them.
+Begin with `app`, which maps addresses to handlers. `guard` decides who is let in; `api` answers the page, `rest_api`
+other programs; `sessions` holds visitors, `pictures` their photos, `runs` what they wait for; `jobs` does the work. May
+import folder, inpainting and the layers below them.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ def launch(
     folder: str | Path | None = None,
     output: str | Path | None = None,
 ) -> Server:
-    """Serve the page; it goes on in the background until `close` of what is returned.
+    """Serve the page in the background, until `close` is called on the server that is returned.
 
-    `model` None is the command line's where it has been downloaded, otherwise nano. `port` 0 takes any that is free;
-    `browser` opens the page; `inline` shows it in a notebook, `height` pixels high. `allowed` are more names that this
-    computer is called by. The photos of `folder` are a series, whose results go to `output` (FOLDER_filled by default).
+    `model` None is the command line's default if it has been downloaded, otherwise nano. `port` 0 takes any free port;
+    `browser` opens the page; `inline` shows it in a notebook, `height` pixels high. `allowed` are further names of this
+    computer. The photos of `folder` are a series, whose results go to `output` (FOLDER_filled by default).
     Raises MoebiusError when the extra is not installed, there is no such model, or the address cannot be had.
     """
     try:

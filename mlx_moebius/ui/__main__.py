@@ -43,11 +43,11 @@ def serve(
         signal.pause()
     finally:
         if not server.close():
-            os._exit(0)  # everything is put away; the interpreter would be aborted by the step that goes on
+            os._exit(0)  # all is cleaned up; the step under way would abort the interpreter
 
 
 def leave(*_: object) -> None:
-    """End the page; what else arrives while it ends is ignored."""
+    """End the page; further signals are ignored while it ends."""
     for number in ENDS:
         signal.signal(number, signal.SIG_IGN)
     sys.exit(0)

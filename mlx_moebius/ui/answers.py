@@ -1,4 +1,4 @@
-"""What answers have in common: JSON, files under the names that users know, and faults in one sentence."""
+"""Responses that all APIs share: JSON, files under the names that users know, and faults in one sentence."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BUSY = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class Json(JSONResponse):
-    """JSON in ASCII: names of files may hold bytes that are no text, which UTF-8 cannot hold."""
+    """JSON in ASCII: names of files may contain bytes that are no text, and those cannot be written as UTF-8."""
 
     def render(self, content: Any) -> bytes:
         """The answer's body."""
@@ -31,13 +31,13 @@ def attachment(name: str) -> dict[str, str]:
 
 
 def file_answer(file: Path, after: BackgroundTask | None = None, warnings: Sequence[str] = ()) -> Response:
-    """A file, to be kept under its own name; warnings go into a header, as a JSON list."""
+    """A file to download under its name; warnings go into a header, as a JSON list."""
     more = {"x-moebius-warnings": json.dumps(list(warnings))} if warnings else {}
     return FileResponse(file, headers=attachment(file.name) | more, background=after)
 
 
 def failed(_: Request, error: Exception) -> Response:
-    """What the system refused: no room, too many files, or something that nobody expected."""
+    """The answer to an error of the system: no space, too many files, or something unexpected."""
     number = getattr(error, "errno", None)
     if number in NO_ROOM or number in BUSY:
         why = str(getattr(error, "strerror", error)).lower()
@@ -46,5 +46,5 @@ def failed(_: Request, error: Exception) -> Response:
 
 
 def broken(_: Request, error: Exception) -> Response:
-    """What nobody expected; the server's terminal shows where it was."""
+    """The answer to an unexpected error; the server's terminal shows where it was raised."""
     return Json({"error": f"something went wrong ({type(error).__name__})"}, 500)

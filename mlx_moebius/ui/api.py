@@ -1,4 +1,4 @@
-"""What the page asks for: its state, photos, versions, strokes, masks, runs and events, as JSON and pictures."""
+"""The page's API: state, photos, versions, strokes, masks, runs and events, as JSON and pictures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FOREVER = {"cache-control": "private, max-age=86400, immutable"}  # a version's 
 
 
 class Api:
-    """The page's requests. A photo's or run's name cannot be guessed: who has it was told by the session it is of."""
+    """Handlers of the page's requests. Ids of photos and runs cannot be guessed; only their session is told them."""
 
     def __init__(self, sessions: Sessions, runs: Runs, door: Door, series: Series | None = None) -> None:
         self.sessions = sessions
@@ -39,7 +39,7 @@ class Api:
         self.series = series
 
     def routes(self) -> list[Route]:
-        """Addresses and what answers there."""
+        """Addresses and their handlers."""
         photo = "/api/photos/{id}"
         version = photo + "/versions/{version:int}"
         tile = "tiles/{level:int}/{x:int}/{y:int}"
@@ -69,14 +69,14 @@ class Api:
     # The session.
 
     def session(self, request: Asked) -> Session:
-        """Whose request it is, by the token that only the page knows. Raises Refused."""
+        """The session of a request, by the token that only the page knows. Raises Refused."""
         session = self.sessions.session(request.headers.get(TOKEN))
         if session is None:
             raise Refused(401, "the page has been started anew: reload it")
         return session
 
     def listening(self, request: Asked) -> Session:
-        """Whose events are wanted: an EventSource has no headers, and in a frame no cookies."""
+        """The session whose events are wanted. An EventSource sends no headers, and in a frame no cookies."""
         given = (request.headers.get(TOKEN), request.query_params.get("session"), request.cookies.get(self.door.cookie))
         session = next((found for token in given if (found := self.sessions.session(token))), None)
         if session is None:
@@ -84,7 +84,7 @@ class Api:
         return session
 
     def state(self, request: Asked) -> Response:
-        """What there is; a browser without a session gets one."""
+        """The state of the page; a browser without a session gets one."""
         given = request.headers.get(TOKEN) or request.cookies.get(self.door.cookie)
         session = self.sessions.session(given) or self.sessions.new_session()
         answer = Json(self._state(session))
@@ -106,12 +106,12 @@ class Api:
             "presets": list(PRESETS),
             "defaults": {
                 model: {
-                    "steps": own.num_steps,
-                    "guidance": own.guidance_scale,
-                    "guided": own.guidance_scale != 1,
-                    "presets_alike": presets_are_alike(own),
+                    "steps": values.num_steps,
+                    "guidance": values.guidance_scale,
+                    "guided": values.guidance_scale != 1,
+                    "presets_alike": presets_are_alike(values),
                 }
-                for model, own in sampling.items()
+                for model, values in sampling.items()
             },
             "limits": {
                 "max_seeds": MAX_SEEDS,
@@ -130,7 +130,7 @@ class Api:
     # Photos.
 
     def picture(self, request: Asked, changing: bool = False) -> Picture:
-        """The photo that a request names. What changes it needs the token too."""
+        """The photo that a request names. A request that changes it needs the token too."""
         owner, picture = self.sessions.picture(request.path_params["id"])
         if changing and self.session(request) is not owner and owner is not self.sessions.shared:
             raise Refused(404, "this photo is no longer open here: open it again")
@@ -194,7 +194,7 @@ class Api:
         return file
 
     async def _kept(self, file: Path, read: Any) -> Any:
-        """What reading a file gives; the file goes where it cannot be read."""
+        """The result of `read`; if the file cannot be read, it is removed."""
         try:
             return await run_in_threadpool(read)
         except MoebiusError as error:
@@ -216,7 +216,7 @@ class Api:
         return Response(content, media_type=kind, headers=FOREVER)
 
     def file(self, request: Asked) -> Response:
-        """A version's file, for the user; with `keep`, for the browser's own store."""
+        """A version's file, for the user; with `keep`, for the browser's store."""
         version = self.picture(request).version(request.path_params["version"])
         if not version.file.is_file():
             raise Refused(404, "this version's file is gone")
@@ -246,14 +246,14 @@ class Api:
         return Response(status_code=204)
 
     def mask(self, request: Asked) -> Response:
-        """All that is painted, as a mask file of the photo's size."""
+        """Everything that is painted, as a mask file of the photo's size."""
         picture = self.picture(request)
         name = f"{Path(picture.name).stem}_mask.png"
         headers = attachment(name)
         return Response(png(black_and_white(picture.mask())), media_type="image/png", headers=headers)
 
     async def load_mask(self, request: Asked) -> Response:
-        """Take a mask's file: what comes back is a stroke like any other."""
+        """Take a mask's file. The answer is a stroke like any other."""
         picture = self.picture(request, changing=True)
         file = await self._received(request, picture, request.query_params.get("name", "the mask"))
 
@@ -287,7 +287,7 @@ class Api:
         return Json(self.runs.shown(run), 202)
 
     def run(self, request: Asked) -> Response:
-        """How a run goes."""
+        """The state of a run."""
         return Json(self.runs.shown(self.runs.run(request.path_params["id"])))
 
     def cancel(self, request: Asked) -> Response:
@@ -298,7 +298,7 @@ class Api:
         return Json(self.runs.shown(run))
 
     def preview(self, request: Asked) -> Response:
-        """What a fill looks like by now."""
+        """A picture of the fill so far."""
         run = self.runs.run(request.path_params["id"])
         if not run.preview:
             raise Refused(404, "there is no picture of this run")

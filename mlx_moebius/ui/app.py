@@ -1,4 +1,4 @@
-"""The page as an ASGI application: its own files, what it asks for, and what other programs ask for."""
+"""The page as an ASGI application: its files, its API, and the API for other programs."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from mlx_moebius.ui.sessions import Sessions
 
 STATIC = Path(__file__).parent / "static"
 TOKEN = "{{token}}"
-REMEMBERED = 30 * 24 * 3600  # seconds in which a browser needs the token but once
+REMEMBERED = 30 * 24 * 3600  # seconds for which a browser remembers the token
 
 for extension, kind in ((".js", "text/javascript"), (".css", "text/css"), (".svg", "image/svg+xml")):
-    mimetypes.add_type(kind, extension)  # some systems' tables say otherwise, and browsers insist
+    mimetypes.add_type(kind, extension)  # some systems' tables are wrong, and browsers insist on these
 
 
 class Files(StaticFiles):
-    """The page's own files; browsers ask each time whether they are still the same."""
+    """The page's files; browsers ask at every use whether they are still the same."""
 
     def file_response(self, *args: Any, **options: Any) -> Response:
         """As Starlette's, with a header."""
@@ -48,16 +48,16 @@ class Files(StaticFiles):
 def build(
     sessions: Sessions, door: Door, started: Callable[[], None] = lambda: None, folders: tuple[Path, Path] | None = None
 ) -> Starlette:
-    """The application; `started` is called once it answers. `folders` are of a series: its photos, its results.
+    """The application; `started` is called once it answers. `folders` of a series: its photos, its results.
 
-    Raises MoebiusError when they cannot be used.
+    Raises MoebiusError when the folders cannot be used.
     """
     runs = Runs(sessions)
     series = None if folders is None else Series(sessions, runs, *folders)
     api = Api(sessions, runs, door, series)
 
     def page(request: Request) -> Response:
-        """The page, with the token of its session; the browser remembers both that and the door's."""
+        """The page, with the token of its session. The browser remembers this token and the door's."""
         session = sessions.session(request.cookies.get(door.cookie)) or sessions.new_session()
         text = (STATIC / "index.html").read_text()
         answer = HTMLResponse(text.replace(TOKEN, session.token))
@@ -85,13 +85,13 @@ def build(
 
 
 def refused(request: Request, error: Exception) -> Response:
-    """One sentence, and what goes with it."""
+    """The answer to a refusal: one sentence, and the values that belong to it."""
     status, more = (error.status, error.more) if isinstance(error, Refused) else (400, {})
     face = on_page if request.url.path.startswith("/api/") else in_form
     return Json({"error": sentence(error, face=face)} | more, status)
 
 
 def unknown(_: Request, error: Exception) -> Response:
-    """An address that there is not."""
+    """The answer at an address that does not exist."""
     assert isinstance(error, HTTPException)
     return Json({"error": "there is nothing at this address"}, error.status_code)

@@ -1,4 +1,4 @@
-"""Connections that ask for nothing make room for those that do."""
+"""Idle connections are closed when others need their place."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MOST = 400  # at once; a page takes a few
-PATIENCE = 20.0  # seconds that a connection may take to ask for something
+PATIENCE = 20.0  # seconds that a connection may be idle
 
 
 def most_connections() -> int:
-    """How many there may be: at most `MOST`, and half of the files that this process may have open."""
+    """The limit on connections: half of the files that this process may have open, from 16 to `MOST`."""
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return MOST if files == resource.RLIM_INFINITY else max(16, min(MOST, files // 2))
 
@@ -21,8 +21,8 @@ def most_connections() -> int:
 class Connection(H11Protocol):
     """A connection of a browser or program.
 
-    It is closed when it asks for nothing within `PATIENCE`, and at once where there are more than `most_connections`
-    and it has waited longest.
+    It is closed after being idle for `PATIENCE`. When there are more than `most_connections`, those idle for longest
+    are closed at once.
     """
 
     since = 0.0
@@ -34,16 +34,16 @@ class Connection(H11Protocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def connection_made(self, transport: Any) -> None:
-        """Make room for it."""
+        """Close idle connections if there are too many with the new one."""
         super().connection_made(transport)
         self._wait()
-        waiting = [each for each in self.connections if isinstance(each, Connection) and not each.asks]
-        waiting.sort(key=lambda each: each.since)
-        for each in waiting[: max(0, len(self.connections) - most_connections())]:
-            each.transport.close()
+        idle = [other for other in self.connections if isinstance(other, Connection) and not other.asks]
+        idle.sort(key=lambda other: other.since)
+        for other in idle[: max(0, len(self.connections) - most_connections())]:
+            other.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It was closed, here or there."""
+        """The connection was closed, by either side."""
         if self.patience is not None:
             self.patience.cancel()
         super().connection_lost(exc)

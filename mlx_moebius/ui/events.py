@@ -1,4 +1,4 @@
-"""What happens, told to every open page of a session, as server-sent events."""
+"""Server-sent events to every open page of a session."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 PING = 5.0  # seconds; a page that hears nothing for longer knows that the server is gone
-BEHIND = 1000  # events that a page may be behind before it is cut off; it connects again and asks for what it missed
+BEHIND = 1000  # events that a page may be behind before its stream ends; it connects again and asks for the state
 
 
 class Events:
@@ -44,7 +44,7 @@ class Events:
             listener.put_nowait(None)
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """Events from now on, with a ping in every silence."""
+        """Events from now on, with a ping after `PING` seconds without any."""
         listener: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._listeners[listener] = asyncio.get_running_loop()
         try:

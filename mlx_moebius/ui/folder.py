@@ -1,6 +1,6 @@
-"""The server's own folder of temporary files: it goes when the server ends, and after a kill when the next one starts.
+"""The server's folder of temporary files. It is removed when the server ends; after a kill, when the next one starts.
 
-A folder that is in use is locked; the system drops the lock with the process, however that ended.
+A folder that is in use is locked. The system drops the lock when the process ends, in whatever way.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LOCK = "in-use"
 
 
 class TemporaryFolder:
-    """A new folder, locked until `close`; those of servers that were killed are removed first."""
+    """A new folder, locked until `close`. Folders of servers that were killed are removed first."""
 
     def __init__(self) -> None:
         clean_up(Path(tempfile.gettempdir()))
@@ -26,7 +26,7 @@ class TemporaryFolder:
         fcntl.flock(self._lock, fcntl.LOCK_EX)
 
     def close(self) -> None:
-        """Remove it."""
+        """Remove the folder."""
         shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock)
 
@@ -40,7 +40,7 @@ class TemporaryFolder:
 
 
 def clean_up(folder: Path) -> None:
-    """Remove what killed servers of this user left."""
+    """Remove folders that killed servers of this user left in `folder`."""
     for left in folder.glob(f"{PREFIX}*"):
         try:
             lock = os.open(left / LOCK, os.O_RDWR)

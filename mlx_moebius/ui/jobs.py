@@ -1,4 +1,4 @@
-"""Fills in the background: one thread does them in turn, reports every step, and can be told to stop."""
+"""Fills in the background. One thread does them in turn, reports every step, and can be told to stop."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from mlx_moebius.photos.photo import Photo
 from mlx_moebius.runtime import return_freed_memory
 from mlx_moebius.ui.refusals import Refused
 
-PREVIEW = 1024  # longest side of a picture of a fill that is under way
-PAUSE = 4  # a preview is drawn when this many times its own cost has passed since the last one
+PREVIEW = 1024  # longest side of a preview, in pixels
+PAUSE = 4  # a preview is drawn when this many times the cost of the last one has passed since
 
 T = TypeVar("T")
 
@@ -38,8 +38,8 @@ class Cancelled(Exception):
 class Worker:
     """One thread for all jobs: MLX's streams belong to the thread that made them, and two fills only wait for memory.
 
-    What somebody waits for goes before what may take its time. The thread is a daemon that never returns, since one
-    that has used MLX aborts the process when it ends.
+    Jobs that somebody waits for come before those in the background. The thread is a daemon that never returns: a
+    thread that has used MLX aborts the process when it ends.
     """
 
     def __init__(self) -> None:
@@ -57,16 +57,16 @@ class Worker:
                 future.set_result(task())
             except BaseException as error:
                 future.set_exception(error)
-            del future, task  # and with them the photo, before the next task comes
+            del future, task  # frees the photo before the next task comes
 
     def submit(self, task: Callable[[], T], background: bool = False) -> Future[T]:
-        """Do it after everything that was submitted before; in the `background`, after all that is not."""
+        """Queue a task after those submitted before; in the `background`, also after all that are not."""
         future: Future[T] = Future()
         self._tasks.put((background, next(self._numbers), future, task))
         return future
 
     def rest(self, seconds: float) -> bool:
-        """Wait until nothing is in hand and nothing waits; False when that takes longer."""
+        """Wait until no task runs or waits; False if that takes longer than `seconds`."""
         try:
             self.submit(lambda: None, background=True).result(seconds)
         except FutureTimeoutError:
@@ -74,14 +74,14 @@ class Worker:
         return True
 
     def tidy(self) -> None:
-        """Give memory that is kept for the next run back to the system, if there is nothing to do."""
+        """Give memory that is kept for the next run back to the system, if no task waits."""
         if self._tasks.empty():
             self.submit(return_freed_memory, background=True)
 
     def pipeline(self, model: str) -> MoebiusPipeline:
-        """The model, loaded; only the last one is kept. To be called by a task.
+        """The loaded model; only the last one is kept. Only tasks may call this.
 
-        Raises MoebiusError when it is not on this computer: the page downloads nothing.
+        Raises MoebiusError when the model is not on this computer: the page downloads nothing.
         """
         if self._pipeline is None or self._pipeline.name != model:
             if locate(model) is None:
@@ -98,7 +98,7 @@ def not_here(model: str) -> Refused:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """One finished fill, and what its file is to record."""
+    """One finished fill, and the settings that its file is to record."""
 
     result: Result
     settings: Settings
@@ -107,7 +107,7 @@ class Filled:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`done` of `total` steps, counted over all seeds; what part of the photo looks like by now, where it was drawn."""
+    """`done` of `total` steps, counted over all seeds; `picture` is a preview and its place in the photo, if drawn."""
 
     done: int
     total: int
@@ -118,7 +118,7 @@ class Progress:
 class Job:
     """A photo, a mask, and one fill for each seed; `changes` are fields of `Settings`.
 
-    With `extend` among them, there may be no mask, and there is one seed.
+    With `extend` in `changes`, `mask` may be None, and there is one seed.
     """
 
     photo: Photo
@@ -129,14 +129,14 @@ class Job:
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def work(self, worker: Worker, report: Callable[[Progress | Filled], None]) -> None:
-        """Do it, on the worker's thread; `report` takes every step, and each fill as it is finished.
+        """Do the job, on the worker's thread; `report` gets every step, and every fill when it is finished.
 
         Raises MoebiusError for what cannot be done, Cancelled after `stopped`.
         """
         self._go_on()
         pipeline = worker.pipeline(self.model)
         settings = pipeline.settings(**self.changes, seed=self.seeds[0])
-        preview = None  # a wider frame grows in passes, which have windows of their own
+        preview = None  # none for a wider frame: it grows in passes, with other crops
         if self.mask is not None and not settings.extend:
             preview = Preview(pipeline, prepare(self.photo, self.mask, pipeline.size, settings), len(self.seeds))
 
@@ -161,13 +161,13 @@ class Job:
 
 
 class Preview:
-    """What the network thinks the clean photo is, after a step, where it is being filled."""
+    """Draws the network's estimate of the clean photo after a step, over the region that is filled."""
 
     def __init__(self, pipeline: MoebiusPipeline, prepared: PreparedCrops, runs: int) -> None:
         self.pipeline = pipeline
         self.prepared = prepared
         self.runs = runs
-        photo, frames = prepared.photo, [window.frame for window in prepared.crops]
+        photo, frames = prepared.photo, [crop.frame for crop in prepared.crops]
         left, top = max(0, min(frame[0] for frame in frames)), max(0, min(frame[1] for frame in frames))
         right, bottom = max(frame[2] for frame in frames), max(frame[3] for frame in frames)
         self.box = left, top, min(photo.width, right), min(photo.height, bottom)
@@ -176,21 +176,21 @@ class Preview:
         self.next = 0.0
 
     def draw(self, step: Step) -> tuple[Image.Image, Box] | None:
-        """The part that is filled, with the windows of the step as they are by now, and where it lies in the photo.
+        """The region that is filled, with the crops of this step as they are by now, and its box in the photo.
 
-        None when it is too early for another.
+        None when it is too early for another preview.
         """
         start = time.monotonic()
         if start < self.next:
             return None
-        at_once, windows = self.pipeline.batch_size, self.prepared.crops
-        batches = -(-len(windows) // at_once)
+        at_once, crops = self.pipeline.batch_size, self.prepared.crops
+        batches = -(-len(crops) // at_once)
         steps = step.total // (self.runs * batches)
         first = (step.number - 1) // steps % batches * at_once
         scale = self.picture.width / (self.box[2] - self.box[0])
-        for index in range(first, min(first + at_once, len(windows))):
+        for index in range(first, min(first + at_once, len(crops))):
             fill = next(self.pipeline.decode(step.clean[index - first : index - first + 1]))
-            frame = windows[index].frame
+            frame = crops[index].frame
             left, top, right, bottom = (round((edge - self.box[i % 2]) * scale) for i, edge in enumerate(frame))
             size = max(1, right - left), max(1, bottom - top)
             hole = Image.fromarray(self.prepared.masks[index].astype(np.uint8) * 255).resize(size)

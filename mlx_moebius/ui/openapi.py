@@ -1,4 +1,4 @@
-"""What programs can ask for, in OpenAPI's words, from the same types and bounds that the requests are checked by."""
+"""The API for programs as an OpenAPI description, from the types and bounds that requests are checked by."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlx_moebius.version import __version__
 
 FILE = {"type": "string", "format": "binary"}
 KINDS = {int: "integer", float: "number", bool: "boolean", str: "string"}
-LEFT_OUT = ("extend",)  # of `Settings`: a request says it in words
+LEFT_OUT = ("extend",)  # of `Settings`: requests give it as text
 ERROR = {"description": 'One sentence that says what is wrong: {"error": "..."}.'}
 
 
@@ -31,11 +31,11 @@ def describe(models: list[str]) -> dict[str, Any]:
         "extend": {"type": "string", "description": "Widen the frame: 10%, left=256,top=10%, or 16:9."},
         "gravity": typed(hints["gravity"]) | {"default": "center", "description": "Where the photo stays in it."},
     }
-    for each in fields(Settings):
-        if each.name not in LEFT_OUT:
-            fill[each.name] = typed(settings[each.name])
-            if each.default is not MISSING and each.default is not None:
-                fill[each.name]["default"] = each.default
+    for field in fields(Settings):
+        if field.name not in LEFT_OUT:
+            fill[field.name] = typed(settings[field.name])
+            if field.default is not MISSING and field.default is not None:
+                fill[field.name]["default"] = field.default
     fill["num_steps"] |= {"maximum": MAX_STEPS, "default": "the model's"}
     fill["guidance_scale"]["default"] = "the model's"
     edit: dict[str, Any] = {
@@ -96,27 +96,27 @@ def typed(hint: Any, within: Bounds | None = None) -> dict[str, Any]:
     """A type hint as a JSON schema."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return typed(arguments[0], next((each for each in arguments[1:] if isinstance(each, Bounds)), None))
+        return typed(arguments[0], next((bounds for bounds in arguments[1:] if isinstance(bounds, Bounds)), None))
     if origin is Literal:
         return {"type": "string", "enum": list(arguments)}
     if origin in (Union, types.UnionType):
-        several = [typed(each, within) for each in arguments if each is not types.NoneType]
+        several = [typed(kind, within) for kind in arguments if kind is not types.NoneType]
         return several[0] if len(several) == 1 else {"anyOf": several}
     schema: dict[str, Any] = {"type": KINDS[hint]}
     return schema | ({"minimum": within.least, "maximum": within.most} if within else {})
 
 
 def html(description: dict[str, Any]) -> str:
-    """The description as a page that needs nothing but its style."""
+    """The description as an HTML page that needs only its style sheet."""
     parts = []
     for path, methods in description["paths"].items():
         operation = methods["post"]
         schema = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
         rows = "".join(
             f"<tr><th scope=row><code>{escape(name)}</code>{' (needed)' if name in schema['required'] else ''}</th>"
-            f"<td>{escape(in_words(each))}</td><td>{escape(str(each.get('default', '')))}</td>"
-            f"<td>{code(each.get('description', ''))}</td></tr>"
-            for name, each in schema["properties"].items()
+            f"<td>{escape(in_words(field))}</td><td>{escape(str(field.get('default', '')))}</td>"
+            f"<td>{code(field.get('description', ''))}</td></tr>"
+            for name, field in schema["properties"].items()
         )
         parts.append(
             f"<section><h2><code>POST {escape(path)}</code></h2><p>{escape(operation['summary'])}. "
@@ -137,7 +137,7 @@ def html(description: dict[str, Any]) -> str:
 def in_words(schema: dict[str, Any]) -> str:
     """A field's type in words."""
     if "anyOf" in schema:
-        return " or ".join(in_words(each) for each in schema["anyOf"])
+        return " or ".join(in_words(kind) for kind in schema["anyOf"])
     if "enum" in schema:
         return " or ".join(schema["enum"])
     words = {"integer": "whole number", "number": "number", "boolean": "true or false", "string": "text"}
@@ -146,6 +146,6 @@ def in_words(schema: dict[str, Any]) -> str:
 
 
 def code(text: str) -> str:
-    """A description as HTML: what stands between backticks is code."""
+    """A description as HTML; text between backticks becomes code."""
     parts = escape(text).split("`")
     return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))

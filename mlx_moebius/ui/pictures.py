@@ -1,4 +1,4 @@
-"""What a visitor has of one photo: its versions, and what is painted on it."""
+"""A photo on the page: its versions, and what is painted on it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mlx_moebius.ui.tiles import Levels, kept, mapped
 
 KEPT = 24  # versions of a photo that one can go back to
 MAX_MASKS = 32  # from files, of a photo
-OPEN_VERSIONS = 3  # of a photo, whose pixels are at hand: the one shown, the one before, the original
+OPEN_VERSIONS = 3  # of a photo, with pixels at hand: the version shown, the one before, the original
 PIXELS = "pixels.npy"
 
 reading = threading.Lock()  # one file is decoded at a time, which bounds the memory
@@ -30,14 +30,14 @@ reading = threading.Lock()  # one file is decoded at a time, which bounds the me
 
 @dataclass(frozen=True, slots=True)
 class Painted:
-    """Strokes as the page sent them, and what they mean."""
+    """Strokes: the JSON `values` as the page sent them, and read as `strokes`."""
 
     values: Sequence[Any] = ()
     strokes: Sequence[Stroke] = ()
 
     @classmethod
     def read(cls, values: Any) -> Painted:
-        """From JSON values. Raises Refused for what is no list of strokes."""
+        """Read JSON values. Raises Refused if they are no list of strokes."""
         try:
             return cls(values, read_strokes(values))
         except ValueError as error:
@@ -46,12 +46,12 @@ class Painted:
 
 @dataclass(slots=True)
 class Version:
-    """A photo as it is after some fills; version 0 is the one that was opened.
+    """The photo after some fills; version 0 is the photo as opened.
 
-    `painted` was filled to make it from the version `made_from`, which lies at `offset` in it; `box` is round all that
-    changed; `run` made it, and it is a `candidate` as long as another of that run's fills is preferred. `file` is for
-    download, `origin` a file that holds exactly these pixels, so that they can be read again. `levels` is None while
-    nobody looks at the version; `bare` is then the photo without its pixels, where these lie in a file of ours.
+    The `run` made it by filling what was `painted` on the version `made_from`, which lies at `offset` in it. `box`
+    bounds all changes. It is a `candidate` until it is chosen among the run's fills. `file` is for download; `origin`,
+    if given, is a file with exactly these pixels, so that they can be read again. `levels` is None while nobody looks
+    at the version; `bare` is then the photo without its pixels, if a file in the picture's folder holds them.
     """
 
     id: int
@@ -73,15 +73,15 @@ class Version:
         """As the page gets it."""
         same = ("id", "seed", "made_from", "offset", "box", "candidate", "saved")
         width, height = self.size
-        own = {"width": width, "height": height, "strokes": self.painted.values}
-        return {name: getattr(self, name) for name in same} | own
+        more = {"width": width, "height": height, "strokes": self.painted.values}
+        return {name: getattr(self, name) for name in same} | more
 
 
 class Picture:
     """One photo on the page. All methods may be called from any thread.
 
-    `folder` holds its own files and goes with it; `source` is the photo's file, there or elsewhere. `done` is what is
-    painted now, `undone` what the page can bring back. Only the page changes either.
+    `folder` holds its files and is removed with it; `source` is the photo's file, there or elsewhere. `done` is what is
+    painted now, `undone` what the page can redo. Only the page changes them.
     """
 
     def __init__(self, source: Path, folder: Path) -> None:
@@ -96,7 +96,7 @@ class Picture:
         self.masks: dict[str, Mask] = {}
         self.lock = threading.RLock()
         self._next = 1
-        self._looked_at: list[int] = []  # versions, the last one last
+        self._looked_at: list[int] = []  # versions, the latest last
 
     def shown(self) -> dict[str, Any]:
         """As the page gets it. Raises MoebiusError when the photo cannot be read."""
@@ -140,7 +140,7 @@ class Picture:
                     version.levels = self._store(photo, version)
                 if version.id == 0:
                     self.notes = [sentence(note, version.origin.parent) for note in photo.notes]
-            self._looked_at = [*(each for each in self._looked_at if each != version.id), version.id]
+            self._looked_at = [*(number for number in self._looked_at if number != version.id), version.id]
             for old in self._looked_at[:-OPEN_VERSIONS]:
                 if old in self.versions:
                     self.versions[old].levels = None
@@ -159,15 +159,16 @@ class Picture:
 
     @property
     def open_bytes(self) -> int:
-        """Of the pixels of those versions that are looked at."""
-        return sum(each.levels.photo.pixels.nbytes for each in list(self.versions.values()) if each.levels is not None)
+        """Bytes of the pixels of the versions that are looked at."""
+        versions = list(self.versions.values())
+        return sum(version.levels.photo.pixels.nbytes for version in versions if version.levels is not None)
 
     def is_there(self) -> bool:
-        """Whether its own files are still there: cleaners of temporary files may have removed them."""
+        """Whether its files are still there: cleaners of temporary files may have removed them."""
         return self.folder.is_dir()
 
     def set_aside(self) -> None:
-        """Let go of all pixels, and of the files that can be made again."""
+        """Free all pixels, and remove the files that can be made again."""
         with self.lock:
             for version in self.versions.values():
                 version.levels = None
@@ -178,18 +179,18 @@ class Picture:
     # What is painted.
 
     def paint(self, done: Any, undone: Any) -> None:
-        """Take over the page's strokes. Raises Refused for what is none."""
+        """Take over the page's strokes. Raises Refused if they are none."""
         read = Painted.read(done), Painted.read(undone)
         with self.lock:
             self.done, self.undone = read
 
     def load_mask(self, file: Path) -> tuple[str, list[str]]:
-        """Take a mask from a file: its name for strokes, and warnings. Raises MoebiusError."""
+        """Read a mask from a file; returns its name for strokes, and warnings. Raises MoebiusError."""
         mask, warnings = load_mask(self.photo(), [file])
         return self.keep_mask(mask), [sentence(line, file.parent) for line in warnings]
 
     def keep_mask(self, mask: Mask) -> str:
-        """A mask of the photo's size for strokes; its name."""
+        """Keep a mask of the photo's size for strokes; returns its name."""
         with self.lock:
             if len(self.masks) >= MAX_MASKS:
                 raise Refused(429, f"{MAX_MASKS} masks were loaded for this photo, which is the limit")
@@ -210,9 +211,9 @@ class Picture:
     def add_fill(
         self, filled: Filled, base: int, painted: Painted, run: str, wanted: Callable[[], bool], face: Face = on_page
     ) -> tuple[int, list[str]]:
-        """A new version from a fill, written to a file: a candidate of its run, if it is still `wanted` then.
+        """Write a fill to a file and add it as a version, a candidate of its run, if it is still `wanted` then.
 
-        Returns its number, and warnings in the words of `face`.
+        Returns its number, and warnings in the words of the interface `face`.
         """
         with self.lock:
             number, self._next = self._next, self._next + 1
@@ -228,12 +229,12 @@ class Picture:
         with self.lock:
             if wanted():
                 self.versions[number] = version
-            else:  # with the photo's own folder if that was closed
+            else:  # with the photo's folder if the photo was closed
                 shutil.rmtree(folder if self.versions else self.folder, ignore_errors=True)
         return number, [sentence(line, folder, face=face) for line in (*filled.result.warnings, *notes)]
 
     def add_file(self, file: Path, values: Mapping[str, int | None]) -> None:
-        """A version that the browser kept, which becomes current; `values` are its seed and made_from.
+        """Add a version that the browser kept, and make it current; `values` are its seed and made_from.
 
         Raises MoebiusError when it cannot be read.
         """
@@ -249,7 +250,7 @@ class Picture:
             self._forget_old()
 
     def choose(self, number: int, run: str) -> None:
-        """Go on with one of the fills of a run rather than with another of them."""
+        """Choose one of a run's fills as the current version."""
         with self.lock:
             if self.version(number).run != run:
                 raise Refused(409, "this fill was not made by that run")
@@ -260,7 +261,7 @@ class Picture:
             self._forget_old()
 
     def settle(self, run: str) -> None:
-        """A run is done: where it made one fill, that is current from now on."""
+        """End a run: if it made a single fill, that becomes current."""
         with self.lock:
             made = [version.id for version in self.versions.values() if version.run == run]
             if len(made) == 1:
@@ -268,10 +269,10 @@ class Picture:
             self._forget_old()
 
     def drop(self, run: str) -> None:
-        """Remove what a run made."""
+        """Remove the fills of a run."""
         with self.lock:
-            for each in [version for version in self.versions.values() if version.run == run]:
-                self._remove(each)
+            for made in [version for version in self.versions.values() if version.run == run]:
+                self._remove(made)
 
     def go_to(self, number: int) -> None:
         """Make another version current."""
@@ -285,13 +286,13 @@ class Picture:
 
     def _remove(self, version: Version) -> None:
         del self.versions[version.id]
-        for each in self.versions.values():
-            if each.made_from == version.id:
-                each.made_from = version.made_from
+        for other in self.versions.values():
+            if other.made_from == version.id:
+                other.made_from = version.made_from
         shutil.rmtree(self._folder_of(version), ignore_errors=True)
 
     def close(self) -> None:
-        """Let go of everything, and remove its files."""
+        """Forget everything, and remove the files."""
         with self.lock:
             self.versions.clear()
             self.masks.clear()

@@ -1,4 +1,4 @@
-"""What is refused, and how the page and the forms of other programs say it: one sentence, with a status of HTTP."""
+"""Refused requests, and how the page and the API for programs word an error: one sentence, with an HTTP status."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ CONTROLS = {
     "context": "surroundings",
     "model": "model",
 }
-"""Parameters that can be set on the page, as they are called there."""
-FORM = ("model", "preset", "gravity", *(each.name for each in fields(Settings)))
+"""Parameters that the page has a control for, and the control's name."""
+FORM = ("model", "preset", "gravity", *(setting.name for setting in fields(Settings)))
 """Fields of the forms that other programs send."""
 
 
 class Refused(MoebiusError):
-    """A request that is not carried out; `more` goes into the answer beside the sentence."""
+    """A request that is not carried out; `more` goes into the answer with the sentence."""
 
     def __init__(self, status: int, sentence: str, **more: Any) -> None:
         super().__init__(sentence)
@@ -31,7 +31,7 @@ class Refused(MoebiusError):
 
 
 def on_page(change: Change) -> str | None:
-    """A change of a control of the page."""
+    """Words for a change on the page; None if the page has no such control."""
     control = CONTROLS.get(change.name)
     if control is None:
         return None
@@ -42,7 +42,7 @@ def on_page(change: Change) -> str | None:
 
 
 def in_form(change: Change) -> str | None:
-    """A change of a field of a form, whose values are JSON."""
+    """Words for a change of a form's field, with JSON values; None if the form has no such field."""
     if change.name not in FORM:
         return None
     if isinstance(change.to, Direction):
@@ -53,7 +53,7 @@ def in_form(change: Change) -> str | None:
 
 
 def sentence(said: Exception | str, *folders: Path, face: Face = on_page) -> str:
-    """An error or a warning in the words of a face, without the page's folders."""
+    """An error or a warning in the words of an interface, without the names of `folders`."""
     text = " ".join(worded(said, face).split())
     for folder in folders:
         text = text.replace(f"{folder}/", "")

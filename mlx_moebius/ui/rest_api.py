@@ -1,4 +1,4 @@
-"""What other programs ask for: a photo and a mask in one request, the filled photo comes back."""
+"""The API for other programs: a photo and a mask in one request, the filled photo in the answer."""
 
 from __future__ import annotations
 
@@ -36,28 +36,28 @@ from mlx_moebius.ui.sessions import Session, Sessions
 from mlx_moebius.ui.tiles import black_and_white
 from mlx_moebius.ui.uploads import MAX_BYTES, bounded, built, check_size, file_name
 
-OWN = ("model", "preset", "seed", "extend", "gravity")  # fields of a request of the page
+PAGE_FIELDS = ("model", "preset", "seed", "extend", "gravity")  # fields that go into the `Request`
 LIMITED = {"num_steps": "steps", "guidance_scale": "guidance", "dilate": "dilate"}  # and what bounds them for visitors
 KINDS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 
 
 @dataclass(slots=True)
 class Order:
-    """What a form asks for: how to fill, by the page's request and by further fields of `Settings`."""
+    """What a form asks for: the page's request, and further fields of `Settings` in `more`."""
 
     request: Request
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
 class RestApi:
-    """`/fill`, `/v1/images/edits`, and what describes them."""
+    """`/fill`, `/v1/images/edits`, and their description."""
 
     def __init__(self, sessions: Sessions, runs: Runs) -> None:
         self.sessions = sessions
         self.runs = runs
 
     def routes(self) -> list[Route]:
-        """Addresses and what answers there."""
+        """Addresses and their handlers."""
         return [
             Route("/fill", self.fill, methods=["POST"]),
             Route("/v1/images/edits", self.edit, methods=["POST"]),
@@ -67,20 +67,20 @@ class RestApi:
         ]
 
     def models(self, request: Asked) -> Response:
-        """Those on this computer, as clients of the well-known API list them."""
+        """The models on this computer, in the well-known API's form."""
         models = [{"id": name, "object": "model", "created": 0, "owned_by": "local"} for name in self.sessions.models()]
         return Json({"object": "list", "data": models})
 
     def openapi(self, request: Asked) -> Response:
-        """The description that programs read."""
+        """The API's description for programs."""
         return Json(describe(self.sessions.models()))
 
     def docs(self, request: Asked) -> Response:
-        """The same for people."""
+        """The API's description for people."""
         return HTMLResponse(html(describe(self.sessions.models())))
 
     async def fill(self, request: Asked) -> Response:
-        """A photo and a mask in, the filled photo out; with `Accept: text/event-stream`, how it goes."""
+        """Fill a photo by a mask and send it back; with `Accept: text/event-stream`, send progress."""
         session = self.sessions.new_session(guest=True)
         form = FormData()
         try:
@@ -88,7 +88,7 @@ class RestApi:
             order = self._order(form)
             run = await run_in_threadpool(self._start, session, form, order)
             if "text/event-stream" in request.headers.get("accept", ""):
-                session.held = False  # by who listens, and then for a while, for the file
+                session.held = False  # listeners keep it; then it stays for a while, for the file
                 return StreamingResponse(self._progress(session, run), media_type="text/event-stream")
             await self._wait(request, run)
             version = run.picture.version(run.versions[0])
@@ -103,16 +103,16 @@ class RestApi:
     def _order(self, form: FormData) -> Order:
         check_files(form, "photo", "mask")
         values = {name: value_of(text) for name, text in form.items() if isinstance(text, str)}
-        known = {each.name for each in fields(Settings)} | {*OWN}
+        known = {setting.name for setting in fields(Settings)} | {*PAGE_FIELDS}
         if unknown := sorted(set(values) - known):
             raise Refused(400, f"there is no setting {unknown[0][:60]!r}")
         values["extend"] = str(values.get("extend") or "")
-        own = {name: value for name, value in values.items() if name in OWN and value is not None}
-        more = {name: value for name, value in values.items() if name not in OWN and value is not None}
+        asked = {name: value for name, value in values.items() if name in PAGE_FIELDS and value is not None}
+        more = {name: value for name, value in values.items() if name not in PAGE_FIELDS and value is not None}
         Settings(**more)  # refuses what is out of bounds
         for name in LIMITED.keys() & more.keys():
             check_limit(name, more[name])
-        request = built(Request, {"model": self.sessions.model, "yes": True} | own)
+        request = built(Request, {"model": self.sessions.model, "yes": True} | asked)
         return Order(request, more)
 
     def _start(self, session: Session, form: FormData, order: Order) -> Run:
@@ -131,40 +131,40 @@ class RestApi:
         return self.runs.start(session, picture, order.request, order.more, in_form)
 
     def _photo(self, session: Session, form: FormData, *names: str) -> Picture:
-        upload = next((each for name in names if isinstance(each := form.get(name), UploadFile)), None)
+        upload = next((file for name in names if isinstance(file := form.get(name), UploadFile)), None)
         if upload is None:
             raise Refused(400, f"give a file as {names[0]}")
-        file = keep(session, upload, names[0])
-        picture = Picture(file, file.parent)
+        kept = keep(session, upload, names[0])
+        picture = Picture(kept, kept.parent)
         try:
-            check_size(file)
-            check_output(picture.photo(), file)
+            check_size(kept)
+            check_output(picture.photo(), kept)
         except MoebiusError as error:
-            raise Refused(getattr(error, "status", 400), sentence(error, file.parent, face=in_form)) from None
+            raise Refused(getattr(error, "status", 400), sentence(error, kept.parent, face=in_form)) from None
         session.add(picture)
         self.sessions.use(picture)
         return picture
 
     async def _wait(self, request: Asked, run: Run) -> None:
-        """Until a run has ended; when whoever asked goes away, it ends too. Raises Refused when there is no fill."""
+        """Wait for a run's end, and cancel it if the client disconnects. Raises Refused when there is no fill."""
         gone = asyncio.create_task(left(request))
         try:
             await asyncio.wait({gone, asyncio.wrap_future(run.finished)}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             gone.cancel()
-            self.runs.cancel(run)  # nothing, where it has ended
+            self.runs.cancel(run)  # does nothing if it has ended
         if run.state != "done":
             raise Refused(400, run.error or "the run was cancelled")
 
     async def _progress(self, session: Session, run: Run) -> AsyncIterator[bytes]:
-        """Progress as events, at last where the file is."""
+        """Progress as events; the last one says where the file is."""
         try:
             async for line in session.events.stream():
                 if run.ended is not None:
                     break
                 yield line
         finally:
-            self.runs.cancel(run)  # nothing, where it has ended
+            self.runs.cancel(run)  # does nothing if it has ended
         if run.state == "done":
             url = f"/api/photos/{run.picture.id}/versions/{run.versions[0]}/file"
             yield event("done", {"url": url, "warnings": run.warnings})
@@ -172,7 +172,7 @@ class RestApi:
             yield event("failed", {"error": run.error or "the run was cancelled"})
 
     async def edit(self, request: Asked) -> Response:
-        """As clients of the well-known API for editing images ask and understand it."""
+        """Fill a photo for clients of the well-known API for editing images."""
         try:
             session = self.sessions.new_session(guest=True)
             form = FormData()
@@ -227,7 +227,7 @@ class RestApi:
             raise Refused(400, "give a mask that is transparent where to fill")
         picture.paint([mask_stroke(picture.keep_mask(mask))], [])
         count, model = value_of(str(form.get("n") or 1)), str(form.get("model") or "")
-        known = model if model in self.sessions.models() else self.sessions.model  # tools send names of their own
+        known = model if model in self.sessions.models() else self.sessions.model  # tools send other names
         if not isinstance(count, int) or not 1 <= count <= MAX_SEEDS:
             raise Refused(400, f"n must be a whole number from 1 to {MAX_SEEDS}")
         wanted = built(Request, {"model": known, "count": count, "yes": True})
@@ -260,7 +260,7 @@ def check_files(form: FormData, *names: str) -> None:
 
 
 def keep(session: Session, upload: UploadFile, name: str) -> Path:
-    """A file of a form in a folder of its own. Raises Refused when it is too large or empty."""
+    """Save a form's file in a new folder. Raises Refused when it is too large or empty."""
     if not upload.size:
         raise Refused(400, f"{upload.filename or name}: the file is empty")
     if upload.size > MAX_BYTES:
@@ -275,7 +275,7 @@ def keep(session: Session, upload: UploadFile, name: str) -> Path:
 
 
 def value_of(text: str) -> Any:
-    """A form's text as the JSON value that it is, otherwise as text."""
+    """A form's text read as JSON, or as it is if it is no JSON."""
     try:
         return json.loads(text) if len(text) < 100 else text
     except (ValueError, RecursionError):
@@ -284,11 +284,11 @@ def value_of(text: str) -> Any:
 
 def check_limit(name: str, value: Any) -> None:
     """Raise Refused for a field of `Settings` that is beyond what a visitor may ask for."""
-    own = LIMITED[name]
+    field_of_request = LIMITED[name]
     try:
-        build(Request, {"model": "", own: value})
+        build(Request, {"model": "", field_of_request: value})
     except ValueError as error:
-        raise Refused(400, name + str(error).removeprefix(own)) from None
+        raise Refused(400, name + str(error).removeprefix(field_of_request)) from None
 
 
 def mask_stroke(name: str) -> dict[str, Any]:
@@ -297,7 +297,7 @@ def mask_stroke(name: str) -> dict[str, Any]:
 
 
 def encoded(picture: Picture, number: int, kind: str) -> bytes:
-    """A version's file in a format of the caller's choice. Raises MoebiusError when that cannot hold it."""
+    """A version's file in the format `kind`. Raises MoebiusError when the format cannot hold it."""
     version = picture.version(number)
     if version.file.suffix.lower() == f".{kind}":
         return version.file.read_bytes()
@@ -306,6 +306,6 @@ def encoded(picture: Picture, number: int, kind: str) -> bytes:
 
 
 async def left(request: Asked) -> None:
-    """Until whoever asked has gone away."""
+    """Return when the client has disconnected."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -1,4 +1,4 @@
-"""Runs of the page: asked for, waiting, under way, ended; each can be cancelled at once."""
+"""Runs (one or more fills of a photo) that wait, are under way or have ended. A run can be cancelled at once."""
 
 from __future__ import annotations
 
@@ -42,11 +42,12 @@ State = Literal["waiting", "running", "done", "failed", "cancelled"]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """How to fill, as the page and other programs ask for it; None leaves what preset and model say.
+    """How to fill, as the page and other programs ask for it. None leaves the preset's and the model's values.
 
-    `count` seeds from `seed` on; `extend` is what to add to the frame, nothing when empty, and `gravity` where the
-    photo stays in it; `yes` fills more than half of the photo. `on` is the version to fill (None: the one that is
-    current when the run starts), `strokes` what is filled of it (None: what is painted when it is asked for).
+    `count` fills are made, with seeds from `seed` on. `extend` says what to add to the frame (empty: nothing), and
+    `gravity` where the photo stays in it. `yes` allows filling more than half of the photo. `on` is the version to fill
+    (None: the version that is current when the run starts). `strokes` say what to fill (None: what is painted when the
+    run is asked for).
     """
 
     model: str
@@ -65,7 +66,7 @@ class Request:
     strokes: Any = None
 
     def seeds(self) -> list[int]:
-        """One for each fill."""
+        """The seeds, one for each fill."""
         return [self.seed + i for i in range(self.count)]
 
     def changes(self, sessions: Sessions) -> dict[str, Any]:
@@ -87,9 +88,9 @@ class Request:
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """One run and how it goes; `before` runs come first. `preview` is the file of its last picture.
+    """One run and its state. `preview` is the file of its last preview.
 
-    `task` is done instead of what `request` says where it is given, after all runs that somebody waits for.
+    If `task` is given, it is done instead of `request`, after all runs that somebody waits for.
     """
 
     session: Session
@@ -115,7 +116,7 @@ class Run:
     face: Face = on_page
 
     def shown(self, before: int) -> dict[str, Any]:
-        """As the page gets it."""
+        """As the page gets it; `before` runs come first."""
         return {
             "id": self.id,
             "photo": self.picture.id,
@@ -147,7 +148,7 @@ class Runs:
 
     def _brief(self, run: Run) -> dict[str, Any]:
         with self._lock:
-            going = [each for each in self._runs.values() if each.ended is None]
+            going = [other for other in self._runs.values() if other.ended is None]
             return run.shown(going.index(run) if run in going else 0)
 
     def run(self, identity: str) -> Run:
@@ -172,9 +173,8 @@ class Runs:
     ) -> Run:
         """Queue a run of what is painted; or, without paint, of an extension. `more` are fields of `Settings`.
 
-        `face` words what goes wrong.
-
-        Raises MoebiusError for what cannot be done, Refused with `ask` for what should be asked again.
+        Errors are in the words of the interface `face`. Raises MoebiusError for what cannot be done, and Refused with
+        `ask` for what the user should confirm.
         """
         painted = picture.done if request.strokes is None else Painted.read(request.strokes)
         extension = request.extension(picture.photo(request.on))
@@ -190,22 +190,22 @@ class Runs:
     def queue(self, run: Run) -> Run:
         """Add a run. Raises Refused when too many are waiting."""
         with self._lock:
-            waiting = [each for each in self._runs.values() if each.ended is None and each.task is None]
+            waiting = [other for other in self._runs.values() if other.ended is None and other.task is None]
             if run.task is None and len(waiting) >= MAX_WAITING:
                 raise Refused(429, f"{MAX_WAITING} runs are waiting, which is the limit: wait for one to end")
             self._runs[run.id] = run
-            for old in [each for each in self._runs.values() if each.ended is not None][:-KEPT_RUNS]:
+            for old in [other for other in self._runs.values() if other.ended is not None][:-KEPT_RUNS]:
                 del self._runs[old.id]
         self._tell(run)
         self.sessions.worker.submit(lambda: self._work(run), background=run.task is not None)
         return run
 
     def cancel(self, run: Run) -> None:
-        """End a run at once, whether it is under way or waiting; the thread follows after its step."""
+        """End a run at once, whether it is under way or waiting; the worker's thread stops after its step."""
         self._end(run, "cancelled")
 
     def leave(self, picture: Picture) -> None:
-        """A photo was closed: its runs end and are forgotten, and with them what they hold."""
+        """End and forget the runs of a photo that was closed."""
         with self._lock:
             left = [run for run in self._runs.values() if run.picture is picture]
         for run in left:
@@ -220,14 +220,14 @@ class Runs:
                 return
             run.state, run.error, run.ended, run.preview = state, error, time.monotonic(), b""
             run.stopped.set()
-            others = [each for each in self._runs.values() if each.ended is None]
+            others = [other for other in self._runs.values() if other.ended is None]
         if state == "done":
             run.picture.settle(run.id)
         else:
             run.picture.drop(run.id)
             run.versions = []
-        for each in (run, *others):  # the others move up
-            self._tell(each)
+        for changed in (run, *others):  # the others move up
+            self._tell(changed)
         run.finished.set_result(None)
 
     def _tell(self, run: Run) -> None:
@@ -257,7 +257,7 @@ class Runs:
             self._end(run, "done")
 
     def _job(self, run: Run) -> Job:
-        """What the run is to do, with the photo as it is by now."""
+        """The job of a run, with the photo as it is now."""
         request, picture = run.request, run.picture
         with picture.lock:
             run.base = picture.version(request.on).id
@@ -289,7 +289,7 @@ class Runs:
 
 
 def check_amount(mask: Mask, request: Request) -> None:
-    """Raise Refused where nothing is painted, or everything; with `ask` where much would be filled."""
+    """Raise Refused if nothing or everything is painted; with `ask` if much would be filled."""
     if not mask.any():
         raise Refused(400, "nothing is painted: paint over what should go")
     if mask.all():
@@ -303,7 +303,7 @@ def check_amount(mask: Mask, request: Request) -> None:
 
 
 def united(boxes: list[Box]) -> list[Box]:
-    """The boxes themselves, or what holds them all when there are many."""
+    """The boxes, or if there are more than `BOXES`, the one box that contains them all."""
     return boxes if len(boxes) <= BOXES else [union(boxes)]
 
 

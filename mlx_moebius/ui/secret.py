@@ -1,6 +1,6 @@
-"""The token of a page that only this computer reaches: the same whenever it is started, and known to its owner alone.
+"""The token of a page that only this computer reaches. It is the same at every start, and only the user can read it.
 
-A page that is still open in a browser then goes on when the server is started again.
+So a page that is still open in a browser goes on when the server is started again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def default_folder() -> Path:
 
 
 def kept_token(folder: Path | None = None) -> str:
-    """The token in `folder`, made at its first use; where nothing can be kept there, one for this time."""
+    """The token in `folder`, made at its first use; if nothing can be kept there, a token for this time only."""
     token = secrets.token_urlsafe(16)
     try:
         file = (folder or default_folder()) / NAME
@@ -44,7 +44,7 @@ def kept_token(folder: Path | None = None) -> str:
 
 
 def _read(file: Path) -> str | None:
-    """What the file holds; None when there is none, or when another account could know it."""
+    """The token in the file; None if there is none, or if another account could know it."""
     try:
         handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:  # it is not there, or a link

@@ -1,7 +1,7 @@
-"""A folder of photos on the page: its results, ledger and review page are those of the command line.
+"""A folder of photos on the page, with results, ledger and review page as the command line makes them.
 
-A photo's mask goes to `masks` in the folder of results when it is queued, its strokes already when they are painted, so
-that closing the page and starting it again goes on, and the command line can repeat the run.
+In the folder of results, `masks` gets a photo's strokes when they are painted, and its mask when it is queued. So work
+goes on after the page is closed and started again, and the command line can repeat the run.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ LONGEST_NAME = 255  # bytes, on common file systems
 class FolderPicture(Picture):
     """A photo of the folder; `name_in_folder` is its path there. Its strokes are kept in `notes_file`."""
 
-    def __init__(self, source: Path, own: Path, name_in_folder: Path, notes_file: Path) -> None:
-        super().__init__(source, own)
+    def __init__(self, source: Path, folder: Path, name_in_folder: Path, notes_file: Path) -> None:
+        super().__init__(source, folder)
         self.name = name_in_folder.as_posix()
         self.name_in_folder = name_in_folder
         self.notes_file = notes_file
@@ -50,7 +50,7 @@ class FolderPicture(Picture):
         self.skipped = False
 
     def levels(self, number: int | None = None) -> Levels:
-        """As for any photo; why the photo's own file cannot be read is remembered."""
+        """As for any photo. If the photo's file cannot be read, the reason is remembered."""
         try:
             return super().levels(number)
         except MoebiusError as error:
@@ -59,14 +59,14 @@ class FolderPicture(Picture):
             raise
 
     def is_there(self) -> bool:
-        """Always: its file is in the folder, and its own files are made again."""
+        """Always True: the photo's file is in the user's folder, and all other files are made again."""
         if not self.folder.is_dir():
             self.set_aside()
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return True
 
     def recall(self, result: Path) -> None:
-        """What was painted before the page was closed, and the result if there is one."""
+        """Bring back what was painted before the page was closed, and the result if there is one."""
         values: dict[str, Any] = {}
         try:
             values = json.loads(self.notes_file.read_text("utf-8"))
@@ -77,10 +77,10 @@ class FolderPicture(Picture):
             self.take(result, values.get("seed"), Painted.read(values.get("filled", [])))
 
     def take(self, result: Path, seed: int | None, painted: Painted) -> None:
-        """The file of a result is the photo's only other version, and current."""
+        """Make the file of a result the photo's only other version, and the current one."""
         with self.lock:
-            for each in list(self.versions.values())[1:]:
-                self._remove(each)
+            for earlier in list(self.versions.values())[1:]:
+                self._remove(earlier)
             number, self._next = self._next, self._next + 1
             version = Version(number, seed, result, 0, painted, origin=result, saved=True, size=self.versions[0].size)
             self.versions[number] = version
@@ -88,12 +88,12 @@ class FolderPicture(Picture):
             self.remember()
 
     def paint(self, done: Any, undone: Any) -> None:
-        """As for any photo, and kept."""
+        """As for any photo, and written down."""
         super().paint(done, undone)
         self.remember()
 
     def remember(self) -> None:
-        """Write down what is painted. Masks from files are not: they come back from where they came."""
+        """Write down what is painted, except masks from files, which the user can load again."""
         with self.lock:
             last = list(self.versions.values())[-1]
             values = {
@@ -107,7 +107,7 @@ class FolderPicture(Picture):
             file.write(json.dumps(values).encode())
 
     def shown(self) -> dict[str, Any]:
-        """As any photo; versions that nobody has looked at yet have the photo's size."""
+        """As for any photo; versions that nobody has looked at yet get the current version's size."""
         with self.lock:
             self.levels(self.current)
             size = self.versions[self.current].size
@@ -117,7 +117,7 @@ class FolderPicture(Picture):
 
 
 def beside(name: Path, ending: str) -> Path:
-    """A name with an ending, shortened where a file system could not hold it, to one that no other photo gets."""
+    """`name` with an ending; if that is too long for a file system, a shorter name that no other photo gets."""
     if len(os.fsencode(name.name + ending)) <= LONGEST_NAME:
         return name.with_name(name.name + ending)
     mark = hashlib.sha256(os.fsencode(name.name)).hexdigest()[:12]
@@ -131,16 +131,16 @@ def drawn(painted: Painted) -> list[Any]:
 
 
 class Series:
-    """The photos of a folder and where their results go; held until `close`.
+    """The photos of a folder, and the folder of their results, which is locked until `close`.
 
-    Raises MoebiusError when there are no photos, or results cannot go there.
+    Raises MoebiusError when there are no photos, or results cannot be written there.
     """
 
     def __init__(self, sessions: Sessions, runs: Runs, folder: Path, output: Path) -> None:
         self.sessions, self.runs = sessions, runs
         self.folder, self.output = folder, output
         found = find_pairs(folder, [], [], output, recursive=False, overwrite=False)
-        names = sorted([*(each.name for each in found.pairs), *found.without_mask])
+        names = sorted([*(pair.name for pair in found.pairs), *found.without_mask])
         self._stack = ExitStack()
         sessions.closing.append(self.close)
         try:
@@ -153,9 +153,9 @@ class Series:
         skipped = self._skipped()
         self.pictures: dict[str, FolderPicture] = {}
         for name in names:
-            own = sessions.shared.new_folder()
+            files = sessions.shared.new_folder()
             notes_file = output / MASKS / "strokes" / beside(name, ".json")
-            picture = FolderPicture(folder / name, own, name, notes_file)
+            picture = FolderPicture(folder / name, files, name, notes_file)
             record = records.get(name.as_posix(), {})
             picture.error = record.get("error")
             picture.skipped = picture.name in skipped
@@ -164,7 +164,7 @@ class Series:
             sessions.shared.pictures[picture.id] = picture
 
     def close(self) -> None:
-        """Let others write into the results."""
+        """Unlock the folder of results."""
         self._stack.close()
 
     def shown(self) -> dict[str, Any]:
@@ -172,18 +172,18 @@ class Series:
         return {**self.about(), "items": [self.item(picture) for picture in self.pictures.values()]}
 
     def about(self) -> dict[str, str]:
-        """Its names."""
+        """The names of the folder and of its results."""
         return {"name": self.folder.resolve().name, "folder": str(self.folder), "out": str(self.output)}
 
     def item(self, picture: FolderPicture) -> dict[str, Any]:
-        """A photo in the strip."""
+        """A photo as the strip of thumbnails gets it."""
         state = self.state(picture)
         thumbnail = f"/api/series/{picture.id}/thumbnail?{picture.current}"
         error = picture.error if state == "failed" else None
         return {"id": picture.id, "name": picture.name, "state": state, "error": error, "thumbnail": thumbnail}
 
     def state(self, picture: FolderPicture) -> str:
-        """What has become of a photo so far."""
+        """The state of a photo: queued, running, skipped, painted, failed, done or todo."""
         going = self.runs.of(picture)
         if going:
             return "running" if any(run.state == "running" for run in going) else "queued"
@@ -200,7 +200,7 @@ class Series:
         return self.pictures[identity]
 
     def thumbnail(self, picture: FolderPicture) -> bytes:
-        """A photo, or its result, small. One is read at a time, since that takes the whole photo's memory."""
+        """A thumbnail of a photo or its result. One is made at a time, because it takes the whole photo's memory."""
         file = picture.version().file
         with reading:
             image = to_image(read_photo(file).rgb(), "RGB")
@@ -210,7 +210,7 @@ class Series:
     def skip(self, picture: FolderPicture, skipped: bool = True) -> None:
         """Leave a photo as it is, now and when the page is started again."""
         picture.skipped = skipped
-        names = sorted(each.name for each in self.pictures.values() if each.skipped)
+        names = sorted(other.name for other in self.pictures.values() if other.skipped)
         (self.output / MASKS).mkdir(exist_ok=True)
         with replacing(self.output / MASKS / SKIPPED) as file:
             file.write("".join(f"{json.dumps(name)}\n" for name in names).encode())
@@ -256,7 +256,7 @@ class Series:
         worker: Worker,
         report: Callable[[Progress | Filled], None],
     ) -> None:
-        """As the command line does it, for one photo; on the worker's thread."""
+        """Fill one photo as the command line does; on the worker's thread."""
         pipeline = worker.pipeline(self.sessions.source(run.request.model))
         settings = pipeline.settings(**run.changes, seed=run.request.seed)
         job = batch.Job(self.folder, self.output, settings, large=True, face=on_page)  # `queue` has asked
@@ -280,7 +280,7 @@ class Series:
         self._review()
 
     def _review(self) -> None:
-        """Write the review page, unless more photos are coming."""
+        """Write the review page, unless more photos are queued."""
         if sum(len(self.runs.of(picture)) for picture in self.pictures.values()) > 1:
             return
         records = ledger.read(self.output)

@@ -1,4 +1,4 @@
-"""What the page asks for when it works on a folder."""
+"""The page's API for a folder of photos."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from mlx_moebius.ui.uploads import built, read_json
 
 
 class SeriesApi:
-    """The strip of a folder's photos, and queueing them; all else is as for any photo (`Api`)."""
+    """The strip of a folder's photos, and their queue. All else is as for any photo (`Api`)."""
 
     def __init__(self, api: Api, series: Series) -> None:
         self.api = api
         self.series = series
 
     def routes(self) -> list[Route]:
-        """Addresses and what answers there."""
+        """Addresses and their handlers."""
         return [
             Route("/api/series", self.shown),
             Route("/api/series/{id}/thumbnail", self.thumbnail),

@@ -1,4 +1,4 @@
-"""Serving the page: on this computer only unless told otherwise, with files in a folder that goes away."""
+"""Serves the page, by default to this computer only. Temporary files lie in a folder that is removed at the end."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Server:
         self._sweeper.start()
         self.address = address(reached_as(self._socket.family) if host in EVERYWHERE else host, port)
         self.url = f"{self.address}/?token={self.token}"
-        self._own = address("127.0.0.1" if host == "0.0.0.0" else "::1" if host == "::" else host, port)
+        self._local = address("127.0.0.1" if host == "0.0.0.0" else "::1" if host == "::" else host, port)
 
     def _sweep(self) -> None:
         while not self._ended.wait(SWEEP):
@@ -89,10 +89,10 @@ class Server:
         """Open the page in the browser of this computer."""
         token = secrets.token_urlsafe(16)
         self._door.once.add(token)
-        webbrowser.open(f"{self._own}/?token={token}")
+        webbrowser.open(f"{self._local}/?token={token}")
 
     def close(self) -> bool:
-        """Stop serving, and remove every file. False when a step of a fill goes on, against which nothing helps."""
+        """Stop serving, and remove every file. False when a step of a fill still goes on, which cannot be stopped."""
         self._ended.set()
         self._sweeper.join()
         self.sessions.close()
@@ -113,12 +113,12 @@ class Server:
 
 
 def address(host: str, port: int) -> str:
-    """Of a page."""
+    """The URL of a page."""
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def reached_as(family: socket.AddressFamily) -> str:
-    """The address by which others reach a page that listens everywhere; of this computer alone without a network."""
+    """The address at which others reach a page that listens everywhere; without a network, the loopback address."""
     targets = [(socket.AF_INET, "192.0.2.1", "127.0.0.1")]  # any address outside: nothing is sent there
     if family == socket.AF_INET6:
         targets.append((socket.AF_INET6, "2001:db8::1", "::1"))
@@ -130,7 +130,7 @@ def reached_as(family: socket.AddressFamily) -> str:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens; port 0 is any that is free. Raises MoebiusError, with what to do, when it cannot."""
+    """A socket that listens; port 0 takes any free port. Raises MoebiusError, with what to do, if it cannot listen."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (socket.gaierror, UnicodeError):

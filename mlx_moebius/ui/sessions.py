@@ -1,4 +1,4 @@
-"""Who is here: every visitor's session, with its pictures and runs, and the worker that they share."""
+"""The visitors' sessions with their pictures, and the worker that they share."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from mlx_moebius.ui.refusals import Refused
 MAX_SESSIONS = 32
 MAX_GUESTS = 24  # requests of programs at a time
 MAX_PICTURES = 300  # of a session
-OPEN_PICTURES = 6  # of all sessions, whose pixels are at hand; the others' are read again when they are looked at
-OPEN_BYTES = 1_000_000_000  # of their pixels, but for those of the photo that is looked at
+OPEN_PICTURES = 6  # of all sessions, with pixels at hand; those of others are read again when needed
+OPEN_BYTES = 1_000_000_000  # of their pixels; the photo used last stays, whatever its size
 GONE = 900.0  # seconds of silence after which a session is forgotten; the browser brings its photos again
 
 
 class Session:
-    """One browser: its pictures, and who listens to it. Its folder is `folder` in `home`.
+    """One browser: its pictures, and the listeners to its events. Its files lie in `folder`, inside `home`.
 
-    A `guest` is a program, whose session is `held` as long as its request is worked on.
+    A `guest` is a program. Its session is `held` as long as its request is worked on.
     """
 
     def __init__(self, home: Path, name: str, guest: bool = False) -> None:
@@ -44,13 +44,13 @@ class Session:
         self.seen = 0.0
 
     def add(self, picture: Picture) -> None:
-        """A photo that was opened. Raises Refused when there are too many."""
+        """Add a photo that was opened. Raises Refused when there are too many."""
         if len(self.pictures) >= MAX_PICTURES:
             raise Refused(429, f"{MAX_PICTURES} photos are open, which is the limit: close some")
         self.pictures[picture.id] = picture
 
     def new_folder(self) -> Path:
-        """For a picture. Raises MoebiusError."""
+        """A new folder for a picture. Raises MoebiusError."""
         try:
             for folder in (self.home, self.folder):  # again, if somebody has removed them
                 make_private(folder)
@@ -66,9 +66,9 @@ class Session:
 
 
 class Sessions:
-    """All sessions, by their tokens, under `folder`; `models` are the names that visitors may use.
+    """All sessions, by their tokens, with files under `folder`.
 
-    `model` is what the page starts with: a name, or a folder that whoever started the page gave.
+    `model` is what the page starts with: a name, or a folder of a model.
     Raises MoebiusError when there is no such model.
     """
 
@@ -83,7 +83,7 @@ class Sessions:
         self.clock = clock
         self.sessions: dict[str, Session] = {}
         self.lock = threading.RLock()
-        self.open: dict[str, Picture] = {}  # whose pixels are at hand, the last one last
+        self.open: dict[str, Picture] = {}  # pictures with pixels at hand, the one used last at the end
         self.shared = Session(folder, "series")  # for the photos of a folder, which everybody sees
         self.leaving: list[Callable[[Picture], None]] = []
         self.closing: list[Callable[[], None]] = []
@@ -95,7 +95,7 @@ class Sessions:
         return list(dict.fromkeys([self.model, *installed()]))
 
     def source(self, model: str) -> str:
-        """What a model is loaded by. Raises Refused when it is not one of those on this computer."""
+        """The name or folder to load a model from. Raises Refused when the model is not on this computer."""
         if model in self._sources:
             return self._sources[model]
         if model not in installed():
@@ -103,7 +103,7 @@ class Sessions:
         return model
 
     def sampling(self, model: str) -> SamplingConfig:
-        """A model's own settings, without loading it."""
+        """A model's default settings for sampling; the model is not loaded."""
         folder = locate(self.source(model))
         assert folder is not None
         return ModelConfig.load(folder).sampling
@@ -111,17 +111,17 @@ class Sessions:
     # Sessions.
 
     def new_session(self, guest: bool = False) -> Session:
-        """For a browser that has none, or for a program. Raises Refused when there are too many that are in use."""
+        """A session for a browser without one, or for a program. Raises Refused when too many are in use."""
         with self.lock:
             self.sweep()
-            same = [each for each in self.sessions.values() if each.guest == guest]
+            same = [session for session in self.sessions.values() if session.guest == guest]
             if len(same) >= (MAX_GUESTS if guest else MAX_SESSIONS):
-                idle = [each for each in same if not each.events.heard and not each.held]
+                idle = [session for session in same if not session.events.heard and not session.held]
                 if not idle and guest:
                     raise Refused(429, f"{MAX_GUESTS} requests are worked on, which is the limit: ask again later")
                 if not idle:
                     raise Refused(503, f"{MAX_SESSIONS} pages are open, which is the limit: close one")
-                self.end(min(idle, key=lambda each: (bool(each.pictures), each.seen)))
+                self.end(min(idle, key=lambda session: (bool(session.pictures), session.seen)))
             session = Session(self.folder, f"session-{secrets.token_hex(6)}", guest)
             session.seen = self.clock()
             self.sessions[session.token] = session
@@ -136,7 +136,7 @@ class Sessions:
             return session
 
     def sweep(self) -> None:
-        """Forget sessions that nobody listens to any more, and give back memory that nobody needs now."""
+        """Forget sessions that nobody listens to any more, and give memory that is not needed back to the system."""
         with self.lock:
             for session in list(self.sessions.values()):
                 if session.events.heard or session.held:
@@ -156,7 +156,7 @@ class Sessions:
     # Pictures.
 
     def picture(self, identity: str) -> tuple[Session, Picture]:
-        """A photo by its unguessable name, and whose it is. Raises Refused when it is gone."""
+        """A photo by its id, which cannot be guessed, and its session. Raises Refused when it is gone."""
         with self.lock:
             for session in (self.shared, *self.sessions.values()):
                 if identity in session.pictures:
@@ -168,7 +168,7 @@ class Sessions:
         raise Refused(404, "this photo is no longer open here: open it again")
 
     def use(self, picture: Picture) -> None:
-        """Remember that a picture was used last; the pixels of those that were not used for long are let go of."""
+        """Note that a picture is used now. Pixels of pictures that were not used for long are freed."""
         with self.lock:
             self.open[picture.id] = self.open.pop(picture.id, picture)
             size = 0
@@ -179,12 +179,12 @@ class Sessions:
                     other.set_aside()
 
     def tell(self, session: Session, kind: str, values: dict[str, Any]) -> None:
-        """Tell a session's pages, or everybody's where the photo is shared."""
-        for each in list(self.sessions.values()) if session is self.shared else [session]:
-            each.events.tell(kind, values)
+        """Send an event to a session's pages, or to all pages if the session is the shared one."""
+        for listening in list(self.sessions.values()) if session is self.shared else [session]:
+            listening.events.tell(kind, values)
 
     def forget(self, session: Session, picture: Picture) -> None:
-        """Close a photo; its runs end."""
+        """Close a photo, and end its runs."""
         with self.lock:
             session.pictures.pop(picture.id, None)
             self.open.pop(picture.id, None)

@@ -1,4 +1,4 @@
-"""What is painted, as vectors, and the mask that they are in the photo's own pixels.
+"""What is painted, as vectors, and the mask that they make in the photo's pixels.
 
 A stroke is a polyline swept by a disc: a pixel is set when its centre is within half the size of the line. A size of 1
 sets exactly the pixels that the line passes. Coordinates are the photo's, and the first pixel's centre is at 0.5, 0.5.
@@ -28,7 +28,7 @@ FAR = 1_000_000.0  # no point is farther from the photo's corner, in pixels
 Points: TypeAlias = NDArray[np.float64]
 Whole: TypeAlias = NDArray[np.int64]
 Runs: TypeAlias = tuple[Whole, Whole, Whole]
-"""Runs of pixels: rows, first columns, columns after the last. Each [R]"""
+"""Runs of pixels: rows [R], first columns [R], columns after the last [R]."""
 Tool = Literal["brush", "erase", "rect", "erase_rect", "mask", "clear"]
 POINTLESS = ("mask", "clear")
 
@@ -63,14 +63,14 @@ def read_strokes(values: Any) -> list[Stroke]:
 def _stroke(value: Any) -> Stroke:
     if not isinstance(value, dict):
         raise ValueError("a stroke must be an object")
-    kind = build(Kind, {name: each for name, each in value.items() if name != "points"})
+    kind = build(Kind, {name: part for name, part in value.items() if name != "points"})
     given = value.get("points", [])
     if kind.tool in POINTLESS:
         return Stroke(kind, np.zeros((0, 2)))
     if not isinstance(given, list) or not 0 < len(given) <= MAX_POINTS:
         raise ValueError(f"the points of a stroke must be a list of 1 to {MAX_POINTS}")
     try:
-        points = np.asarray(given)  # of numbers alone: text, true and too large numbers have kinds of their own
+        points = np.asarray(given)  # text, booleans and too large numbers give other kinds of arrays
     except ValueError:  # lists of several lengths
         points = np.empty(0)
     if points.dtype.kind not in "iuf" or points.ndim != 2 or points.shape[1] != 2:
@@ -85,9 +85,9 @@ def _stroke(value: Any) -> Stroke:
 def rasterise(
     strokes: Sequence[Stroke], width: int, height: int, masks: Mapping[str, Mask] = MappingProxyType({})
 ) -> Mask:
-    """The mask, bool [height, width], that strokes leave, one after the other; `masks` came from files.
+    """The mask, bool [height, width], of strokes drawn one after the other; `masks` came from files.
 
-    Raises MoebiusError for a stroke that would take minutes, and for a mask that is not there or of another size.
+    Raises MoebiusError for a stroke that would take minutes, and for a mask that is missing or of another size.
     """
     mask = np.zeros((height, width), bool)
     for stroke in strokes:
@@ -110,7 +110,7 @@ def rasterise(
 
 
 def _runs(stroke: Stroke, width: int, height: int) -> Iterator[Runs]:
-    """The runs of pixels of a polyline, some segments at a time."""
+    """The runs of pixels of a stroke's polyline, some segments at a time."""
     points = stroke.points if len(stroke.points) > 1 else np.repeat(stroke.points, 2, axis=0)
     start, end = points[:-1], points[1:]
     radius = stroke.kind.size / 2 if stroke.kind.size > 1 else 0.0
@@ -136,7 +136,7 @@ def _set(mask: Mask, rows: Whole, first: Whole, after: Whole, value: bool) -> No
         return
     rows, first, after = rows[seen], first[seen], after[seen]
     top, bottom, left, right = rows.min(), rows.max() + 1, first.min(), after.max()
-    steps = np.zeros((bottom - top, right - left + 1), np.int32)  # runs begin and end: their sum covers the pixels
+    steps = np.zeros((bottom - top, right - left + 1), np.int32)  # runs begin and end: the running sum covers them
     np.add.at(steps, (rows - top, first - left), 1)
     np.add.at(steps, (rows - top, after - left), -1)
     mask[top:bottom, left:right][np.cumsum(steps, axis=1)[:, :-1] > 0] = value
@@ -145,8 +145,8 @@ def _set(mask: Mask, rows: Whole, first: Whole, after: Whole, value: bool) -> No
 def _swept(start: Points, end: Points, radius: float, rows: Whole) -> Runs:
     """Runs of pixels whose centres are within `radius` of a segment, one for each row [R] of a segment [R, 2].
 
-    What a disc sweeps on a segment is convex, so it has one run in each row: from the least to the greatest of what
-    the discs at both ends and the four edges of the rectangle between them reach there.
+    A disc that moves along a segment covers a convex shape, so every row has one run. The shape is two discs at the
+    ends and a rectangle between them; the run spans what they reach in the row.
     """
     y = rows + 0.5
     along = end - start
@@ -154,10 +154,10 @@ def _swept(start: Points, end: Points, radius: float, rows: Whole) -> Runs:
     across = np.stack([-along[:, 1], along[:, 0]], axis=1) * (radius / np.where(length > 0, length, 1))[:, None]
     low, high = np.full(len(rows), np.inf), np.full(len(rows), -np.inf)
     for middle in (start, end):
-        room = radius**2 - (y - middle[:, 1]) ** 2
-        reach = np.sqrt(np.maximum(room, 0))
-        low = np.where(room >= 0, np.minimum(low, middle[:, 0] - reach), low)
-        high = np.where(room >= 0, np.maximum(high, middle[:, 0] + reach), high)
+        square = radius**2 - (y - middle[:, 1]) ** 2
+        reach = np.sqrt(np.maximum(square, 0))
+        low = np.where(square >= 0, np.minimum(low, middle[:, 0] - reach), low)
+        high = np.where(square >= 0, np.maximum(high, middle[:, 0] + reach), high)
     corners = [start + across, end + across, end - across, start - across]
     for one, other in zip(corners, [*corners[1:], corners[0]], strict=True):
         (x1, y1), (x2, y2) = one.T, other.T

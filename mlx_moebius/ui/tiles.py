@@ -1,4 +1,4 @@
-"""A photo as the page shows it: tiles at its own resolution, and at halves of it. Level 0 is the photo's own pixels."""
+"""Tiles of a photo for the page. Level 0 has the photo's pixels; every further level has half the resolution."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Picture = np.ndarray[Any, Any]
 
 
 class Levels:
-    """Tiles of one photo. What is smaller than the photo is made at its first use, and lies in files of `folder`.
+    """Tiles of one photo. Levels from 1 on are made at their first use, and lie in files in `folder`.
 
-    They are opened for each tile: a process may have few files open.
+    The files are opened for each tile, because a process may have few files open.
     """
 
     def __init__(self, photo: Photo, folder: Path) -> None:
@@ -35,7 +35,7 @@ class Levels:
             self.count += 1
 
     def tile(self, level: int, column: int, row: int) -> tuple[bytes, str] | None:
-        """A tile's file and its media type: PNG where it is to be exact or transparent, else JPEG. None outside."""
+        """A tile's file and media type: PNG if it must be exact or is transparent, else JPEG. None outside."""
         if not 0 <= level < self.count:
             return None
         box = tile_box(level_size(self.photo, level), column, row)
@@ -60,7 +60,7 @@ class Levels:
         return Image.fromarray(np.ascontiguousarray(self._smaller(level)[top:bottom, left:right]))
 
     def _smaller(self, level: int) -> Picture:
-        """All of a level, in a file."""
+        """All pixels of a level from 1 on, in a file."""
         file = self._folder / f"level-{level}.npy"
         with self._making:
             if not file.exists():
@@ -69,7 +69,7 @@ class Levels:
                     if level > 1
                     else shown(self.photo, self.photo.box)
                 )
-                # What is transparent must not colour its neighbours.
+                # Transparent pixels must not colour their neighbours.
                 small = image.convert("RGBa").reduce(2).convert("RGBA") if image.mode == "RGBA" else image.reduce(2)
                 return kept(np.asarray(small), file)
         return mapped(file)
@@ -81,7 +81,7 @@ def level_size(photo: Photo, level: int) -> tuple[int, int]:
 
 
 def tile_box(size: tuple[int, int], column: int, row: int) -> Box | None:
-    """Where a tile lies in a level; None outside."""
+    """The box of a tile in a level; None outside."""
     left, top = column * TILE, row * TILE
     if not (0 <= left < size[0] and 0 <= top < size[1]):
         return None
@@ -89,7 +89,7 @@ def tile_box(size: tuple[int, int], column: int, row: int) -> Box | None:
 
 
 def mask_tile(mask: Mask, level: int, column: int, row: int) -> bytes | None:
-    """A tile of a mask, PNG: tinted where it is set; a pixel of a smaller level is, where any of its own are."""
+    """A tile of a mask as PNG, tinted where the mask is set: in any pixel of the photo that the tile's pixel covers."""
     side = 1 << min(level, 30)
     size = -(-mask.shape[1] // side), -(-mask.shape[0] // side)
     if (box := tile_box(size, column, row)) is None or level < 0:
@@ -113,7 +113,7 @@ def shown(photo: Photo, box: Box) -> Image.Image:
 
 
 def encoded(image: Image.Image, photo: Photo, exact: bool) -> bytes:
-    """A picture's file, with the photo's colour profile where it is one of the pixels shown."""
+    """A picture's file, with the photo's colour profile if it applies to the pixels shown."""
     icc = photo.metadata.icc if photo.mode in ("RGB", "RGBA") else b""
     if exact:
         return png(image, icc)
@@ -135,7 +135,7 @@ def black_and_white(mask: Mask) -> Image.Image:
 
 
 def kept(pixels: Picture, file: Path) -> Picture:
-    """The same array in a file, from which the system reads what is used and forgets what is not."""
+    """Save an array in a file and map it: the system reads what is used, and drops what is not."""
     try:
         np.save(file, pixels)
     except BaseException:
@@ -145,5 +145,5 @@ def kept(pixels: Picture, file: Path) -> Picture:
 
 
 def mapped(file: Path) -> Picture:
-    """What `kept` has put into a file."""
+    """The array in a file that `kept` has saved, mapped."""
     return np.asarray(np.load(file, mmap_mode="r"))

@@ -1,4 +1,4 @@
-"""What browsers and programs send, bounded while it arrives; nothing stays of what breaks off or is too large."""
+"""Receives what browsers and programs send, up to a limit. Nothing is kept if it breaks off or is too large."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def file_name(name: str) -> str:
 
 
 async def receive(request: Request, file: Path, most: int = MAX_BYTES) -> None:
-    """Write a request's body to a file, which is removed again when it does not arrive whole or is too large."""
+    """Write a request's body to a file. The file is removed if the body does not arrive whole or is too large."""
     try:
         with file.open("xb") as target:
             async for chunk in bounded(request, most):
@@ -81,6 +81,6 @@ def built(cls: type[T], values: Any) -> T:
 
 
 def check_size(file: Path) -> None:
-    """Look at a picture's header: whether it is one, and how large. Raises MoebiusError before anything is decoded."""
+    """Check a picture's header, its type and size. Raises MoebiusError before anything is decoded."""
     with opened(file):
         pass

@@ -21,7 +21,8 @@ MOST_WORKERS = 4  # each holds a network, some a browser too
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at what it was asked for
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """The whole suite runs on several cores, tests that are named in this process, where `-n` says nothing else."""
-    if whole_suite(config) and getattr(config.option, "numprocesses", 0) is None:
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    if not is_worker and whole_suite(config) and getattr(config.option, "numprocesses", 0) is None:
         config.option.numprocesses = min(os.cpu_count() or 1, MOST_WORKERS)
 
 

@@ -19,8 +19,9 @@ from PIL import Image, ImageFilter
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import replacing
-from mlx_moebius.inpainting.compose import PreparedCrops, details, finish, match_colours, prepare
+from mlx_moebius.inpainting.compose import PreparedCrops
 from mlx_moebius.inpainting.pipeline import MoebiusPipeline
+from mlx_moebius.inpainting.prepare import prepare
 from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.inpainting.stitch import extract
 from mlx_moebius.photos.geometry import Colours, Mask
@@ -65,10 +66,10 @@ def picture_report(folder: Path, keep: Path | None = None) -> dict[str, Any]:
                 raise MoebiusError(f"{file} has another size than {folder / HOLE}: give masks of the photographs' size")
             settings = pipeline.settings(dilate=0)
             prepared = prepare(photo, hole, pipeline.size, settings)
-            matched = match_colours(prepared, fill(prepared, settings), settings)
+            matched = prepared.match_colours(fill(prepared, settings), settings)
             for name, wanted in (("before", False), ("after", True)):
-                grown = list(details(prepared, matched, replace(settings, detail=wanted)))
-                result = finish(prepared, matched, grown, settings)
+                grown = list(prepared.grow_details(matched, replace(settings, detail=wanted)))
+                result = prepared.finish(matched, grown, settings)
                 row = _figures(photo, result.photo, hole, inner) | {
                     "colour_step": result.seam.colour_step if result.seam else 0.0,
                     "seconds": sum(detail.seconds for detail in grown),

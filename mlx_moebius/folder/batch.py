@@ -27,9 +27,10 @@ from mlx_moebius.errors import Face, MoebiusError, in_python, worded
 from mlx_moebius.files import EVERYBODY, sha256
 from mlx_moebius.folder import ledger
 from mlx_moebius.folder.ledger import Record
-from mlx_moebius.inpainting.compose import PreparedCrops, finish, prepare
+from mlx_moebius.inpainting.compose import PreparedCrops
 from mlx_moebius.inpainting.detail import Detail
 from mlx_moebius.inpainting.pipeline import MoebiusPipeline
+from mlx_moebius.inpainting.prepare import prepare
 from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.networks.diffusion import Step
 from mlx_moebius.photos.geometry import Colours
@@ -218,7 +219,7 @@ def store(task: Task, job: Job, pipeline: MoebiusPipeline, rank: int) -> Task:
     start = time.perf_counter()
     assert task.prepared is not None
     try:
-        result = finish(task.prepared, task.fills, task.details, job.settings)
+        result = task.prepared.finish(task.fills, task.details, job.settings)
         provenance = pipeline.provenance(job.settings, result, job.quality) if job.metadata else None
         source, target = job.folder / task.pair.name, job.output / task.pair.name
         notes = write_photo(result.photo, target, job.quality, provenance, source, job.keep_time)

@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image
 
 from mlx_moebius.errors import GIVEN, Change, MoebiusError
-from mlx_moebius.inpainting.compose import prepare
 from mlx_moebius.inpainting.pictures import Array, Picture, as_array, as_image, as_mask, as_photo, check_image
+from mlx_moebius.inpainting.prepare import prepare
 from mlx_moebius.inpainting.settings import FIELDS, Changes, Settings
 from mlx_moebius.networks.diffusion import NewLatents, Noise, Step, checked_finite
 from mlx_moebius.networks.scheduler import Solver

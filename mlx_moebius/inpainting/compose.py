@@ -1,4 +1,4 @@
-"""From a photo to the network's prepared, and from their fills back to the photo. No network here."""
+"""From a photo to the crops that the network fills, and from their fills back to the photo. No network here."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from mlx_moebius.errors import LESS, Change, MoebiusError, Note
-from mlx_moebius.inpainting import reference
+from mlx_moebius.errors import LESS, Change, Note
+from mlx_moebius.inpainting import detail
 from mlx_moebius.inpainting.crops import Crop, plan
-from mlx_moebius.inpainting.detail import Detail, grow_details, lay
+from mlx_moebius.inpainting.detail import Detail, lay
 from mlx_moebius.inpainting.plain import continue_plain
 from mlx_moebius.inpainting.push_pull import continued, push_pull
 from mlx_moebius.inpainting.seam import Seam, measure_seam
@@ -24,7 +23,7 @@ from mlx_moebius.photos.growth import check_growth, grow
 from mlx_moebius.photos.kept_colours import kept_colours
 from mlx_moebius.photos.mask_files import check as check_mask
 from mlx_moebius.photos.masks import components, dilate
-from mlx_moebius.photos.photo import Photo, photo_from_image
+from mlx_moebius.photos.photo import Photo
 
 BAND = 512  # rows of a photo that are blended at a time, which bounds the memory
 GAINS_RIM = 8  # pixels of a gain map round what is filled in it
@@ -62,7 +61,7 @@ class Result:
 class PreparedCrops:
     """What the network fills of one photo: images uint8 [S, S, 3] and masks bool [S, S], one for each crop.
 
-    The images hold nothing of what is to go, except with `Settings.reference`.
+    The images hold nothing of what is to go.
     Where the photo's answer is known (see `plain`), the photo has it already; `rest` is what is left of the mask.
     `levels` are masks too: what colours are levelled with lies round these.
     """
@@ -75,15 +74,62 @@ class PreparedCrops:
     levels: list[Mask]
     rest: Mask
 
+    def match_colours(self, fills: list[Colours], settings: Settings) -> list[Colours]:
+        """Each crop's fill (0..1) in 8-bit levels, its colours levelled."""
+        levels = [fill.clip(0, 1) * np.float32(255) for fill in fills]
+        if settings.compensate:
+            levels = [match_colour(*each) for each in zip(levels, self.images, self.levels, strict=True)]
+        return levels
 
-def prepare(photo: Photo, mask: Mask, size: int, settings: Settings, overlap: int = 0) -> PreparedCrops:
+    def grow_details(self, levels: list[Colours], settings: Settings) -> Iterator[Detail]:
+        """What is grown in each crop, one after the other; nothing where the settings want none."""
+        if settings.detail and settings.paste:
+            yield from detail.grow_details(
+                self.photo, self.rest, self.crops, self.images, self.masks, levels, settings.seed
+            )
+
+    def finish(self, levels: list[Colours], details: list[Detail], settings: Settings) -> Result:
+        """Blend all crops into the photo; the rest stays bit for bit."""
+        photo, mask, crops = self.photo, self.rest, self.crops
+        if not settings.paste:
+            crops = [replace(crop, box=_inside(crop, photo)) for crop in crops]
+            mask = np.ones_like(mask)
+        grown = [detail for detail in details if detail.colours is not None]
+        plain = [index for index in range(len(crops)) if not details or details[index].colours is None]
+        crops, levels = [crops[index] for index in plain], [levels[index] for index in plain]
+        keep = kept_colours(photo, ~self.mask)
+        shares = np.where(self.mask & ~self.rest, np.uint16(65535), np.uint16(0))
+        boxes = [crop.reach(photo.width, photo.height) for crop in crops] + [detail.box for detail in grown]
+        for top in range(0, photo.height, BAND):
+            band = (0, top, photo.width, min(photo.height, top + BAND))
+            if any(box[1] < band[3] and band[1] < box[3] for box in boxes):
+                colours, weights = blend(levels, crops, mask, band)
+                for detail in grown:
+                    lay(detail, band, colours, weights)
+                photo = photo.composite(colours, weights, band, settings.opaque, keep)
+                own = np.ceil(weights.clip(0, 1) * np.float32(65535)).astype(np.uint16)
+                shares[band[1] : band[3]] = np.maximum(shares[band[1] : band[3]], own)
+        photo = replace(photo, gains=filled_gains(photo, shares > 0))
+        seam = measure_seam(photo.rgb(), self.mask, widest_feather(crops))
+        result = Result(photo, self.mask, self.crops, seam, [], details, shares)
+        soft = max((crop.enlargement for crop in crops), default=1.0)
+        if soft > MAX_ENLARGEMENT:
+            result.notes.append(
+                Note(
+                    f"the fill is enlarged {soft:.1f} times and will be softer than the photo",
+                    "mask smaller parts",
+                    Change("context", LESS),
+                )
+            )
+        return result
+
+
+def prepare_crops(photo: Photo, mask: Mask, size: int, settings: Settings, overlap: int = 0) -> PreparedCrops:
     """Plan the crops of a photo and cut them out, for a network that takes `size` pixels.
 
     With `overlap`, known pixels that far round the mask are filled as well, whatever dilation the settings ask for.
     As what belongs there is known, colours are levelled by what the network invents there, not just by what it copies.
     """
-    if settings.reference:
-        return prepare_reference(photo, mask, size, settings)
     unknown = mask
     check_mask(unknown, inverted=False, warnings=[])
     mask = dilate(unknown, 2 * overlap + 1) if overlap else grow(unknown, settings.dilate)
@@ -94,9 +140,9 @@ def prepare(photo: Photo, mask: Mask, size: int, settings: Settings, overlap: in
     asked = rest if rest.any() else mask
     crops = plan(asked, size, settings.context, settings.max_crop, settings.whole_image)
     rgb = continued(photo.rgb(), asked | _hidden(photo))  # before crops are reduced, which blends neighbours
-    prepared = [extract(rgb, asked, crop) for crop in crops]
-    masks = [hole for _, hole in prepared]
-    images = [prefill(*each) for each in prepared]
+    extracted = [extract(rgb, asked, crop) for crop in crops]
+    masks = [hole for _, hole in extracted]
+    images = [prefill(image, hole) for image, hole in extracted]
     levels = [extract(rgb, unknown, crop)[1] for crop in crops] if overlap else masks
     return PreparedCrops(photo, mask, crops, images, masks, levels, rest)
 
@@ -110,63 +156,7 @@ def _hidden(photo: Photo) -> Mask:
     return hidden
 
 
-def match_colours(prepared: PreparedCrops, fills: list[Colours], settings: Settings) -> list[Colours]:
-    """Each crop's fill (0..1) in 8-bit levels, its colours levelled; untouched for `Settings.reference`."""
-    if settings.reference:
-        return fills
-    levels = [fill.clip(0, 1) * np.float32(255) for fill in fills]
-    if settings.compensate:
-        levels = [match_colour(*each) for each in zip(levels, prepared.images, prepared.levels, strict=True)]
-    return levels
-
-
-def details(prepared: PreparedCrops, levels: list[Colours], settings: Settings) -> Iterator[Detail]:
-    """What is grown in each crop, one after the other; nothing where the settings want none."""
-    if settings.detail and settings.paste and not settings.reference:
-        yield from grow_details(
-            prepared.photo, prepared.rest, prepared.crops, prepared.images, prepared.masks, levels, settings.seed
-        )
-
-
-def finish(prepared: PreparedCrops, levels: list[Colours], details: list[Detail], settings: Settings) -> Result:
-    """Blend all crops into the photo; the rest stays bit for bit."""
-    if settings.reference:
-        return finish_reference(prepared, levels, settings)
-    photo, mask, crops = prepared.photo, prepared.rest, prepared.crops
-    if not settings.paste:
-        crops = [replace(crop, box=_inside(crop, photo)) for crop in crops]
-        mask = np.ones_like(mask)
-    grown = [detail for detail in details if detail.colours is not None]
-    plain = [index for index in range(len(crops)) if not details or details[index].colours is None]
-    crops, levels = [crops[index] for index in plain], [levels[index] for index in plain]
-    keep = kept_colours(photo, ~prepared.mask)
-    shares = np.where(prepared.mask & ~prepared.rest, np.uint16(65535), np.uint16(0))
-    boxes = [crop.reach(photo.width, photo.height) for crop in crops] + [detail.box for detail in grown]
-    for top in range(0, photo.height, BAND):
-        band = (0, top, photo.width, min(photo.height, top + BAND))
-        if any(box[1] < band[3] and band[1] < box[3] for box in boxes):
-            colours, weights = blend(levels, crops, mask, band)
-            for detail in grown:
-                lay(detail, band, colours, weights)
-            photo = photo.composite(colours, weights, band, settings.opaque, keep)
-            own = np.ceil(weights.clip(0, 1) * np.float32(65535)).astype(np.uint16)
-            shares[band[1] : band[3]] = np.maximum(shares[band[1] : band[3]], own)
-    photo = replace(photo, gains=_filled_gains(photo, shares > 0))
-    seam = measure_seam(photo.rgb(), prepared.mask, widest_feather(crops))
-    result = Result(photo, prepared.mask, prepared.crops, seam, [], details, shares)
-    soft = max((crop.enlargement for crop in crops), default=1.0)
-    if soft > MAX_ENLARGEMENT:
-        result.notes.append(
-            Note(
-                f"the fill is enlarged {soft:.1f} times and will be softer than the photo",
-                "mask smaller parts",
-                Change("context", LESS),
-            )
-        )
-    return result
-
-
-def _filled_gains(photo: Photo, changed: Mask) -> GainMap | None:
+def filled_gains(photo: Photo, changed: Mask) -> GainMap | None:
     """The photo's gain map, continued to where the photo was changed [H, W]; its mean if that is everywhere."""
     gains = photo.gains
     if gains is None:
@@ -193,38 +183,3 @@ def widest_feather(crops: list[Crop]) -> int:
 def _inside(crop: Crop, photo: Photo) -> Box:
     left, top, right, bottom = crop.frame
     return max(0, left), max(0, top), min(photo.width, right), min(photo.height, bottom)
-
-
-def prepare_reference(photo: Photo, mask: Mask, size: int, settings: Settings) -> PreparedCrops:
-    """The whole image as the official pipeline resizes it; what comes out has the network's size."""
-    if settings.extend:
-        raise MoebiusError(
-            "the official pipeline does not widen photos", Change("reference", False), Change("extend", None)
-        )
-    drawing = reference.binarise(Image.fromarray(mask.astype(np.uint8) * 255))
-    image = reference.resize_to_multiple(Image.fromarray(photo.rgb()), size)
-    drawing = reference.resize_to_multiple(drawing, size)
-    if image.size != (size, size):
-        raise MoebiusError(
-            f"the official pipeline resizes this photo to {image.width} x {image.height}, but the network only takes "
-            f"{size} x {size}",
-            "crop it to a square",
-            Change("reference", False),
-        )
-    hole = reference.network_mask(drawing)
-    if settings.dilate not in ("auto", 0):
-        hole = dilate(hole, int(settings.dilate))
-    crop = Crop(0, 0, size, size, (0, 0, size, size))
-    reduced = replace(photo_from_image(image), format=photo.format, metadata=photo.metadata, gains=photo.gains)
-    return PreparedCrops(reduced, hole, [crop], [np.asarray(image)], [hole], [hole], hole)
-
-
-def finish_reference(prepared: PreparedCrops, fills: list[Colours], settings: Settings) -> Result:
-    """The official pipeline's last step."""
-    pixels = reference.to_uint8(fills[0])
-    if settings.paste:
-        drawing = Image.fromarray(prepared.mask.astype(np.uint8) * 255)
-        pixels = reference.paste(prepared.images[0], pixels, drawing, settings.compensate)
-    changed = prepared.mask if settings.paste else np.ones_like(prepared.mask)
-    photo = replace(prepared.photo, pixels=pixels, gains=_filled_gains(prepared.photo, changed))
-    return Result(photo, prepared.mask, prepared.crops, None, [])

@@ -16,10 +16,11 @@ import numpy as np
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.inpainting.call import check_names, fill_pictures
-from mlx_moebius.inpainting.compose import PreparedCrops, Result, details, finish, match_colours, prepare
+from mlx_moebius.inpainting.compose import PreparedCrops, Result
 from mlx_moebius.inpainting.detail import Detail, Growth
 from mlx_moebius.inpainting.extend import Extension, checked, extended, inner_box, overlap, passes
 from mlx_moebius.inpainting.outpaint import finish_frame, reliable_cell
+from mlx_moebius.inpainting.prepare import prepare
 from mlx_moebius.inpainting.seam import measure_seam
 from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.memory import parse_size
@@ -182,10 +183,10 @@ class MoebiusPipeline:
             noise = self.draw_noise([prepared], settings)
             here = _part(callback, parts - len(steps) + index, parts)
             latents = self.denoise(self.encode([prepared], noise, settings), noise, settings, here)
-            levels = match_colours(prepared, list(self.decode(latents)), settings)
+            levels = prepared.match_colours(list(self.decode(latents)), settings)
             squares = zip(prepared.crops, prepared.images, levels, prepared.masks, strict=True)
             cells += [reliable_cell(*each) for each in squares]
-            result = finish(prepared, levels, [], settings)
+            result = prepared.finish(levels, [], settings)
             # A rim of what was there is redrawn, so that the passes meet; the photo itself is kept.
             pixels = result.photo.pixels.copy()
             pixels[slices(inner_box(drawn, photo))] = photo.pixels
@@ -268,16 +269,16 @@ class MoebiusPipeline:
     ) -> Result:
         """The network's fills (0..1) of one photo, levelled, given detail and blended into it."""
         levels, grown = self.add_detail(prepared, fills, settings, callback)
-        return finish(prepared, levels, grown, settings)
+        return prepared.finish(levels, grown, settings)
 
     def add_detail(
         self, prepared: PreparedCrops, fills: list[Colours], settings: Settings, callback: Callback | None = None
     ) -> tuple[list[Colours], list[Detail]]:
         """Levelled fills, and what is grown in each crop, which `callback` sees as `Growth`."""
-        levels = match_colours(prepared, fills, settings)
+        levels = prepared.match_colours(fills, settings)
         grown: list[Detail] = []
         with self.stages.measure("detail"):
-            for detail in details(prepared, levels, settings):
+            for detail in prepared.grow_details(levels, settings):
                 grown.append(detail)
                 if callback is not None:
                     callback(Growth(len(grown), len(levels)))

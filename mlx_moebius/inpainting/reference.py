@@ -6,11 +6,22 @@ fill, and the arithmetic is the original's: float64 on 0..1, truncated to bytes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
+
+from mlx_moebius.errors import Change, MoebiusError
+from mlx_moebius.inpainting.compose import PreparedCrops, Result, filled_gains
+from mlx_moebius.inpainting.crops import Crop
+from mlx_moebius.inpainting.detail import Detail
+from mlx_moebius.inpainting.settings import Settings
+from mlx_moebius.photos.geometry import Colours, Mask
+from mlx_moebius.photos.masks import dilate
+from mlx_moebius.photos.photo import Photo, photo_from_image
 
 GRID = 64  # sides of resized images are multiples of this
 NEIGHBOURHOOD = 10  # pixels that the mask's bounding box grows by, both sides together
@@ -65,3 +76,50 @@ def paste(
     alpha = np.asarray(mask.filter(ImageFilter.GaussianBlur(3)))[..., None] / 255
     blended = above * alpha + below * (1 - alpha)
     return (blended * 255).clip(0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceCrops(PreparedCrops):
+    """The whole image as the official pipeline resizes it. Its fill is pasted as there, and no detail is grown."""
+
+    def match_colours(self, fills: list[Colours], settings: Settings) -> list[Colours]:
+        """The fill as it is: `paste` moves its colours."""
+        return fills
+
+    def grow_details(self, levels: list[Colours], settings: Settings) -> Iterator[Detail]:
+        """Nothing."""
+        return iter(())
+
+    def finish(self, levels: list[Colours], details: list[Detail], settings: Settings) -> Result:
+        """The official pipeline's last step; `levels` are fills in 0..1."""
+        pixels = to_uint8(levels[0])
+        if settings.paste:
+            drawing = Image.fromarray(self.mask.astype(np.uint8) * 255)
+            pixels = paste(self.images[0], pixels, drawing, settings.compensate)
+        changed = self.mask if settings.paste else np.ones_like(self.mask)
+        photo = replace(self.photo, pixels=pixels, gains=filled_gains(self.photo, changed))
+        return Result(photo, self.mask, self.crops, None, [])
+
+
+def prepare_reference(photo: Photo, mask: Mask, size: int, settings: Settings) -> ReferenceCrops:
+    """The whole image as the official pipeline resizes it; what comes out has the network's size."""
+    if settings.extend:
+        raise MoebiusError(
+            "the official pipeline does not widen photos", Change("reference", False), Change("extend", None)
+        )
+    drawing = binarise(Image.fromarray(mask.astype(np.uint8) * 255))
+    image = resize_to_multiple(Image.fromarray(photo.rgb()), size)
+    drawing = resize_to_multiple(drawing, size)
+    if image.size != (size, size):
+        raise MoebiusError(
+            f"the official pipeline resizes this photo to {image.width} x {image.height}, but the network only takes "
+            f"{size} x {size}",
+            "crop it to a square",
+            Change("reference", False),
+        )
+    hole = network_mask(drawing)
+    if settings.dilate not in ("auto", 0):
+        hole = dilate(hole, int(settings.dilate))
+    crop = Crop(0, 0, size, size, (0, 0, size, size))
+    reduced = replace(photo_from_image(image), format=photo.format, metadata=photo.metadata, gains=photo.gains)
+    return ReferenceCrops(reduced, hole, [crop], [np.asarray(image)], [hole], [hole], hole)

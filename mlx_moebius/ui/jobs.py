@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
-from mlx_moebius.inpainting.compose import PreparedCrops, Result, prepare
+from mlx_moebius.inpainting.compose import PreparedCrops, Result
 from mlx_moebius.inpainting.pipeline import Event, MoebiusPipeline
+from mlx_moebius.inpainting.prepare import prepare
 from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.models import locate
 from mlx_moebius.networks.diffusion import Step

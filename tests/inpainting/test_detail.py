@@ -12,8 +12,8 @@ from PIL import Image
 
 from mlx_moebius import MoebiusPipeline
 from mlx_moebius.generate import main
-from mlx_moebius.inpainting.compose import details, finish, match_colours, prepare
 from mlx_moebius.inpainting.detail import Detail
+from mlx_moebius.inpainting.prepare import prepare
 from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.photos.geometry import Colours, Mask
 from mlx_moebius.photos.photo import Photo, photo_from_image, read_provenance
@@ -40,9 +40,9 @@ def fill_with(
     """The product without a network: the smooth filling, or the fills given, 0..1."""
     prepared = prepare(photo, mask, SIZE, settings)
     fills = fills or [image / np.float32(255) for image in prepared.images]
-    levels = match_colours(prepared, fills, settings)
-    grown = list(details(prepared, levels, settings))
-    return finish(prepared, levels, grown, settings).photo, grown
+    levels = prepared.match_colours(fills, settings)
+    grown = list(prepared.grow_details(levels, settings))
+    return prepared.finish(levels, grown, settings).photo, grown
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -158,7 +158,7 @@ def test_adamw_by_its_formula() -> None:
     parameters = {"weight": mx.array(weight)}
     optimiser = adamw_on_everything(parameters)
     moments = optimiser.start(parameters)
-    expected, first, second = weight.astype(np.float64), 0.0, 0.0
+    expected, first, second = weight.astype(np.float64), np.zeros(weight.shape), np.zeros(weight.shape)
     for step in range(1, 4):
         gradient = rng.normal(size=weight.shape).astype(np.float32)
         arguments = {"weight": mx.array(gradient)}, parameters, moments, mx.array(1e-3), mx.array(float(step))

@@ -5,11 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass, replace
-from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
 
-import mlx.core as mx
 import numpy as np
 import typer
 from PIL import Image
@@ -25,16 +22,11 @@ from mlx_moebius.folder.report import Mode
 from mlx_moebius.folder.run import default_folder, fill_folder, find_pairs, show_plan
 from mlx_moebius.inpainting.contact_sheet import contact_sheet
 from mlx_moebius.inpainting.extend import Extension, parse_aspect, parse_sides
-from mlx_moebius.inpainting.pipeline import MoebiusPipeline
-from mlx_moebius.inpainting.presets import preset_settings
-from mlx_moebius.inpainting.record import Record, read_record
+from mlx_moebius.inpainting.record import read_record
 from mlx_moebius.inpainting.settings import Settings
-from mlx_moebius.models import DEFAULT_MODEL, find_model, locate
-from mlx_moebius.networks.config import ModelConfig
-from mlx_moebius.networks.footprint import windows_within
+from mlx_moebius.model_choice import ModelChoice
 from mlx_moebius.options import common
 from mlx_moebius.options import generate as options
-from mlx_moebius.options.common import DtypeName
 from mlx_moebius.photos import limits
 from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.photos.growth import grow
@@ -44,7 +36,6 @@ from mlx_moebius.photos.pairing import folded, mask_beside
 from mlx_moebius.photos.patch import patch as make_patch
 from mlx_moebius.photos.photo import Photo, photo_from_image, read_photo
 from mlx_moebius.photos.save import check_output, default_output, write_photo
-from mlx_moebius.version import __version__
 
 program = Program("mlx-moebius", options.ABOUT, options.EXAMPLES, options.OTHERS)
 app, main = program.app, program.main
@@ -334,69 +325,6 @@ class Writing:
             if path is not None and path.suffix.lower() != ".png":
                 raise MoebiusError(f"{path} is written as PNG, so its name must end in .png")
         return output
-
-
-@dataclass(frozen=True, slots=True)
-class ModelChoice:
-    """Model, settings, and how to compute.
-
-    What was not asked for is as the preset says, then as in `earlier`, the record of another fill.
-    """
-
-    model: str | None
-    dtype: DtypeName | None
-    device: options.DeviceName | None
-    memory_limit: int | None
-    settings: dict[str, Any]
-    earlier: Record | None = None
-    preset: str | None = None
-
-    @property
-    def growth(self) -> int | Literal["auto"]:
-        """How the mask will grow, which is known before the model is; see `MoebiusPipeline.settings`."""
-        asked = (self.earlier.settings if self.earlier else {}) | self.settings
-        amount: int | Literal["auto"] = asked.get("dilate", 0 if asked.get("reference") else "auto")
-        return amount
-
-    def load(self, beside: int = 0, alone: bool = True) -> tuple[MoebiusPipeline, Settings]:
-        """A pipeline for as many windows at once as memory allows beside so many bytes; raises where it allows none."""
-        if self.device is not None:
-            choose_device(self.device)
-        model, dtype = self.model or DEFAULT_MODEL, self.dtype
-        if self.earlier is not None:
-            model, dtype = self.model or self.earlier.model, dtype or self.earlier.dtype
-            if self.model is None and locate(model) is None:  # a file does not decide what is downloaded
-                raise MoebiusError(
-                    f"the model {model!r:.80}, named by --from-metadata, is not on this machine: give --model"
-                )
-        config = ModelConfig.load(find_model(model))
-        if self.earlier is not None and self.model is None:
-            self.earlier.check_model(config)
-        windows = windows_within(config, self.memory_limit, beside)
-        pipeline = MoebiusPipeline.from_pretrained(model, dtype)
-        pipeline.batch_size = windows
-        settings: dict[str, Any] = {}
-        if self.earlier is not None:
-            settings = self.earlier.settings
-            if alone:  # one photo: in the same batches, for the same bytes
-                pipeline.batch_size = min(windows, self.earlier.batch_size or windows)
-            self.warn_of_differences(self.earlier, pipeline)
-        preset = preset_settings(self.preset, pipeline.sampling) if self.preset else {}
-        return pipeline, pipeline.settings(**settings | preset | self.settings)
-
-    def warn_of_differences(self, earlier: Record, pipeline: MoebiusPipeline) -> None:
-        """Say where what decides the bytes of a fill is not what it was in the earlier one."""
-        device = mx.default_device().type.name
-        if found := earlier.differences(__version__, device, metadata.version("mlx"), pipeline.batch_size):
-            warn(f"the fill may differ in some bytes from the recorded one: {found}")
-
-
-def choose_device(name: str) -> None:
-    """Make MLX compute on "cpu" or "gpu"."""
-    try:
-        mx.set_default_device(mx.gpu if name == "gpu" else mx.cpu)
-    except ValueError:
-        raise MoebiusError("MLX has no GPU here: leave --device gpu out") from None
 
 
 def frame_extension(photo: Photo, extend: str | None, aspect: str | None, gravity: str) -> Extension | None:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from mlx_moebius import generate
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.folder import batch, ledger, review
 from mlx_moebius.folder.batch import Job
@@ -19,6 +18,7 @@ from mlx_moebius.folder.run import fill_folder, find_pairs
 from mlx_moebius.inpainting.pipeline import MoebiusPipeline
 from mlx_moebius.inpainting.record import read_record
 from mlx_moebius.inpainting.settings import Settings
+from mlx_moebius.model_choice import ModelChoice
 from mlx_moebius.models import BUNDLED
 from mlx_moebius.networks.config import CONFIG_NAME, UNET_NAME, VAE_NAME, ModelConfig
 from mlx_moebius.networks.footprint import windows_within
@@ -217,10 +217,10 @@ def test_a_file_does_not_decide_what_is_downloaded(tmp_path: Path, monkeypatch: 
     path = tmp_path / "filled.png"
     photo = photo_from_image(picture("RGB", 40, 36))
     write_photo(photo, path, provenance={"version": "0.1.0", "model": model, "settings": {"seed": 1}})
-    choice = generate.ModelChoice(None, None, None, None, {}, read_record(path))
+    choice = ModelChoice(None, None, None, None, {}, read_record(path))
     with pytest.raises(MoebiusError, match=r"is not on this machine: give --model|unknown model"):
         choice.load()
-    pipeline, settings = generate.ModelChoice("nano", None, None, None, {}, read_record(path)).load()
+    pipeline, settings = ModelChoice("nano", None, None, None, {}, read_record(path)).load()
     assert (pipeline.name, settings.seed) == ("nano", 1)
 
 

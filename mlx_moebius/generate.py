@@ -169,7 +169,7 @@ def fill_photo(
     save_mask: Path | None,
     verbose: bool,
 ) -> None:
-    """Fill one photo, of `several` or alone: its mask may lie beside it."""
+    """Fill one photo; `several`: there are more. Without marks or a wider frame, the mask beside the photo is used."""
     target = writing.target(image, save_mask, bool(seeds), several)
     if not marks and not (extend or aspect) and (beside := mask_beside(image)):
         marks = replace(marks, masks=[str(beside)])
@@ -295,8 +295,8 @@ class Writing:
     def target(self, photo: Path, save_mask: Path | None, sheet: bool, several: bool) -> Path:
         """The file to write for a photo, or for a sheet of fills. Raises MoebiusError if it must not be written.
 
-        `output` is a folder where there is one of that name, where its name has no extension, and for `several`
-        photos; it is made.
+        `output` is a folder if a folder of that name exists, if nothing exists and the name has no extension, or for
+        `several` photos; the folder is made.
         """
         usual = photo.with_name(f"{photo.stem}_seeds.png") if sheet else default_output(photo)
         output = self.output or usual
@@ -337,7 +337,7 @@ def frame_extension(photo: Photo, extend: str | None, aspect: str | None, gravit
 
 
 def _same(a: Path, b: Path) -> bool:
-    """Whether two names are of one file, or would be."""
+    """Whether two names belong to the same file, or would once it exists."""
     try:
         return a.samefile(b)
     except OSError:
@@ -345,7 +345,7 @@ def _same(a: Path, b: Path) -> bool:
 
 
 def write_png(image: Image.Image, path: Path, photo: Path, overwrite: bool) -> None:
-    """Write a picture made of the photo, a sheet or a mask, no more readable than it."""
+    """Write a sheet or a mask, readable by no more people than the photo."""
     with replacing(path, overwrite=overwrite, mode=permissions([photo])) as file:
         image.save(file, "PNG", **png_options())
 

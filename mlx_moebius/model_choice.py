@@ -45,7 +45,12 @@ class ModelChoice:
         return amount
 
     def load(self, beside: int = 0, alone: bool = True) -> tuple[MoebiusPipeline, Settings]:
-        """A pipeline for as many windows at once as memory allows beside so many bytes; raises where it allows none."""
+        """Load the pipeline and its settings, for as many crops at once as memory allows beside `beside` bytes.
+
+        `alone`: a single photo is filled; a repetition then uses no more than the recorded batch size.
+
+        Raises MoebiusError where the memory allows no crop.
+        """
         if self.device is not None:
             choose_device(self.device)
         model, dtype = self.model or DEFAULT_MODEL, self.dtype
@@ -71,7 +76,7 @@ class ModelChoice:
         return pipeline, pipeline.settings(**settings | preset | self.settings)
 
     def warn_of_differences(self, earlier: Record, pipeline: MoebiusPipeline) -> None:
-        """Say where what decides the bytes of a fill is not what it was in the earlier one."""
+        """Warn where version, device, MLX or batch size differ from those of the earlier fill."""
         device = mx.default_device().type.name
         if found := earlier.differences(__version__, device, metadata.version("mlx"), pipeline.batch_size):
             warn(f"the fill may differ in some bytes from the recorded one: {found}")

@@ -171,20 +171,20 @@ def fill_pictures(
 
     Args:
         image: a PIL image, the path of a file, or an array uint8 or uint16, [H, W] or [H, W, C]; or several.
-        mask: one for each image, of the same size or aspect: white, or what is painted, is filled. Besides what an
-            image may be, a bool array [H, W], or "alpha" for what is transparent in the image.
-        settings: all settings at once; those given one by one then change it. Without it, the model's own defaults.
+        mask: one mask per image, of the same size or aspect. White, or what is painted, is filled. It may also be a
+            bool array [H, W], or "alpha" for what is transparent in the image.
+        settings: all settings at once; settings given one by one override it. None for the model's defaults.
         num_steps, ..., detail: see `Settings`.
         invert: fill what the mask leaves out.
         callback: called with every step (see `Step`); whatever it raises ends the run.
         output: None for what the image was: PIL images for PIL images and paths, arrays for arrays. "pil", "np"
             (uint8 or uint16, as deep as the image), or "latents" for one array [B, h, w, C] of all crops in order
-            (see `crops.plan`; with `reference`, one an image).
+            (see `crops.plan`; with `reference`, one per image).
         latents: [B, h, w, C], noisy latents to start from instead of the noised image.
         noise: the randomness of the run (see `diffusion.draw_noise`) instead of the seed's.
         mask_image, num_inference_steps, output_type ("pil" or "latent"): diffusers' names of mask, num_steps, output.
         callback_on_step_end: called as diffusers does, with the pipeline, the step from 0, its timestep, and
-            {"latents": [B, h, w, C]}; the latents in what it returns take the place of these.
+            {"latents": [B, h, w, C]}. If it returns a dict with "latents", these replace the run's.
 
     Warns (`warnings.warn`) of what may not be meant. Raises MoebiusError for bad input.
     """
@@ -247,7 +247,7 @@ def fill_pictures(
 
 
 def chosen_settings(pipe: MoebiusPipeline, settings: Settings | None, changes: Mapping[str, Any]) -> Settings:
-    """The settings given, or the model's own, with changes; None leaves a setting. Raises MoebiusError."""
+    """`settings`, or the model's defaults if None, with `changes`; a change of None is ignored. Raises MoebiusError."""
     check_names(changes)
     given = {name: value for name, value in changes.items() if value is not None}
     if settings is None:
@@ -264,7 +264,7 @@ def check_names(changes: Mapping[str, Any]) -> None:
 
 
 def unknown_word(word: str) -> MoebiusError:
-    """The error for a parameter that there is not, with what may have been meant."""
+    """The error for an unknown parameter, with a hint at what may have been meant."""
     known = [*FIELDS, *Words.__annotations__, "output"]
     near = get_close_matches(word, known, 1)
     hint = NOT_TAKEN.get(word) or (f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted({*known}))}")
@@ -305,7 +305,7 @@ def wanted_kind(picture: Any, output: Output | None) -> Output | None:
 
 
 def given_back(photo: Photo, picture: Any, output: Output | None) -> Any:
-    """A filled photo as the kind of picture that is wanted, or as which it came in."""
+    """A filled photo as the kind of picture that is wanted, or else of the kind that came in."""
     kind = wanted_kind(picture, output)
     return photo if kind is None else as_image(photo) if kind == "pil" else as_array(photo, picture)
 
@@ -313,7 +313,7 @@ def given_back(photo: Photo, picture: Any, output: Output | None) -> Any:
 def watched(
     pipe: MoebiusPipeline, callback: Callable[[Step], object] | None, step_end: StepEnd | None
 ) -> Callable[[Step], object] | None:
-    """A callback for both; what diffusers' one returns takes the place of the latents."""
+    """One callback that calls both. Latents that `step_end` returns replace the step's."""
     if step_end is None:
         return callback
 

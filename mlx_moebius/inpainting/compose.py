@@ -32,10 +32,10 @@ MAX_ENLARGEMENT = 3.0  # beyond it the fill is visibly softer than the photo
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A filled photo, the mask that was filled, the crops, the seam (None: no border), and notes, a line each.
+    """A filled photo, the mask that was filled, the crops, the seam (None: not measured), and notes, one per line.
 
-    `details` tells what was grown in each crop; it is empty where none was wanted. `weights`, uint16 [H, W], is how
-    much of the fill each pixel holds, 65535 for all of it (None where the photo's size is another now).
+    `details` says where detail was grown; it is empty where none was wanted. `weights`, uint16 [H, W], is the fill's
+    share in every pixel, 65535 for all of it; None after a widening and with `reference`.
     """
 
     photo: Photo
@@ -48,22 +48,22 @@ class Result:
 
     @property
     def warnings(self) -> list[str]:
-        """All that the user should know, a line each: the notes, and what is wrong with the seam."""
+        """Everything that the user should know, one per line: the notes, and what is wrong with the seam."""
         return [*self.notes, *(self.seam.warnings() if self.seam else [])]
 
     @property
     def enlargement(self) -> float:
-        """Of the most enlarged crop: 1 is native detail."""
+        """Enlargement of the most enlarged crop: 1 is native detail."""
         return max((crop.enlargement for crop in self.crops), default=1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedCrops:
-    """What the network fills of one photo: images uint8 [S, S, 3] and masks bool [S, S], one for each crop.
+    """The crops of one photo, ready for the network: one image uint8 [S, S, 3] and one mask bool [S, S] per crop.
 
-    The images hold nothing of what is to go.
-    Where the photo's answer is known (see `plain`), the photo has it already; `rest` is what is left of the mask.
-    `levels` are masks too: what colours are levelled with lies round these.
+    In the images of `prepare_crops`, nothing is left of the object to remove: its surroundings continue smoothly.
+    Plain parts of the mask are already filled in `photo` (see `plain`); `rest` is the remaining mask.
+    `levels` are masks too: colours are matched to the pixels round them.
     """
 
     photo: Photo
@@ -75,21 +75,21 @@ class PreparedCrops:
     rest: Mask
 
     def match_colours(self, fills: list[Colours], settings: Settings) -> list[Colours]:
-        """Each crop's fill (0..1) in 8-bit levels, its colours levelled."""
+        """The fills (0..1) in 8-bit levels, with colours matched to the photo if the settings ask for it."""
         levels = [fill.clip(0, 1) * np.float32(255) for fill in fills]
         if settings.compensate:
             levels = [match_colour(*each) for each in zip(levels, self.images, self.levels, strict=True)]
         return levels
 
     def grow_details(self, levels: list[Colours], settings: Settings) -> Iterator[Detail]:
-        """What is grown in each crop, one after the other; nothing where the settings want none."""
+        """The detail of every crop, in order; nothing where the settings want no detail."""
         if settings.detail and settings.paste:
             yield from detail.grow_details(
                 self.photo, self.rest, self.crops, self.images, self.masks, levels, settings.seed
             )
 
     def finish(self, levels: list[Colours], details: list[Detail], settings: Settings) -> Result:
-        """Blend all crops into the photo; the rest stays bit for bit."""
+        """Blend all crops into the photo; all other pixels stay bit for bit."""
         photo, mask, crops = self.photo, self.rest, self.crops
         if not settings.paste:
             crops = [replace(crop, box=_inside(crop, photo)) for crop in crops]
@@ -127,8 +127,8 @@ class PreparedCrops:
 def prepare_crops(photo: Photo, mask: Mask, size: int, settings: Settings, overlap: int = 0) -> PreparedCrops:
     """Plan the crops of a photo and cut them out, for a network that takes `size` pixels.
 
-    With `overlap`, known pixels that far round the mask are filled as well, whatever dilation the settings ask for.
-    As what belongs there is known, colours are levelled by what the network invents there, not just by what it copies.
+    With `overlap`, known pixels that far round the mask are filled too, instead of the dilation that the settings ask
+    for. There the photo is known but the network invents, so that is where colours are matched.
     """
     unknown = mask
     check_mask(unknown, inverted=False, warnings=[])
@@ -148,7 +148,7 @@ def prepare_crops(photo: Photo, mask: Mask, size: int, settings: Settings, overl
 
 
 def _hidden(photo: Photo) -> Mask:
-    """What is fully transparent [H, W]: the colours stored there (mostly black) were never seen."""
+    """The fully transparent pixels, [H, W]. The colours stored there (mostly black) were never visible."""
     alpha = photo.alpha()
     if alpha is None or not alpha.any():  # nothing opaque to continue
         return np.zeros((photo.height, photo.width), bool)
@@ -157,7 +157,7 @@ def _hidden(photo: Photo) -> Mask:
 
 
 def filled_gains(photo: Photo, changed: Mask) -> GainMap | None:
-    """The photo's gain map, continued to where the photo was changed [H, W]; its mean if that is everywhere."""
+    """The gain map, interpolated where the photo was changed [H, W]; its mean if all of it was changed."""
     gains = photo.gains
     if gains is None:
         return None

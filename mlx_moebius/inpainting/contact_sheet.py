@@ -15,7 +15,7 @@ GAP = 8
 
 
 def contact_sheet(results: Sequence[Result]) -> Image.Image:
-    """RGB picture of what was filled and what is around it, for each result, numbered from 1 in reading order."""
+    """An RGB picture with the filled area and its surroundings for every result, numbered from 1 in reading order."""
     box = _surroundings(results[0])
     scale = min(1.0, SIDE / max(box[2] - box[0], box[3] - box[1]))
     size = max(1, round((box[2] - box[0]) * scale)), max(1, round((box[3] - box[1]) * scale))

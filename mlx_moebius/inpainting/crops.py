@@ -1,13 +1,14 @@
 """Which square crops of a photo the network fills. Pure geometry: a mask in, crops out.
 
-From native detail upwards, at each scale (a crop side, first the model's size, then 1.25 times more):
+The planner goes through scales, from native detail upwards. A scale is a crop side: first the model's size, then
+always 1.25 times more. At a scale:
 
-1. A part of the mask whose crop of `context` times its extent is at most twice the scale gets that crop.
-2. Limbs, which are runs of a part that are thin and long at this scale (power lines), are swept by crops of this
-   side, each of which answers for a piece at most three quarters of its side.
-3. What is left, thick and large, waits for the next scale. At the last one the crop is the whole photo.
+1. A part of the mask gets a single crop, `context` times its extent, if that is at most twice the scale.
+2. Limbs are stretches of a part that are thin and long at this scale, such as power lines. They are cut into pieces of
+   at most three quarters of the scale, and every piece gets a crop of this side.
+3. What is left is thick and large. It waits for the next scale. At the last scale the crop is the whole photo.
 
-Then crops that can answer for each other's parts without getting larger are made one.
+Finally, a piece that fits into the crop of another one, without enlarging it, is joined to that piece.
 """
 
 from __future__ import annotations
@@ -22,19 +23,19 @@ from mlx_moebius.errors import MoebiusError
 from mlx_moebius.photos.geometry import Box, Mask, bounding_box, shifted
 from mlx_moebius.photos.masks import components, dilate
 
-MAX_CROPS = 128  # a photo; beyond it, crops get larger instead
+MAX_CROPS = 128  # per photo; beyond it, crops get larger instead
 CELLS = 32  # coarse cells along the side of a crop of the model's size
-MARGIN = 8  # a crop sees at least 1/8 of its side around what it answers for, except at the photo's edges
-REACH = 16  # overlapping crops are blended over 1/16 of their side beyond what they answer for
+MARGIN = 8  # a crop sees at least 1/8 of its side around its box, except at the photo's edges
+REACH = 16  # overlapping crops are blended over 1/16 of their side beyond their boxes
 
 
 @dataclass(frozen=True, slots=True)
 class Crop:
     """A square of a photo that goes through the network, in pixels of the photo.
 
-    `size` is the network's side: where it equals `side`, nothing is resampled. `box` bounds the masked pixels that
-    the crop answers for. A crop larger than the photo along an axis is centred on it there, `left` or `top`
-    negative, and what lies outside is the photo mirrored.
+    `size` is the side of the network's input: where it equals `side`, nothing is resampled. `box` bounds the masked
+    pixels that this crop has to fill. A crop that is larger than the photo along an axis is centred on it there: `left`
+    or `top` is negative, and the photo is mirrored outside its edges.
     """
 
     left: int
@@ -72,19 +73,19 @@ class Crop:
 def plan(
     mask: Mask, size: int, context: float = 2.0, max_crop: int | None = None, whole_image: bool = False
 ) -> list[Crop]:
-    """Windows that together answer for every masked pixel, in reading order; none for an empty mask.
+    """Crops that together fill every masked pixel, in reading order; none for an empty mask.
 
-    They are square, at least `size` pixels wide, and inside the photo wherever it is large enough. A crop is
-    shrunk to the photo's short side as long as an eighth of its side remains around the part, and is at most the
-    photo's long side: a hole that spans the frame gets one crop of the whole photo, mirrored above and below,
-    because one coherent fill looks better than sharper pieces that disagree. There are at most `MAX_CROPS`.
+    They are square, at least `size` pixels wide, and inside the photo wherever it is large enough. A crop is shrunk to
+    the photo's short side as long as an eighth of its side remains around the part. It is at most the photo's long
+    side, or `size` if that is more. A hole that spans the frame gets one crop of the whole photo, mirrored above and
+    below: one coherent fill looks better than sharper pieces that disagree. There are at most `MAX_CROPS`.
 
     Args:
         mask: bool [H, W], True = fill.
-        size: side of the square that the network takes.
+        size: side of the network's input, in pixels.
         context: side of a crop relative to the longer side of the part that it fills.
         max_crop: largest side allowed; larger holes are swept by crops of this side, which then see less around.
-        whole_image: one crop for everything.
+        whole_image: use one crop for the whole photo.
 
     Raises MoebiusError for settings that contradict each other, or when `max_crop` needs more than `MAX_CROPS`.
     """
@@ -109,7 +110,7 @@ def plan(
 
 
 class _Planner:
-    """One attempt with crops of at least `smallest` pixels. A piece is what a crop answers for, and its side."""
+    """One attempt with crops of at least `smallest` pixels. A piece is a box to fill, and the side of its crop."""
 
     def __init__(self, mask: Mask, size: int, smallest: int, context: float, max_crop: int | None) -> None:
         self.mask = mask
@@ -140,9 +141,9 @@ class _Planner:
         return side
 
     def _at_scale(self, cells: Mask, side: int) -> tuple[Mask, Mask, list[Box]]:
-        """What waits for the next scale, what is swept at this one (both cells), and boxes of parts filled in one go.
+        """Cells that wait for the next scale, cells to sweep at this one, and boxes of parts that get a single crop.
 
-        Parts less than about 1/16 of the side apart are taken as one.
+        Parts less than about 1/16 of the side apart count as one.
         """
         near = side // (CELLS * self.cell)
         waiting, swept, found = np.zeros_like(cells), np.zeros_like(cells), []
@@ -200,7 +201,7 @@ class _Planner:
         return _exact_box(pixels & own, left, top)
 
     def _share(self, pieces: list[tuple[Box, int]]) -> list[tuple[Box, int]]:
-        """Join each piece to the first one before it, largest first, whose crop stays as it is when it does."""
+        """Join pieces, largest first, to an earlier piece if its crop need not grow for that."""
         kept: list[tuple[Box, int]] = []
         boxes = np.empty((len(pieces), 4), np.int64)
         for box, side in sorted(pieces, key=lambda piece: -piece[1]):
@@ -222,7 +223,7 @@ class _Planner:
 def _strips(cells: Mask, pitch: int) -> Iterator[tuple[int, int, Mask]]:
     """Pieces of at most pitch x pitch cells, with their left and top; no more than a regular grid of that pitch has.
 
-    Strips from the topmost cell down, each taken from its leftmost cell on.
+    Strips start at the topmost cell that is left; pieces of a strip start at its leftmost cell.
     """
     rest = cells.copy()
     while rest.any():
@@ -235,7 +236,7 @@ def _strips(cells: Mask, pitch: int) -> Iterator[tuple[int, int, Mask]]:
 
 
 def _place(box: Box, side: int, size: int, width: int, height: int) -> Crop:
-    """A crop centred on a box, shifted inside the photo; centred on the photo along an axis that it exceeds."""
+    """A crop centred on a box and shifted into the photo; centred on the photo along an axis where it is larger."""
     left, top = (
         min(max((low + high - side) // 2, 0), length - side) if side <= length else (length - side) // 2
         for low, high, length in ((box[0], box[2], width), (box[1], box[3], height))
@@ -244,7 +245,7 @@ def _place(box: Box, side: int, size: int, width: int, height: int) -> Crop:
 
 
 def _coarse(mask: Mask, cell: int) -> Mask:
-    """Whether any pixel of each cell x cell square is masked."""
+    """The mask on coarse cells of cell x cell pixels: whether any pixel of a cell is masked."""
     starts = [np.arange(0, length, cell) for length in mask.shape]
     cells: NDArray[np.bool_] = np.logical_or.reduceat(np.logical_or.reduceat(mask, starts[0], 0), starts[1], 1)
     return cells

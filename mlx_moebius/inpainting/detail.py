@@ -1,4 +1,4 @@
-"""Detail for the fills of a photo's crops: how far each can be trusted, and what is grown beyond that."""
+"""Detail for the fills of a photo's crops: how far a fill can be trusted, and the detail grown beyond that."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from mlx_moebius.photos.geometry import Box, Colours, Mask, bounding_box, inters
 from mlx_moebius.photos.masks import dilate
 from mlx_moebius.photos.photo import Photo
 
-RIM = 250  # nothing is copied from within 1/250 of the crop's side of a mask: an object's edge may lie there
+RIM = 250  # nothing is copied that lies closer to a mask than 1/250 of the crop's side: an object's edge may be there
 LEAST_RIM = 4  # pixels
-SURROUNDINGS = 512  # pixels along the side of what is at least looked at: thin holes have small crops
+SURROUNDINGS = 512  # pixels: the least side of the area that is searched, since thin holes have small crops
 
 
 class Growth(NamedTuple):
@@ -35,9 +35,10 @@ class Growth(NamedTuple):
 class Detail:
     """What was grown in one crop.
 
-    `box` of the photo, `colours` float32 [h, w, 3] in 8-bit levels, `hole` bool [h, w]: where they hold; None where
-    the network's fill stays as it is. `cell` is the size, in pixels of the photo, of the finest cells on which the
-    fill was trusted (None: on none), `gain` how many times the hole's gradients have grown, `seconds` the time.
+    `box` lies in the photo. `colours`, float32 [h, w, 3] in 8-bit levels, replace the fill where `hole`, bool [h, w],
+    is True; they are None where the network's fill stays as it is. `cell` is the size, in pixels of the photo, of the
+    finest cells on which the fill was trusted (None: on none). `gain` is the factor by which the mean gradient in the
+    hole has grown, `seconds` the time taken.
     """
 
     box: Box
@@ -48,7 +49,7 @@ class Detail:
     seconds: float
 
     def figures(self) -> dict[str, Any]:
-        """What a file records of it. The time is not among it: the same run writes the same bytes."""
+        """The figures that a file records. The time is left out, so that the same run writes the same bytes."""
         return {"cell": self.cell and round(self.cell, 2), "gain": round(self.gain, 3)}
 
 
@@ -61,10 +62,10 @@ def grow_details(
     fills: Sequence[Colours],
     seed: int,
 ) -> Iterator[Detail]:
-    """One `Detail` for each crop, in order; what an earlier one has grown is known to those after it.
+    """Yield one `Detail` per crop, in order. Later crops see the detail that was grown in earlier ones.
 
-    `images`, `holes` and `fills` are the network's squares [S, S, ...]: what it saw, where it filled, and its fills,
-    levelled, in 8-bit levels.
+    `images`, `holes` and `fills` are at the network's size, [S, S, ...]: what the network saw, where it filled, and its
+    fills in 8-bit levels with their colours matched.
     """
     done: list[Detail] = []
     for index, crop in enumerate(crops):
@@ -87,7 +88,7 @@ def grow_details(
 
 
 def lay(detail: Detail, box: Box, colours: Colours, weights: NDArray[np.float32]) -> None:
-    """Lay what was grown over `colours` [h, w, 3] of a box of the photo, with weight 1 in `weights` [h, w]."""
+    """Write grown detail into `colours` [h, w, 3] of a box of the photo, and 1 into `weights` [h, w]."""
     part = intersection(detail.box, box)
     if detail.colours is None or part is None:
         return
@@ -105,7 +106,7 @@ def _scene(
     crops: Sequence[Crop],
     done: Sequence[Detail],
 ) -> Scene:
-    """The crop as far as it lies in the photo, with what was grown before."""
+    """The scene of a crop, inside the photo, with the detail that earlier crops have grown."""
     frame = left, top, right, bottom = _frame(crop, photo)
     colours = photo.rgb(frame).copy()
     masked = mask[top:bottom, left:right]
@@ -132,14 +133,14 @@ def _scene(
 
 
 def _frame(crop: Crop, photo: Photo) -> Box:
-    """What is looked at: the crop, or more where it is small, as far as the photo goes."""
+    """The area that is searched: the crop, or more where it is small, inside the photo."""
     more = max(0, -(-(SURROUNDINGS - crop.side) // 2))
     left, top, right, bottom = crop.frame
     return max(0, left - more), max(0, top - more), min(photo.width, right + more), min(photo.height, bottom + more)
 
 
 def mean_gradient(colours: Colours, where: Mask) -> float:
-    """Mean absolute difference between neighbours that both count."""
+    """Mean absolute difference between neighbouring pixels that both lie in `where`."""
     down = np.abs(np.diff(colours, axis=0)).mean(axis=-1)[where[1:] & where[:-1]]
     across = np.abs(np.diff(colours, axis=1)).mean(axis=-1)[where[:, 1:] & where[:, :-1]]
     return float(np.concatenate([down, across]).mean()) if len(down) + len(across) else 0.0

@@ -19,12 +19,12 @@ from mlx_moebius.photos.privacy import Region, map_regions
 
 GRAVITIES = ("center", "left", "right", "top", "bottom")
 MAX_PASSES = 8
-COST = 2  # times as many crops as in a single pass: what further passes may take
-OVERLAP = 16  # a pass redraws at least 1/16 of the network's side of what was there
+COST = 2  # all passes together may take this many times the crops of a single pass
+OVERLAP = 16  # a pass redraws a rim of known pixels, at least 1/16 of the network's side wide
 
 
 class Extension(NamedTuple):
-    """Pixels to add on each side."""
+    """Pixels to add on the four sides."""
 
     left: int = 0
     top: int = 0
@@ -70,7 +70,7 @@ def parse_aspect(text: str, gravity: str, photo: Photo) -> Extension:
 
 
 def checked(extension: Extension, photo: Photo) -> Extension:
-    """The extension itself. Raises MoebiusError when it adds nothing, or more than the photo can tell about."""
+    """Return the extension. Raises MoebiusError when it adds nothing, or more on a side than the photo's length."""
     width = photo.width + extension.left + extension.right
     height = photo.height + extension.top + extension.bottom
     if not any(extension):
@@ -82,10 +82,10 @@ def checked(extension: Extension, photo: Photo) -> Extension:
 
 
 def passes(extension: Extension, photo: Photo, size: int, settings: Settings | None = None) -> list[Extension]:
-    """The extension in steps, each shallow enough for crops near native detail that see mostly known picture.
+    """Split an extension into steps, shallow enough for crops near native detail that see mostly known pixels.
 
-    A step is half of the network's side, or a sixteenth of the photo's short side where that is more; there are
-    at most `MAX_PASSES`, and only as many as take at most twice the crops of a single one.
+    A step is half of the network's side, or a sixteenth of the photo's short side where that is more. There are at most
+    `MAX_PASSES`, and together they take at most twice the crops of a single pass.
     """
     settings = settings or Settings()
     depth = max(size // 2, min(photo.width, photo.height) // 16)
@@ -117,7 +117,7 @@ def _crops(steps: list[Extension], photo: Photo, size: int, settings: Settings) 
 
 
 def overlap(step: Extension, size: int) -> int:
-    """How far a pass redraws what was there, in pixels, so that it meets it."""
+    """Pixels of the known picture that a pass redraws, so that the new part joins it."""
     return max(size // OVERLAP, max(step) // 4)
 
 
@@ -147,7 +147,7 @@ def extended(photo: Photo, extension: Extension) -> tuple[Photo, Mask]:
 
     carried = replace(photo.metadata, xmp=map_regions(photo.metadata.xmp, moved))
     gains = photo.gains
-    if gains is not None:  # it lies over the frame, in pixels of its own
+    if gains is not None:  # the gain map covers the frame, but in other pixels
         down, across = gains.pixels.shape[0] / photo.height, gains.pixels.shape[1] / photo.width
         own = [[round(side * scale) for side in pair] for pair, scale in zip(sides, (down, across), strict=True)]
         gains = replace(gains, pixels=np.pad(gains.pixels, (*own, *[(0, 0)] * (gains.pixels.ndim - 2)), "edge"))

@@ -1,4 +1,4 @@
-"""One photo from file to file: what it carries and how it is encoded stay."""
+"""Fill a photo from file to file: metadata and encoding are kept."""
 
 from __future__ import annotations
 
@@ -43,29 +43,29 @@ def fill(
     callback: Callback | None = None,
     **changes: Unpack[Changes],
 ) -> Path:
-    """Fill what a mask covers in a photo's file, and write a file that keeps all that the first one carried.
+    """Fill what a mask covers in a photo's file, and write a file that keeps everything else.
 
-    Encoding, bit depth, ICC profile, EXIF and what else the format holds stay; what is outside the mask keeps its
-    pixels before encoding.
+    Encoding, bit depth, ICC profile, EXIF and whatever else the format holds are kept. Outside the mask, pixels stay
+    the same before encoding.
 
     Args:
         photo: the file.
         mask: a file, white where to fill, or "alpha" for what is transparent in the photo; a PIL image or an array
             [H, W]; or several, which are united.
         output: the file to write, in the format of its extension; NAME_filled.EXT beside the photo if None.
-        model: a name or folder as `MoebiusPipeline.from_pretrained` takes it, or a pipeline, which saves loading it
-            for each photo.
-        boxes: more to fill, each "x,y,w,h" in pixels.
+        model: a name or folder as `MoebiusPipeline.from_pretrained` takes it, or a pipeline, which saves loading the
+            model for every photo.
+        boxes: more areas to fill, as "x,y,w,h" in pixels.
         invert: fill what masks and boxes leave out.
         large: more than half of the photo may be filled.
         overwrite: replace an output that exists.
-        quality: 1 to 100, of JPEG, WebP, AVIF, HEIC and JPEG XL; the photo's own if None.
+        quality: 1 to 100, of JPEG, WebP, AVIF, HEIC and JPEG XL; that of the photo if None.
         metadata: record model and settings in the file.
         keep_time: give the output the photo's modification time.
         max_pixels: the most that a photo may have, whatever the memory; as memory allows if None.
         dtype, memory_limit: as in `MoebiusPipeline.from_pretrained`, where `model` is a name.
         settings, changes: as in `pipe(...)`; `extend` works here too.
-        callback: called with every step of the network and every window that gets detail.
+        callback: called with every step of the network and every crop that gets detail.
 
     Returns the file that was written. Warns (`warnings.warn`) of what may not be meant. Raises MoebiusError, with
     nothing written.

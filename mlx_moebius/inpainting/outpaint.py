@@ -1,7 +1,7 @@
 """A wider frame as one hole: once the network has drawn it, detail is grown in it from the photo alone.
 
-What the passes of the network drew is only a fill to be guided by: nothing is copied from it, so that nothing repeats
-from pass to pass. No pixel of the photo changes, hence there is no feather; the new part is made to meet it instead.
+What the network drew in its passes only guides the detail. Nothing is copied from it, so nothing repeats from pass to
+pass. No pixel of the photo changes, so there is no feather; the new part is adjusted to meet the photo instead.
 """
 
 from __future__ import annotations

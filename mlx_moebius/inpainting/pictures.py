@@ -90,6 +90,6 @@ def check_image(photo: Photo) -> None:
 
 
 def as_array(photo: Photo, like: object = None) -> Array:
-    """A photo's pixels in their own depth, uint8 or uint16, [H, W] or [H, W, C]; with as many axes as `like` had."""
+    """A photo's pixels, uint8 or uint16, [H, W] or [H, W, C]. Grey pixels get a channel axis if `like` has one."""
     keep_axis = isinstance(like, np.ndarray) and like.ndim == 3
     return photo.pixels[..., None] if keep_axis and photo.pixels.ndim == 2 else photo.pixels

@@ -1,6 +1,6 @@
 """A photo and a mask in, the filled photo out: plan the crops, fill them with the network, stitch them back.
 
-`MoebiusPipeline` is what other programs use; the command line is one of them.
+`MoebiusPipeline` is the class that programs use; the command line is one of them.
 """
 
 from __future__ import annotations
@@ -82,12 +82,12 @@ class MoebiusPipeline:
 
     @property
     def size(self) -> int:
-        """Side of the square that the network takes, in pixels."""
+        """Side of the network's input, in pixels."""
         return self.diffusion.config.image_size
 
     @property
     def sampling(self) -> SamplingConfig:
-        """The model's own sampling defaults."""
+        """The model's sampling defaults."""
         return self.diffusion.config.sampling
 
     def settings(self, **changes: Unpack[Changes]) -> Settings:
@@ -109,7 +109,7 @@ class MoebiusPipeline:
     def provenance(self, settings: Settings, result: Result, quality: int | None = None) -> dict[str, Any]:
         """What a filled file records: what decides its bytes, to repeat the run (see `record`), and how it went.
 
-        `quality` is what the file is written with, None for the source's own.
+        `quality` is the quality that the file is written with, None for that of the source.
         """
         files = {file.name: file.sha256 for file in self.diffusion.config.files}
         seam = asdict(result.seam) if result.seam else None
@@ -210,7 +210,7 @@ class MoebiusPipeline:
         return draw_noise([settings.seed] * len(parts), parts, size, vae.latent_channels, settings.noise_offset)
 
     def encode(self, prepared: Sequence[PreparedCrops], noise: Noise, settings: Settings) -> Encoded:
-        """All crops of some photos, one by one: the VAE's activations are what takes the memory."""
+        """Encode the crops of some photos one by one, since the VAE's activations take most of the memory."""
         cell = self.diffusion.config.vae.downsampling
         crops = [pair for each in prepared for pair in zip(each.images, each.masks, strict=True)]
         parts = []
@@ -234,7 +234,7 @@ class MoebiusPipeline:
     ) -> mx.array:
         """Final latents [B, h, w, C] of all crops, `batch_size` of them at a time.
 
-        `callback` sees every step; `NewLatents` that it returns take the place of the step's.
+        `callback` is called with every step; `NewLatents` that it returns replace the step's latents.
 
         Raises MoebiusError for guidance that the model does not know.
         """
@@ -267,14 +267,14 @@ class MoebiusPipeline:
     def finish(
         self, prepared: PreparedCrops, fills: list[Colours], settings: Settings, callback: Callback | None = None
     ) -> Result:
-        """The network's fills (0..1) of one photo, levelled, given detail and blended into it."""
+        """Match the colours of one photo's fills (0..1), add detail, and blend them into the photo."""
         levels, grown = self.add_detail(prepared, fills, settings, callback)
         return prepared.finish(levels, grown, settings)
 
     def add_detail(
         self, prepared: PreparedCrops, fills: list[Colours], settings: Settings, callback: Callback | None = None
     ) -> tuple[list[Colours], list[Detail]]:
-        """Levelled fills, and what is grown in each crop, which `callback` sees as `Growth`."""
+        """The fills with matched colours, and the detail of every crop; `callback` gets a `Growth` per crop."""
         levels = prepared.match_colours(fills, settings)
         grown: list[Detail] = []
         with self.stages.measure("detail"):
@@ -297,7 +297,7 @@ class MoebiusPipeline:
 
 
 def _part(callback: Callable[[Any], object] | None, index: int, parts: int) -> Callable[[Any], object] | None:
-    """A callback for the `index`-th of `parts` equal runs, which counts its steps among all of theirs."""
+    """A callback for the `index`-th of `parts` equal runs; it numbers steps over all the runs."""
     if callback is None or parts == 1:
         return callback
 

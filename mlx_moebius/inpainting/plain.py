@@ -1,6 +1,6 @@
-"""Holes in plain surroundings: where one colour or a smooth gradient explains what is round a hole, it is the answer.
+"""Holes in plain surroundings are filled without the network, with one colour or a smooth gradient.
 
-It is given in the photo's own colours and depth, so that white stays white, with the photo's own grain if it has any.
+The fill has the photo's colour mode and bit depth, so that white stays white, and the photo's grain if there is any.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mlx_moebius.photos.masks import Part, components, dilate
 from mlx_moebius.photos.own_colours import levels, with_levels
 from mlx_moebius.photos.photo import Photo
 
-DEPTHS = 16, 8, 4  # pixels round a hole that are looked at: the most that is plain
+DEPTHS = 16, 8, 4  # pixels round a hole to fit: the widest ring that is plain is taken
 OUTLINE = 2  # pixels along the hole, which must be plain all round
 PLACE = 8  # pixels along a place over which noise averages out; less round small holes
 STRETCH = 8  # a long part is looked at in stretches of so many times its half thickness,
@@ -32,7 +32,7 @@ TESTED = 400  # pixels of the hole at which a surface must be certain
 def continue_plain(photo: Photo, mask: Mask, opaque: bool = False) -> tuple[Photo, Mask]:
     """The photo with the plain parts of a mask [H, W] filled, and the mask of what is left to fill.
 
-    What is filled gets opaque if so wanted; otherwise opacity stays.
+    With `opaque`, filled pixels become opaque; otherwise their opacity stays.
     """
     unknown = mask
     if (alpha := photo.alpha()) is not None:
@@ -55,7 +55,7 @@ def continue_plain(photo: Photo, mask: Mask, opaque: bool = False) -> tuple[Phot
 
 
 def _continued(photo: Photo, unknown: Mask, part: Part, rng: np.random.Generator) -> tuple[Mask, Colours] | None:
-    """Which pixels of a part's box are answered, and their values [N, C] in 8-bit levels."""
+    """Which pixels of a part's box could be filled, and their values [N, C] in 8-bit levels; None if none could."""
     own = part.mask()
     frame = _around(part.box, DEPTHS[0], photo)
     hole = np.zeros((frame[3] - frame[1], frame[2] - frame[0]), bool)
@@ -102,7 +102,7 @@ def _continued(photo: Photo, unknown: Mask, part: Part, rng: np.random.Generator
 
 
 def _distances(hole: Mask, known: Mask) -> NDArray[np.uint8]:
-    """How far what is known lies from a hole, in steps of `DEPTHS` and `OUTLINE`; 0: not round it, [H, W]."""
+    """Distance of known pixels from a hole, in steps of `DEPTHS` and `OUTLINE`, [H, W]; 0 for all other pixels."""
     distance = np.zeros(hole.shape, np.uint8)
     for depth in (*DEPTHS, OUTLINE):
         distance[dilate(hole, 2 * depth + 1) & known] = depth
@@ -110,7 +110,7 @@ def _distances(hole: Mask, known: Mask) -> NDArray[np.uint8]:
 
 
 def _stretches(shape: tuple[int, int], length: float) -> Iterator[tuple[Box, Box]]:
-    """Boxes of `length` that tile an array, each with twice as large a one round it: (what is looked at, the tile)."""
+    """Tiles of `length` that cover an array. Yields pairs: a box twice as long round the tile, and the tile."""
     whole = 0, 0, shape[1], shape[0]
     for top in np.arange(0, shape[0], length):
         for left in np.arange(0, shape[1], length):
@@ -121,7 +121,7 @@ def _stretches(shape: tuple[int, int], length: float) -> Iterator[tuple[Box, Box
 
 
 def _surface(values: Colours, hole: Mask, distance: NDArray[np.uint8], size: int) -> Surface | None:
-    """What explains the surroundings of a hole [H, W], as far out as possible."""
+    """A surface that fits the surroundings of a hole [H, W], as far out as possible; None if there is none."""
     tested = np.argwhere(hole)
     tested = tested[np.linspace(0, len(tested) - 1, min(TESTED, len(tested))).astype(int)]
     for depth in DEPTHS:
@@ -135,7 +135,7 @@ def _surface(values: Colours, hole: Mask, distance: NDArray[np.uint8], size: int
 def _grain(
     photo: Photo, unknown: Mask, frame: Box, answered: Mask, noise: NDArray[np.float32], rng: np.random.Generator
 ) -> Colours | None:
-    """Grain for what is answered in a frame, [N, C]."""
+    """Grain for the filled pixels of a frame, [N, C]; None if there is no grain to copy."""
     wide = _around(frame, GRAIN_REACH, photo)
     hole = np.zeros((wide[3] - wide[1], wide[2] - wide[0]), bool)
     hole[slices(frame, wide[:2])] = answered

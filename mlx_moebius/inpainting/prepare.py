@@ -1,4 +1,4 @@
-"""Which way a photo takes to the network and back: ours, or the official pipeline's. Decided here alone."""
+"""How a photo is prepared for the network: our way, or the official pipeline's. Only this module decides."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from mlx_moebius.photos.photo import Photo
 
 
 def prepare(photo: Photo, mask: Mask, size: int, settings: Settings, overlap: int = 0) -> PreparedCrops:
-    """What the network, which takes `size` pixels, fills of a photo; the steps behind it are methods of the result.
+    """Prepare a photo for a network with inputs of `size` pixels. Later steps are methods of the result.
 
-    `overlap` as in `compose.prepare_crops`. Raises MoebiusError for a mask or settings that cannot be.
+    `overlap` as in `compose.prepare_crops`. Raises MoebiusError for a mask or settings that do not work.
     """
     if settings.reference:
         return prepare_reference(photo, mask, size, settings)

@@ -1,11 +1,11 @@
 """Speed and accuracy in one word, for people who do not want to think about solvers and steps.
 
 Measured by `python -m mlx_moebius.benchmark --approximations` with 20 steps of the bundled model (docs/benchmarks):
-arithmetic relative to the model's own settings, and how far the latents end from those of 200 steps of the official
+arithmetic relative to the model's default settings, and how far the latents end from those of 200 steps of the official
 solver. That is nearness to what the network means, not how good it looks; a released model's has not been measured.
 
     fast      half the steps with dpm++, low resolutions every second step   0.34 of the arithmetic    8 % away
-    standard  the model's own settings                                       1                         3 %
+    standard  the model's default settings                                   1                         3 %
     best      as many steps with dpm++                                       1.05                      2 %
 """
 
@@ -22,7 +22,7 @@ FEW_STEPS = 3  # a model that takes no more was made for it: there is nothing to
 
 
 def preset_settings(preset: str, sampling: SamplingConfig) -> dict[str, Any]:
-    """Fields of `Settings` that a preset sets for a model; none where the model's own are meant.
+    """Fields of `Settings` that a preset sets for a model; none where the model's defaults are meant.
 
     Raises MoebiusError for another word.
     """

@@ -1,4 +1,4 @@
-"""Push-pull interpolation: what is unknown continues what is known smoothly."""
+"""Push-pull interpolation: unknown pixels are filled smoothly from known ones."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ NEAR = 32  # cells round what is unknown from which it is continued
 
 
 def continued(image: NDArray[np.uint8], unknown: Mask) -> NDArray[np.uint8]:
-    """An image [H, W, 3] in which what is unknown [H, W] continues what is round it: nothing of it is left.
+    """The image [H, W, 3] with unknown pixels [H, W] replaced by a smooth continuation of their surroundings.
 
-    Unchanged where nothing at all is known.
+    Unchanged if no pixel is known.
     """
     box = bounding_box(unknown)
     if box is None or unknown.all():
@@ -42,8 +42,8 @@ def continued(image: NDArray[np.uint8], unknown: Mask) -> NDArray[np.uint8]:
 def push_pull(values: Colours, known: Mask) -> Colours:
     """Values [H, W, C] where they are known [H, W], continued smoothly to everywhere else.
 
-    Push-pull interpolation (Gortler et al., "The lumigraph", 1996): means of known pixels at ever coarser levels, then
-    each level's gaps filled from the next coarser one.
+    Push-pull interpolation (Gortler et al., "The lumigraph", 1996): means of known pixels at ever coarser levels; then
+    gaps are filled, level by level, from the next coarser one.
     """
     height, width = known.shape
     side = 1 << (max(height, width) - 1).bit_length()

@@ -1,4 +1,4 @@
-"""What a filled file says about how it was filled, read back: enough to repeat it, or to say why that cannot be."""
+"""Reads what a filled file records about its filling: enough to repeat it, or to say why that is impossible."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mlx_moebius.schema import Bounds, build
 class Record:
     """What `MoebiusPipeline.provenance` wrote. What earlier versions did not write is None.
 
-    `settings` are fields of `Settings`. `quality` is what was asked for, None for the source's own.
+    `settings` are fields of `Settings`. `quality` is what was asked for, None for that of the source.
     """
 
     model: str
@@ -42,7 +42,7 @@ class Record:
                 )
 
     def differences(self, version: str, device: str, mlx: str, batch_size: int) -> str:
-        """Why a repetition may differ in some bytes: what is not as it was, in words; empty where all is."""
+        """What differs from the recorded run and may change some bytes, in words; empty if nothing differs."""
         pairs = {
             "mlx-moebius": (self.version, version),
             "the device": (self.device, device),

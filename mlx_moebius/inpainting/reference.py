@@ -1,6 +1,6 @@
-"""The official pipeline's photo handling to the letter (hustvl/Moebius; `golden/imaging.npz`, `golden/pipeline.npz`).
+"""The official pipeline's photo handling to the letter (hustvl/Moebius; `tests/data/imaging.npz`, `pipeline.npz`).
 
-What `Settings.reference` asks for. Everything is 8-bit RGB at the network's resolution, white (255) in a mask means
+`Settings.reference` selects it. Everything is 8-bit RGB at the network's resolution, white (255) in a mask means
 fill, and the arithmetic is the original's: float64 on 0..1, truncated to bytes.
 """
 
@@ -40,7 +40,7 @@ def resize_to_multiple(image: Image.Image, size: int) -> Image.Image:
 
 
 def network_mask(mask: Image.Image) -> NDArray[np.bool_]:
-    """What the network is told to fill, bool [H, W]: where the resized mask, grey along edges, is half white."""
+    """The network's mask, bool [H, W]: True where the resized mask, grey along edges, is at least half white."""
     return np.asarray(mask) / 255 >= 0.5
 
 
@@ -80,7 +80,7 @@ def paste(
 
 @dataclass(frozen=True, slots=True)
 class ReferenceCrops(PreparedCrops):
-    """The whole image as the official pipeline resizes it. Its fill is pasted as there, and no detail is grown."""
+    """The whole image, resized as in the official pipeline. The fill is pasted as it does, and no detail is grown."""
 
     def match_colours(self, fills: list[Colours], settings: Settings) -> list[Colours]:
         """The fill as it is: `paste` moves its colours."""
@@ -102,7 +102,10 @@ class ReferenceCrops(PreparedCrops):
 
 
 def prepare_reference(photo: Photo, mask: Mask, size: int, settings: Settings) -> ReferenceCrops:
-    """The whole image as the official pipeline resizes it; what comes out has the network's size."""
+    """Resize the whole image as the official pipeline does; the result has the network's size.
+
+    Raises MoebiusError for an extension, and for a photo that it does not resize to the network's size.
+    """
     if settings.extend:
         raise MoebiusError(
             "the official pipeline does not widen photos", Change("reference", False), Change("extend", None)

@@ -15,13 +15,13 @@ SURROUNDINGS = 32  # pixels round a fill whose sharpness it is compared with
 STRIP = 512  # rows at a time, which bounds the memory
 BLOCK = 8  # pixels: the calm of what is round a fill is that of the calmest quarter of its blocks
 CALM = 25  # per cent
-VISIBLE_STEP, VISIBLE_RATIO = 8.0, 4.0  # levels, and times the photo's own, from which a step of colour is seen
+VISIBLE_STEP, VISIBLE_RATIO = 8.0, 4.0  # a colour step shows from so many levels and so many times the photo's steps on
 SOFT = 0.4  # as sharp as even the calm of what is round it: from here down a fill is seen to be soft
 
 
 @dataclass(frozen=True, slots=True)
 class Seam:
-    """Steps across the mask's border in 8-bit levels, and how many times the photo's own they are (1: invisible).
+    """Steps across the mask's border in 8-bit levels, and their ratio to steps in the photo beside it (1: invisible).
 
     `sharpness` is how many times as strong the gradients in the whole of the fill are as those round it,
     `calm_sharpness` as those in the calmest quarter round it: a fill may be as calm as that.
@@ -35,7 +35,7 @@ class Seam:
     calm_sharpness: float
 
     def warnings(self) -> list[str]:
-        """What the user should look at, one line each; nothing for a fill that passes unnoticed."""
+        """Warnings for the user, one per line; none for a fill that passes unnoticed."""
         lines = []
         if self.colour_step >= VISIBLE_STEP and self.colour_ratio >= VISIBLE_RATIO:
             lines.append(
@@ -77,9 +77,10 @@ def measure_seam(result: NDArray[Any], mask: Mask, gap: int = 0, depth: int = 8)
 
 
 def _sharpness(result: NDArray[Any], mask: Mask, touched: Mask) -> tuple[float, float]:
-    """Mean gradient in the mask over that within `SURROUNDINGS` pixels round what was touched, each plus one level.
+    """The mean gradient in the mask divided by that around it, and divided by that of the calmest blocks around it.
 
-    And the same over the lower quartile of the means of blocks round it.
+    One level is added to numerator and denominator. "Around" is what lies within `SURROUNDINGS` pixels of the mask and
+    was not touched; "calmest" is the lower quartile of the mean gradients of its blocks.
     """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     top, left = max(0, rows[0] - SURROUNDINGS), max(0, columns[0] - SURROUNDINGS)

@@ -18,12 +18,12 @@ class Settings:
     """Everything that decides what comes out, besides model, photo and mask.
 
     `guidance_until`, `solver` and `reuse_features` (see `Diffusion.denoise`) trade exactness for time.
-    `dilate` is a square kernel in pixels (0: none) or "auto"; `compensate` levels the fill's colours with what lies
-    round the mask; `paste` blends the fill into the photo (otherwise the network's whole prepared replace it);
+    `dilate` is a square kernel in pixels (0: none) or "auto"; `compensate` matches the fill's colours to what lies
+    round the mask; `paste` blends the fill into the photo (otherwise whole crops of the network replace it);
     `context`, `max_crop` and `whole_image` plan the crops (see `crops.plan`); `extend` widens the frame, in pixels
     (left, top, right, bottom); `opaque` makes what is filled opaque (otherwise transparency stays); `reference` does
-    all as the official pipeline does, on the whole image reduced to the network's square; `detail` grows what the
-    network cannot give from the photo (see `synthesis`).
+    all as the official pipeline does, on the whole image resized to the network's input; `detail` adds fine
+    detail, which the network cannot draw, from the photo (see `synthesis`).
 
     Raises MoebiusError for a value of the wrong type or out of bounds.
     """

@@ -1,6 +1,6 @@
-"""Between a photo and the network's squares: cut a crop out, level its colours, blend it back.
+"""Cuts a crop out of a photo, matches the fill's colours to the photo, and blends the fill back.
 
-Colours are RGB in 8-bit levels (0..255); float32 wherever they are not a photo's own.
+Colours are RGB in 8-bit levels (0..255); float32 wherever they are not the pixels of a photo.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ RING = 2  # cells round the mask that are compared
 
 
 def extract(rgb: NDArray[np.uint8], mask: Mask, crop: Crop) -> tuple[NDArray[np.uint8], Mask]:
-    """What the network gets to see of a photo [H, W, 3] and its mask [H, W]: squares of the crop's `size`.
+    """Cut a crop out of a photo [H, W, 3] and its mask [H, W], and resize both to the crop's `size`.
 
-    Where `side` equals `size`, these are the photo's own pixels. Otherwise the image is reduced with a Lanczos filter
+    Where `side` equals `size`, these are the photo's pixels. Otherwise the image is reduced with a Lanczos filter
     and a mask pixel is set if any masked pixel falls on it (thin lines survive) or on one of its neighbours, which
     the filter blends. Outside the photo both are mirrored.
     """
@@ -44,9 +44,9 @@ def extract(rgb: NDArray[np.uint8], mask: Mask, crop: Crop) -> tuple[NDArray[np.
 
 
 def prefill(image: NDArray[np.uint8], hole: Mask) -> NDArray[np.uint8]:
-    """A square [S, S, 3] whose hole continues what is around it smoothly.
+    """The image [S, S, 3] with its hole filled smoothly from its surroundings.
 
-    Sampling starts from the noised image, from which a trace of the object to remove would survive the noise.
+    Sampling starts from the noised image, and a trace of the object to remove would survive the noise.
     """
     return continued(image, hole)
 
@@ -68,7 +68,7 @@ def enlarge(fill: Colours, crop: Crop, box: Box) -> Colours:
 def feather(mask: Mask, width: int) -> NDArray[np.float32]:
     """Weights [H, W]: exactly 1 on the mask, falling smoothly to exactly 0 beyond `width` pixels along either axis.
 
-    The mask is grown by half the width and averaged over two squares that reach the other half, in whole numbers.
+    The mask is grown by half the width and averaged with two box filters that reach the other half, in integers.
     """
     half = width // 2
     grown = dilate(mask, 2 * (width - half) + 1).astype(np.int32)
@@ -83,14 +83,14 @@ def feather(mask: Mask, width: int) -> NDArray[np.float32]:
 
 
 def match_colour(fill: Colours, original: NDArray[np.uint8], mask: Mask) -> Colours:
-    """The fill, levelled so that it meets the original round the mask; all at the network's size S, [S, S, ...].
+    """Shift the fill's colours so that it meets the original round the mask; all are [S, S, ...], S the network's size.
 
     The network redraws the whole crop, so what it got wrong shows on a ring round the mask, where the original is
-    known: a tint there is also the tint inside. Official `compensate` adds one mean difference per channel; here each
-    place gets its own, the mean of the ring's differences (original - fill) weighted by 1 / distance^4 (Shepard, "A
-    two-dimensional interpolation function for irregularly-spaced data", 1968), on a grid of 64 x 64 cells. Texture
-    averages out within a cell and among the cells nearby; differences more than three deviations from their median,
-    such as a rest of the object that the mask left out, are limited to that. Unchanged if nothing is known.
+    known: a tint there is also the tint inside. Official `compensate` adds one mean difference per channel; here the
+    difference varies by place. It is the mean of the ring's differences (original - fill) weighted by 1 / distance^4
+    (Shepard, "A two-dimensional interpolation function for irregularly-spaced data", 1968), on a grid of 64 x 64 cells.
+    Texture averages out within a cell and among the cells nearby. Differences more than three deviations from their
+    median, such as a rest of the object that the mask left out, are limited to that. Unchanged if nothing is known.
     """
     size = len(mask)
     cell = max(1, size // GRID)
@@ -114,9 +114,9 @@ def match_colour(fill: Colours, original: NDArray[np.uint8], mask: Mask) -> Colo
 def blend(fills: Sequence[Colours], crops: Sequence[Crop], mask: Mask, box: Box) -> tuple[Colours, NDArray[np.float32]]:
     """What to lay over a box of the photo: colours [h, w, 3] and their weights [h, w], 0 where the photo stays.
 
-    `fills` are the network's squares [size, size, 3], levelled; `mask` is the whole photo's. Any box will do: bands of
-    a large photo bound the memory. A crop's share is 1 in its own box and falls to 0 within 1/16 of its side; shares
-    of overlapping crops are scaled to a sum of 1, so that on the mask the weight is exactly 1.
+    `fills` are at the network's size, [size, size, 3], with matched colours; `mask` is the whole photo's. Any box will
+    do: bands of a large photo bound the memory. A crop's share is 1 in `crop.box` and falls to 0 within 1/16 of its
+    side. Shares of overlapping crops are scaled to a sum of 1, so that on the mask the weight is exactly 1.
     """
     height, width = mask.shape
     shape = box[3] - box[1], box[2] - box[0]
@@ -150,7 +150,7 @@ def _window_sum(values: NDArray[np.int32], radius: int, axis: int) -> NDArray[np
 
 
 def _cell_sum(values: Colours, cell: int) -> Colours:
-    """Sums over squares of `cell` pixels."""
+    """Sums over cells of cell x cell elements."""
     rows = np.add.reduceat(values, np.arange(0, values.shape[0], cell), axis=0)
     sums: Colours = np.add.reduceat(rows, np.arange(0, values.shape[1], cell), axis=1)
     return sums

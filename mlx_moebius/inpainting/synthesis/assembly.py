@@ -1,9 +1,10 @@
-"""Which place each cell of the hole is copied from, so that neighbours fit together.
+"""Chooses the source of every cell of the hole, so that neighbours fit together.
 
-A labelling problem on the grid: a cell likes a source whose surroundings look like its own, and two neighbours like
-sources that agree on both of them, best of all the same offset, which copies a coherent piece (Kwatra et al.,
-"Graphcut textures", 2003; Pritch et al., "Shift-map image editing", 2009; He and Sun, 2012). Solved by min-sum belief
-propagation (Felzenszwalb and Huttenlocher, "Efficient belief propagation for early vision", 2006).
+This is a labelling problem on the grid. A source costs less if its surroundings look like those of the cell. Two
+neighbours cost less if their sources agree on both cells; the same offset is best, as it copies a coherent piece
+(Kwatra et al., "Graphcut textures", 2003; Pritch et al., "Shift-map image editing", 2009; He and Sun, 2012).
+It is solved by min-sum belief propagation (Felzenszwalb and Huttenlocher, "Efficient belief propagation for early
+vision", 2006).
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from mlx_moebius.inpainting.synthesis.search import Indices, nearest_patch
 from mlx_moebius.photos.geometry import Mask
 
 PATCH = 7  # cells that a source is compared on
-KEPT = 32  # candidates a cell that are weighed against its neighbours'
+KEPT = 32  # candidates per cell that enter the labelling
 KNOWN = 0.3  # weight of known cells against a seam's
 TEXTURE = 0.3
-FAR = 0.2 * 128**2  # what an offset of a whole window costs, in squared levels; rows count three times
+FAR = 0.2 * 128**2  # cost of an offset as long as the grid, in squared levels; rows count three times
 SEAM = 1.0
 ROUNDS = 20
 DAMPING = 0.5
@@ -40,7 +41,7 @@ class Guide:
 
 
 class TwinPenalty(NamedTuple):
-    """What it costs, in squared levels, to copy what a larger piece holds already, and how often it is applied."""
+    """The cost, in squared levels, of copying what a larger piece holds already, and how often it is applied."""
 
     cost: float = 100.0
     passes: int = 2
@@ -50,7 +51,7 @@ DEFAULT_TWINS = TwinPenalty()
 
 
 def assemble(grid: Grid, offsets: Offsets, guide: Guide, twins: TwinPenalty = DEFAULT_TWINS) -> Indices:
-    """The source of each cell of the hole, flat [R * C]; -1 elsewhere, and where no offset leads to a source."""
+    """The source of every cell of the hole, flat [R * C]; -1 elsewhere, and where no source is found."""
     cells = np.flatnonzero(grid.hole)
     if not len(cells) or not len(offsets):  # too thin for this grid
         return np.full(grid.hole.size, -1)
@@ -79,7 +80,7 @@ def assemble(grid: Grid, offsets: Offsets, guide: Guide, twins: TwinPenalty = DE
 
 
 def _twins(grid: Grid, cells: Indices, sources: Indices, chosen: Indices) -> Mask:
-    """Whether a larger piece is copied from a candidate [N, K] already: twins show."""
+    """Whether a larger piece already copies from a candidate [N, K]. Repeated pieces (twins) are visible."""
     own = chosen[cells]
     moves, piece, sizes = np.unique((own - cells)[own >= 0], return_inverse=True, return_counts=True)
     largest = np.zeros(grid.hole.size, np.int64)
@@ -95,7 +96,7 @@ def _twins(grid: Grid, cells: Indices, sources: Indices, chosen: Indices) -> Mas
 
 
 def label(grid: Grid, cells: Indices, sources: Indices, cost: Floats, rounds: int = ROUNDS) -> Indices:
-    """Choose one of the candidate `sources` [N, K] of each cell [N], by their `cost` [N, K] and the seams between."""
+    """Choose one of the candidate `sources` [N, K] for every cell [N], by their `cost` [N, K] and the seams between."""
     place = np.full(grid.hole.size, -1)
     place[cells] = np.arange(len(cells))
     flat = grid.colours.reshape(-1, 3)
@@ -131,7 +132,7 @@ def _belief(cost: Floats, pairs: list[tuple[Indices, Indices]], messages: list[l
 
 
 def _seam(flat: Floats, first: Indices, second: Indices, step: int) -> Floats:
-    """What two neighbours' candidates [N, K] disagree by on both cells: [N, K, K]."""
+    """Squared differences, on both cells, between two neighbours' candidates [N, K]: [N, K, K]."""
     last = len(flat) - 1
     a = np.concatenate([flat[first], flat[(first + step).clip(0, last)]], axis=-1)
     b = np.concatenate([flat[(second - step).clip(0, last)], flat[second]], axis=-1)
@@ -141,7 +142,7 @@ def _seam(flat: Floats, first: Indices, second: Indices, step: int) -> Floats:
 
 
 def rim(grid: Grid, cells: Indices, sources: Indices) -> Floats:
-    """The same towards known neighbours, whose own colours are all that is known of the seam."""
+    """Cost of seams towards known neighbours, [N, K]. These have no source, so only their colours are compared."""
     flat, known = grid.colours.reshape(-1, 3), grid.known.ravel()
     cost = np.zeros(sources.shape, np.float32)
     last = len(flat) - 1
@@ -153,7 +154,7 @@ def rim(grid: Grid, cells: Indices, sources: Indices) -> Floats:
 
 
 def _likeness(grid: Grid, cells: Indices, offsets: Offsets, guide: Guide) -> Floats:
-    """Mean differences between the patches of each cell and of what an offset leads to, [N, K]."""
+    """Mean squared differences between the patch of a cell and the patch at an offset, [N, K]."""
     half = PATCH // 2
     rows, columns = unflatten(cells, grid.width)
     top, left = max(0, rows.min() - half), max(0, columns.min() - half)

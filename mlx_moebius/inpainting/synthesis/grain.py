@@ -1,6 +1,6 @@
-"""Grain for what is smooth: a photo's own, from plain places beside it.
+"""Grain for smooth fills, copied from plain places of the same photo.
 
-Small tiles, from which their own slope is taken out, are blended so that contrast is kept: weights are scaled to a sum
+Small tiles, from which a linear slope is subtracted, are blended so that contrast is kept: weights are scaled to a sum
 of squares of 1 (Heitz and Neyret, "High-performance by-example noise", 2018).
 """
 
@@ -14,7 +14,7 @@ from mlx_moebius.photos.geometry import Mask
 
 TILE = 16  # pixels
 STRIDE = TILE // 2
-NEAREST = 24  # tiles of which one is taken
+NEAREST = 24  # nearby tiles, from which one is drawn at random
 FEWEST = 8
 MOST = 4000  # tiles that are looked at
 ALIKE = 1.4  # a tile's grain is at most so many times as strong or weak

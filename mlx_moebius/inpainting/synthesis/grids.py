@@ -1,7 +1,7 @@
-"""A window of a photo on coarse grids: colours, what is known, what may be copied, how rough each place is.
+"""A scene, which is a part of a photo, on coarse grids: colours, what is known, what may be copied, and texture.
 
-All grids are float32 and cover the same window; one with `n` cells has n along the window's longer side. Colours are
-RGB in 8-bit levels.
+All grids cover the same scene. A grid of `n` cells has n cells along the longer side. Colours are
+float32 RGB in 8-bit levels.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ MARGIN = 4  # cells added round a grid, so that no patch leaves it
 FINEST = 768  # cells of the grid that the others are made from
 TEXTURE_SCALES = (1, 3, 9)  # pixels
 TEXTURE_WEIGHT = 4.0
-TEXTURE_RIM = 19  # a kernel in pixels: contrast near the hole is the hole's own edge
+TEXTURE_RIM = 19  # a kernel in pixels: contrast near the hole is the edge of the hole
 
 
 class Grid(NamedTuple):
-    """A window in cells, with a margin of `MARGIN` cells that are neither known nor to be filled.
+    """A scene in cells, with a margin of `MARGIN` cells that are neither known nor to be filled.
 
     `colours` [R, C, 3]: means of the known pixels; the fill in the hole; elsewhere what continues both. `known`,
     `hole`, `excluded` (not to be copied; holds the hole) [R, C] bool. `texture` [R, C, 3]: square roots of local
@@ -50,11 +50,11 @@ class Grid(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What detail is grown in: a window of a photo, uint8 [H, W, 3], and its fill, float32 [h, w, 3] over `box`.
+    """A part of a photo, uint8 [H, W, 3], in which detail is grown, and the fill, float32 [h, w, 3] over `box`.
 
-    What the photo holds where it is unknown is never looked at: read `seen`.
-    `hole` [H, W] is what to grow; `unknown` holds it and whatever else of the window has no true colours; `excluded`
-    holds that and what must not be copied.
+    Read `seen`, not `photo`: what the photo holds where it is unknown must not be used.
+    `hole` [H, W] is what to grow; `unknown` adds all other pixels without true colours; `excluded` adds what must
+    not be copied.
     """
 
     photo: NDArray[np.uint8]
@@ -113,7 +113,7 @@ class Scene:
         }
 
     def grid(self, cells: int) -> Grid:
-        """The window in cells. A cell is to be filled where the hole covers more than half of it."""
+        """The scene in cells. A cell is to be filled where the hole covers more than half of it."""
         shape = self.shape(cells)
         part = {name: resize(values, shape) for name, values in self._parts.items()}
         hole = part["hole"] > 0.5
@@ -158,7 +158,7 @@ def regrid(values: Floats, grid: Grid) -> Floats:
 
 
 def box_sum(values: NDArray[np.generic], radius: int) -> Floats:
-    """Sums over squares of 2 radius + 1 cells, [R, C] -> [R, C]; nothing counts beyond the edges."""
+    """Sums over (2 radius + 1) x (2 radius + 1) cells, [R, C] -> [R, C]; beyond the edges lie zeros."""
     padded = np.pad(values.astype(np.float64), ((radius + 1, radius),) * 2).cumsum(0).cumsum(1)
     side = 2 * radius + 1
     sums: Floats = (

@@ -1,10 +1,10 @@
-"""A fill as sharp as its surroundings: what the network cannot give is grown from the photo round the hole.
+"""Makes a fill as sharp as its surroundings, with detail from the photo round the hole.
 
-How far the network's fill can be trusted decides what is done (see `trust`):
+What is done depends on how far the network's fill can be trusted (see `trust`):
 
-- down to a fine grid: the fill stays, and the photo's detail beyond that grid is added from look-alike places;
-- down to a coarse one: pieces of the photo are put together so that they follow the fill, which keeps its say up to
-  that grid;
+- down to a fine grid: the fill stays, and the photo's detail beyond that grid is added from places that look alike;
+- down to a coarse grid: pieces of the photo are put together so that they follow the fill. Down to that grid the
+  result is the fill;
 - not at all: the same, following a first estimate by voting patches.
 """
 
@@ -29,16 +29,16 @@ FINE = 80  # a fill that is trusted on a grid as fine as this keeps everything
 COARSE = 40  # a fill that is only trusted on a grid coarser than this says no more than a first estimate
 FOLLOW, HINT = 1.0, 0.02  # weights of a trusted fill and of a first estimate
 REPEATS, MATCHES, GUIDED_REPEATS, GUIDED_MATCHES = 60, 40, 40, 128
-LEAST = 0.2  # cells to copy from for each cell of the hole
+LEAST = 0.2  # cells to copy from, per cell of the hole
 CELL, MOST = 3.0, 20000  # pixels and cells at which grids get no finer
 FULL = 5000  # cells of a hole that is followed to single pixels
 
 
 def grow(scene: Scene, trusted: float, seed: int, twins: TwinPenalty = DEFAULT_TWINS) -> Colours | None:
-    """The fill with detail, float32 [h, w, 3] over `scene.box`; None where there is too little to learn from.
+    """The fill with detail, float32 [h, w, 3] over `scene.box`; None where there is too little to copy from.
 
-    `trusted` is how many cells along the window's side the fill can be trusted on. The same seed gives the same
-    colours.
+    `trusted` is the number of cells along the scene's longer side up to which the fill can be trusted. The same
+    seed gives the same colours.
     """
     rng = np.random.default_rng(seed)
     cells = min(scene.side, round(trusted))
@@ -61,7 +61,7 @@ def grow(scene: Scene, trusted: float, seed: int, twins: TwinPenalty = DEFAULT_T
 
 
 def _too_little(grid: Grid) -> bool:
-    """Whether there is too little to learn from: it would be seen again and again."""
+    """Whether there is too little to copy from, so that it would repeat visibly."""
     usable = np.count_nonzero(~near(grid.excluded, 2))
     return bool(usable < max(FEW, LEAST * np.count_nonzero(grid.hole)))
 

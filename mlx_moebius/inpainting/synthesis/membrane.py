@@ -1,8 +1,8 @@
 """Corrections that let copied pieces meet each other and the photo without a step.
 
-For each cell of the hole a colour is added to what is copied there; it changes as little as possible within a piece
-and jumps between two pieces by what they differ by on either side of the seam: Poisson image editing (Perez et al.,
-2003; Darabi et al., "Image melding", 2012) on a grid, solved by conjugate gradients.
+A colour is added to every copied cell. Within a piece it changes as little as possible. Between two pieces it jumps by
+their difference at the seam. This is Poisson image editing (Perez et al., 2003; Darabi et al., "Image
+melding", 2012) on a grid, solved by conjugate gradients.
 """
 
 from __future__ import annotations

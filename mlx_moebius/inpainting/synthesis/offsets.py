@@ -1,8 +1,8 @@
-"""Candidate offsets: from where, seen from a cell of the hole, could be copied.
+"""Candidate offsets: how far from a cell of the hole its source may lie.
 
-The offsets between look-alike patches of a photo have a few sharp peaks, which are how its structures repeat (He and
-Sun, "Statistics of patch offsets for image completion", ECCV 2012). Those of the first estimate join them, and short
-ones all round, which serve thin holes.
+The offsets between similar patches of a photo have a few sharp peaks: its structures repeat at these distances (He and
+Sun, "Statistics of patch offsets for image completion", ECCV 2012). The offsets of the first estimate are added, and
+short ones in all directions, which serve thin holes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Offsets = NDArray[np.int64]
 PATCH = 7
 COMPONENTS = 24
 STATISTICS = 6000  # patches that are looked up
-CLOSE = 16  # look-alikes nearer than 1/16 of the window say nothing
+CLOSE = 16  # similar patches nearer than 1/16 of the grid say nothing
 BLOCK = 500
 SHORT = (2, 4, 8)  # radii of short offsets, in cells
 DIRECTIONS = 12
@@ -51,7 +51,7 @@ def repeats(grid: Grid, count: int, rng: np.random.Generator) -> Offsets:
 
 
 def of_matches(matches: Indices, width: int, scale: float, count: int) -> Offsets:
-    """The most frequent offsets of the flat sources of each cell (-1: none), `scale` times as long."""
+    """The most frequent offsets from cells to their flat sources (-1: none), `scale` times as long."""
     cells = np.flatnonzero(matches >= 0)
     down, across = (a - b for a, b in zip(unflatten(matches[cells], width), unflatten(cells, width), strict=True))
     return peaks(np.rint(np.stack([down, across], axis=1) * scale).astype(np.int64), count)
@@ -65,7 +65,7 @@ def rings(*radii: float) -> Offsets:
 
 
 def peaks(offsets: Offsets, count: int) -> Offsets:
-    """At most `count` offsets round which the most of those given lie, [N, 2] -> [K, 2]."""
+    """At most `count` offsets at the peaks of the histogram of those given, [N, 2] -> [K, 2]."""
     if not len(offsets):
         return offsets
     reach = int(np.abs(offsets).max()) + 3

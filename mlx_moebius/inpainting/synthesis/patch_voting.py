@@ -1,4 +1,4 @@
-"""A first estimate of what belongs into the hole, on coarse grids: patches vote, coarse to fine.
+"""A first estimate of what belongs into the hole: patch voting on coarse grids, from coarse to fine.
 
 Wexler, Shechtman and Irani, "Space-time completion of video", 2007; texture features beside colours as in Newson et
 al., "Video inpainting of complex scenes", 2014, but continued smoothly into the hole, so that a smooth estimate does
@@ -18,11 +18,11 @@ TEXTURE = 1.0  # weight of texture against colours
 POSITION = 0.02  # weight of the place; rows count three times as much as columns, as perspective wants
 REPEATS = 3.0  # price of a source that is used often
 FALL = 1.3  # a vote counts this much less with every cell away from the rim
-FEW = 50  # sources, below which nothing can be learnt
+FEW = 50  # with fewer sources there is no estimate
 
 
 def estimate(grid: Grid, start: Floats, rounds: int, rng: np.random.Generator) -> tuple[Floats, Indices]:
-    """Colours [R, C, 3] for the hole, from a first guess, and the source of each cell, flat [R * C], -1: none."""
+    """Colours [R, C, 3] for the hole, from a first guess, and the source of every cell, flat [R * C], -1: none."""
     height, width = grid.hole.shape
     side = min(PATCH, max(3, (max(height, width) - 2 * MARGIN) // 5 | 1))
     half = side // 2
@@ -53,7 +53,7 @@ def estimate(grid: Grid, start: Floats, rounds: int, rng: np.random.Generator) -
 
 
 def depth(hole: Mask, most: int = 60) -> Floats:
-    """How many cells each one lies inside the hole (1: at its rim), at most `most`."""
+    """Depth of cells inside the hole, in cells (1: at its rim), at most `most`."""
     result = np.zeros(hole.shape, np.float32)
     rest = hole
     for _ in range(most):
@@ -65,7 +65,7 @@ def depth(hole: Mask, most: int = 60) -> Floats:
 
 
 def _vote(colours: Floats, targets: Indices, sources: Indices, weight: Floats, half: int) -> Floats:
-    """Means of what the patches bring to each cell; each target is there once, so plain indexing adds up."""
+    """Weighted means of the patches over every cell. Targets are unique, so plain indexing adds up."""
     width, flat = colours.shape[1], colours.reshape(-1, 3)
     total, weights = np.zeros((len(flat), 3)), np.zeros(len(flat))
     for down in range(-half, half + 1):

@@ -35,7 +35,7 @@ def refine(coarse: Grid, matches: Indices, grid: Grid) -> Indices:
 
 
 def likeness(grid: Grid, cells: Indices, sources: Indices) -> Floats:
-    """Mean differences between what is known round each cell and round its sources [N, K]; 0 where nothing is."""
+    """Mean squared differences between known cells round a cell and round its sources [N, K]; 0 if none is known."""
     half = PATCH // 2
     cost = np.zeros(sources.shape, np.float32)
     at_rim = np.flatnonzero(near(grid.known, half).ravel()[cells])
@@ -57,7 +57,7 @@ def likeness(grid: Grid, cells: Indices, sources: Indices) -> Floats:
 def _parents(
     coarse: Grid, matches: Indices, grid: Grid, rows: Indices, columns: Indices
 ) -> tuple[NDArray[np.bool_], Offsets]:
-    """Of the four coarse cells nearest to each cell: whether they have a source, [N, 4], and its offset, [N, 4, 2]."""
+    """For the four coarse cells nearest to a cell: whether they have a source, [N, 4], and its offset, [N, 4, 2]."""
     scales, starts, sides = [], [], []
     for fine_cells, coarse_cells, at in zip(grid.hole.shape, coarse.hole.shape, (rows, columns), strict=True):
         scale = (coarse_cells - 2 * MARGIN) / (fine_cells - 2 * MARGIN)
@@ -79,13 +79,13 @@ def _parents(
 
 
 def _widened(offsets: Offsets, usable: NDArray[np.bool_], width: int) -> tuple[Offsets, NDArray[np.bool_]]:
-    """Room for more candidates a cell."""
+    """Pad to `width` candidates per cell."""
     more = width - offsets.shape[1]
     return np.pad(offsets, ((0, 0), (0, more), (0, 0))), np.pad(usable, ((0, 0), (0, more)))
 
 
 def _best(grid: Grid, cells: Indices, offsets: Offsets, count: int) -> tuple[Offsets, NDArray[np.bool_]]:
-    """The `count` offsets [K, 2] that suit each cell best, [N, count, 2], and whether they lead to a source."""
+    """The `count` best of the offsets [K, 2] for every cell, [N, count, 2], and whether they lead to a source."""
     height, width = grid.hole.shape
     rows, columns = unflatten(cells, width)
     down, across = rows[:, None] + offsets[:, 0], columns[:, None] + offsets[:, 1]

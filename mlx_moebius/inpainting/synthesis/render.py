@@ -41,11 +41,11 @@ def copy_pieces(scene: Scene, grid: Grid, cells: int, sources: Indices, correcti
 
 
 def add_detail(scene: Scene, grid: Grid, cells: int, sources: Indices, stride: int) -> Colours:
-    """The fill over `scene.box` plus what a grid of `cells` cannot hold of the photo, taken from each tile's source.
+    """The fill over `scene.box` plus the photo's detail finer than a grid of `cells`, from the sources of the tiles.
 
     Tiles of `stride` cells are blended so that the contrast of what does not belong together is kept: weights are
-    scaled to a sum of squares of 1 (Heitz and Neyret, "High-performance by-example noise", 2018), tiles of the same
-    offset counting as one. The fill itself is kept up to the grid's scale.
+    scaled to a sum of squares of 1 (Heitz and Neyret, "High-performance by-example noise", 2018). Tiles of the same
+    offset count as one. The fill itself is kept up to the grid's scale.
     """
     height, width = scene.hole.shape
     left, top, right, bottom = scene.box
@@ -82,7 +82,7 @@ def restore(scene: Scene, colours: Colours, cells: int) -> Colours:
 
 
 def spread(grid: Grid, sources: Indices) -> Indices:
-    """Sources also for the cells next to those that have one: the hole covers a part of them."""
+    """Sources also for cells next to those that have one, since the hole covers a part of them."""
     result = sources.copy()
     last = len(sources) - 1
     for step in (1, -1, grid.width, -grid.width):
@@ -94,13 +94,13 @@ def spread(grid: Grid, sources: Indices) -> Indices:
 
 
 _Tile = tuple[Indices, Indices, Indices, Floats, Floats]
-"""Of each pixel: the tile's cell, pixels down and across to its source, the tile's weight, and how near it is."""
+"""For every pixel: the tile's cell, pixels down and across to its source, the tile's weight, and how near it is."""
 
 
 def _blocks(
     scene: Scene, grid: Grid, cells: int, sources: Indices, stride: int, ramp: float
 ) -> Iterator[tuple[Indices, Indices, list[_Tile]]]:
-    """Pixels of the hole, and the four tiles round each; tiles stand at every `stride`-th cell."""
+    """Yield pixels of the hole, and the four tiles round them; tiles stand at every `stride`-th cell."""
     left, top, right, bottom = scene.box
     size = scene.cell(cells)
     shape = [length - 2 * MARGIN for length in grid.hole.shape]

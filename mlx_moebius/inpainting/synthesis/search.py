@@ -1,4 +1,4 @@
-"""Nearest patches: which place of the photo looks most like this one.
+"""Nearest patches: finds the place of the photo that looks most like a given one.
 
 Exact search is a matrix product: |a - b|^2 = |a|^2 + |b|^2 - 2 ab, and |a|^2 does not matter. On a GPU MLX does it,
 on a CPU numpy's BLAS. Patches are compared by their principal components (as in Hertzmann et al., "Image analogies",
@@ -43,7 +43,7 @@ def describe(grid: Grid, colours: Floats, cells: Indices, side: int) -> Floats:
 
 
 def nearest_patch(grid: Grid, colours: Floats, cells: Indices, side: int = 5) -> Indices:
-    """The place that looks most like each of some cells, in `colours` [R, C, 3]; -1 where there is no place at all."""
+    """The place that looks most like a cell does in `colours` [R, C, 3], for all `cells`; -1 if there is no place."""
     places = np.flatnonzero(~near(grid.excluded, side // 2))
     if not len(places):
         return np.full(len(cells), -1)
@@ -69,7 +69,7 @@ class Basis:
 def nearest(
     targets: Floats, sources: Floats, price: Floats | None = None, skip: NDArray[np.bool_] | None = None
 ) -> Indices:
-    """Index of the nearest source [M, D] of each target [N, D], by squared distance plus twice a source's price [M].
+    """Index [N] of the source [M, D] nearest to every target [N, D], by squared distance plus twice its price [M].
 
     `skip` [N, M] excludes pairs.
     """

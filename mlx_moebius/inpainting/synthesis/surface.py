@@ -1,4 +1,4 @@
-"""A smooth surface through what is round a hole, if one explains it: a polynomial, fitted robustly.
+"""A smooth surface through the surroundings of a hole, if one fits: a polynomial, fitted robustly.
 
 What touches the hole on a short stretch, such as a rule or a shadow's corner, does not count.
 """
@@ -29,7 +29,7 @@ GRAIN = 10.0  # 8-bit levels of noise: what is more is no grain
 LEVEL = 1.0  # 8-bit levels that places round the hole may be off by
 ROUNDS = 12  # of reweighted least squares
 MOST = 4000  # samples of one fit
-SAMPLES_EACH = 3  # places for each coefficient
+SAMPLES_EACH = 3  # places per coefficient
 ROUNDING = 0.3  # levels: the deviation of what is rounded to whole ones
 DEVIATION = 1.4826  # a normal's standard deviation over its median deviation
 
@@ -117,7 +117,7 @@ def fit(values: Floats, points: Points, close: NDArray[np.bool_], size: int, ins
 
 
 class _Places:
-    """Small places round a hole, over which noise averages out. `number` [N] is each sample's, `counts` [K]."""
+    """Small places round a hole, over which noise averages out. `number` [N] is the place of a sample; `counts` [K]."""
 
     def __init__(self, points: Points, close: NDArray[np.bool_], size: int) -> None:
         rows, columns = ((points - points.min(axis=0)) // size).astype(np.int64).T
@@ -144,7 +144,7 @@ class _Places:
         return result
 
     def explained(self, rest: Exact) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """By the differences from a surface, [N, C]: which places are as it has it, and which of the outline's are not.
+        """From residuals [N, C]: which places the surface explains, and which places of the outline it does not.
 
         Both are [K]. Where the outline has a fringe but the places farther out are as they should be, the fringe is
         neither.
@@ -161,7 +161,7 @@ class _Places:
         return good, wrong
 
     def share(self, wrong: NDArray[np.bool_]) -> float:
-        """Which share of the outline some places [K] along it are."""
+        """The share of the outline that some of its places [K] make up."""
         return float(self.counts[wrong].sum() / self.counts[self.close].sum())
 
     def apart(self, places: NDArray[np.bool_]) -> float:

@@ -1,4 +1,4 @@
-"""For each tile of a fill that can be trusted: the place of the photo that looks most like it.
+"""For every tile of a trusted fill, finds the place of the photo that looks most like it.
 
 On grids of up to `EXACT` cells the search is exhaustive; on finer ones it goes on from what the coarser grid found, as
 in Barnes et al., "PatchMatch", 2009: neighbours' offsets, then small steps.
@@ -11,7 +11,7 @@ import numpy as np
 from mlx_moebius.inpainting.synthesis.grids import MARGIN, Grid, Scene, near, unflatten
 from mlx_moebius.inpainting.synthesis.search import Indices, describe, nearest
 
-STRIDE = 2  # cells a tile
+STRIDE = 2  # cells per tile
 PATCH = 3
 EXACT = 144
 STEPS = (2, 1)  # cells
@@ -38,7 +38,7 @@ def match_tiles(scene: Scene, cells: int) -> Indices:
 
 
 def _tiles(grid: Grid) -> Indices:
-    """Cells at every STRIDE-th row and column whose tile may touch the hole."""
+    """Cells at every STRIDE-th row and column, if the tile there may touch the hole."""
     stands = np.zeros_like(grid.hole)
     stands[MARGIN:-MARGIN:STRIDE, MARGIN:-MARGIN:STRIDE] = True
     return np.flatnonzero(near(grid.hole, STRIDE) & stands)

@@ -1,12 +1,12 @@
 """How far down a network's fill can be trusted, measured on what the network redrew of the known photo and on the fill.
 
 A band is what one grid holds and the next coarser one, with fewer cells, does not. Going from coarse to fine, a fill
-can be trusted as long as two things hold in each band:
+can be trusted as long as two things hold in every band:
 
 - round the hole, where the network redrew what it saw, it follows the photo: the difference has less energy there than
-  the photo's own band;
-- in the hole there is as much life as its surroundings, continued into it, let expect: a fill that is flat where they
-  are not says nothing.
+  the photo's band;
+- in the hole there is enough energy, compared with that of its surroundings, continued into it: a fill that is flat
+  where they are not says nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ COARSEST = 8  # cells along the side
 OCTAVE = 2**0.5  # from one grid to the next
 FOLLOWS = 0.5  # share of a band's energy that the difference may have
 LIVELY = 0.3  # share of the expected energy that the fill must have
-PLACES = 32  # squares along the side whose energies are continued into the hole
+PLACES = 32  # cells along the side of the grid on which energies are continued into the hole
 NOISE = 0.1  # squared levels: a band as weak as this decides nothing; a clear sky's are stronger
 RING = 8  # the ring is 1/8 of the side wide
 

@@ -161,7 +161,7 @@ def test_each_error_is_one_line_and_leaves_nothing(folder: Path) -> None:
         "is no mask, it has": (photo, "-m", photo),
         "are photo and mask swapped?": (mask, "-m", photo),
         "add --yes": (photo, "--mask-from", "0,0,384,200"),
-        "% of the photo would be filled (the mask covers 30%, and grows): if that is meant, add --yes": (
+        "% of the photo would be filled (the mask covers 30%, and grows): add --yes if that is meant": (
             photo,
             "-m",
             folder / "blinds.png",
@@ -348,7 +348,7 @@ def test_a_fill_that_shows_is_told_without_being_asked(tmp_path: Path) -> None:
     sheet = generate(*arguments, "--no-detail", "--seeds", "2")
     assert "warning: fill 1: the fill is soft" in sheet.stderr
     assert "warning: fill 2: the fill is soft" in sheet.stderr
-    assert generate(*arguments, "--overwrite").stderr == ""
+    assert generate(*arguments, "--overwrite", "--detail").stderr == ""
     (tmp_path / "folder").mkdir()
     shutil.copy(tmp_path / "noise.png", tmp_path / "folder")
     out = tmp_path / "out"

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 START = """
-import os, signal, threading
+import os, signal, threading, warnings
 from PIL import Image
 from mlx_moebius import MoebiusError, MoebiusPipeline
 
@@ -14,7 +14,10 @@ picture, mask = Image.effect_noise((200, 150), 20).convert("RGB"), Image.new("L"
 mask.paste(255, (80, 60, 110, 90))
 
 def fill(pipe):
-    print(pipe(picture, mask, detail=False).size, flush=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # without detail the fill is soft
+        filled = pipe(picture, mask, detail=False)
+    print(filled.size, flush=True)
 """
 
 # Also a daemon thread that still runs, and a thread that is given the model.

@@ -107,7 +107,7 @@ def test_more_than_half_has_to_be_meant() -> None:
     check_share(mask, mask, meant=False)
     mask[5, 0] = True
     check_share(mask, mask, meant=True)
-    with pytest.raises(MoebiusError, match=r"^51% of the photo would be filled: .* --yes"):
+    with pytest.raises(MoebiusError, match=r"^51% of the photo would be filled: large=True if that is meant"):
         check_share(mask, mask, meant=False)
 
 

@@ -118,7 +118,7 @@ def test_a_log_that_cannot_be_written_costs_nothing_that_was_learnt(
 
     at_step(monkeypatch, 3, block)
     assert train(*arguments(studio, "ended", 1000, *SPARSE)) == 1
-    assert "log.jsonl: Is a directory" in capsys.readouterr().err
+    assert "log.jsonl (Is a directory)" in capsys.readouterr().err
     assert saved_step(studio / "ended") == 4
     verify(studio / "ended")
 

@@ -237,10 +237,8 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _make(folder: Path, mode: int) -> None:
     """Make a folder and its parents. Only their owner gets more permissions than `mode` has."""
-    if folder.is_dir():
-        return
     try:
-        if folder.parent != folder:
+        if not folder.parent.is_dir():
             _make(folder.parent, mode)
         folder.mkdir(mode=mode | stat.S_IRWXU, exist_ok=True)
     except OSError as error:

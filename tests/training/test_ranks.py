@@ -56,10 +56,11 @@ def test_two_ranks_equal_one_with_twice_the_batch(studio: Path) -> None:
     run(command(studio, "one", 1, 4))
     run(command(studio, "half", 1, 2))
     two, one, half = (state(studio / name) for name in ("two", "one", "half"))
-    assert difference(two, one) < 1e-5
+    # AdamW makes whole steps of rounding, which depends on the shapes that BLAS is given: 2e-4 with one thread of OpenBLAS.
+    assert difference(two, one) < 1e-3
     assert difference(half, one) > 0.1
     judged = [lines(studio / name)[-1] for name in ("two", "one")]
-    assert list(judged[0]["bands"].values()) == pytest.approx(list(judged[1]["bands"].values()), rel=1e-5)
+    assert list(judged[0]["bands"].values()) == pytest.approx(list(judged[1]["bands"].values()), rel=1e-3)
 
 
 @pytest.mark.slow

@@ -56,7 +56,7 @@ def test_two_ranks_equal_one_with_twice_the_batch(studio: Path) -> None:
     run(command(studio, "one", 1, 4))
     run(command(studio, "half", 1, 2))
     two, one, half = (state(studio / name) for name in ("two", "one", "half"))
-    # AdamW makes whole steps of rounding, which depends on the shapes that BLAS is given: 2e-4 with one thread of OpenBLAS.
+    # AdamW makes whole steps of rounding, which depends on the shapes BLAS is given: 2e-4 with one thread.
     assert difference(two, one) < 1e-3
     assert difference(half, one) > 0.1
     judged = [lines(studio / name)[-1] for name in ("two", "one")]

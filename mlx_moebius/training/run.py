@@ -52,7 +52,7 @@ Count = Annotated[int, Bounds(1, 10**9)]
 class Plan:
     """How long to learn, how fast, and how often to save."""
 
-    learning_rate: Annotated[float, Bounds(1e-9, 10)]
+    learning_rate: Annotated[float, Bounds(1e-9, 1e30)]
     warmup: int
     steps: Count = 2000
     batch_size: Count = 1

@@ -58,6 +58,7 @@ def watched(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     """A fresh tab; it fails when the page asks another machine for anything, or has an error that nobody expects."""
     context = browser.new_context(**options)
     context.set_default_timeout(30_000)
+    connections.clear()  # other tests of this process have others to speak to
     outside: list[str] = []
     errors: list[str] = []
 

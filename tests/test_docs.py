@@ -43,6 +43,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page, blocks in EXAMPLES.items() if blocks])
 def test_the_examples_of_a_page_run_from_top_to_bottom(page: str, here: Path) -> None:
     names: dict[str, Any] = {}

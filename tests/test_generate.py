@@ -56,6 +56,7 @@ def test_the_stranger_goes(tmp_path: Path) -> None:
     assert np.array_equal(after[untouched], before[untouched])
 
 
+@pytest.mark.slow
 def test_output_goes_beside_the_photo_and_is_never_overwritten_silently(folder: Path) -> None:
     arguments = (folder / "landscape.png", "--mask", folder / "landscape_mask.png", "--steps", "3")
     assert generate(*arguments).returncode == 0
@@ -201,6 +202,7 @@ def _has_gpu() -> bool:
     return bool(mx.default_device().type != mx.DeviceType.cpu)
 
 
+@pytest.mark.slow
 def test_a_sheet_of_seeds_and_the_pick_of_one(folder: Path) -> None:
     photo, mask = folder / "landscape.png", folder / "landscape_mask.png"
     common = (photo, "-m", mask, "--steps", "3", "--seed", "5")
@@ -241,6 +243,7 @@ def test_where_a_model_lies_stays_with_its_owner(folder: Path, here: bool) -> No
     assert (read_provenance(out) or {})["model"] == "mine"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "value", "bad"),
     [("--solver", "dpm++", "euler"), ("--guidance-until", "0.5", "7"), ("--reuse-features", "2", "0")],
@@ -260,6 +263,7 @@ def test_approximate_options_change_the_fill_and_are_recorded(folder: Path, opti
     assert generate(*common, option, bad, "-o", folder / "no.png").returncode != 0
 
 
+@pytest.mark.slow
 def test_a_preset_sets_what_is_not_asked_for(folder: Path) -> None:
     model = shutil.copytree(find_model("nano"), folder / "model")
     config = json.loads((model / "config.json").read_text())
@@ -315,6 +319,7 @@ def test_more_than_half_is_filled_where_that_is_meant(folder: Path) -> None:
     assert (before[:200] != after[:200]).any(axis=-1).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_odd_file_names_of_one_photo(folder: Path) -> None:
     long, odd = folder / ("x" * 246 + ".png"), folder / os.fsdecode(b"caf\xe9.png")
     shutil.copy(folder / "landscape.png", long)
@@ -339,6 +344,7 @@ def test_a_wider_frame(folder: Path) -> None:
     assert np.array_equal(after[:, :384], before)
 
 
+@pytest.mark.slow
 def test_a_fill_that_shows_is_told_without_being_asked(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (128, 160, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")

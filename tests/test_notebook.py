@@ -11,6 +11,7 @@ from nbclient import NotebookClient
 NOTEBOOK = Path(__file__).parent.parent / "examples" / "inpaint.ipynb"
 
 
+@pytest.mark.slow
 def test_notebook_runs_and_shows_what_it_promises(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(NOTEBOOK.parents[1]))  # the kernel starts in examples/
     notebook = nbformat.read(NOTEBOOK, as_version=4)

@@ -44,6 +44,7 @@ def with_record(path: Path, **changed: Any) -> Path:
     return copy
 
 
+@pytest.mark.slow
 def test_what_decides_the_bytes_is_recorded_and_repeated(photo: Path) -> None:
     mask = photo.with_name("photo_mask.png")
     first, again = photo.with_name("first.jpg"), photo.with_name("again.jpg")
@@ -60,6 +61,7 @@ def test_what_decides_the_bytes_is_recorded_and_repeated(photo: Path) -> None:
     assert "the device was abacus, is cpu" in ended.stderr
 
 
+@pytest.mark.slow
 def test_another_model_of_the_name_is_an_error(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mask, filled = photo.with_name("photo_mask.png"), photo.with_name("filled.png")
     fill(photo, "--mask", mask, "--model", "nano", *FAST, "-o", filled)
@@ -74,6 +76,7 @@ def test_another_model_of_the_name_is_an_error(photo: Path, monkeypatch: pytest.
         photo.with_name("asked.png").unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_a_photo_comes_out_the_same_alone_and_in_a_folder(photo: Path, dtype: str) -> None:
     folder = photo.with_name("wedding")

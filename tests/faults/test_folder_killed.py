@@ -70,6 +70,7 @@ def undisturbed(run: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     return out, watch.count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", [6, pytest.param(1, marks=pytest.mark.slow)])
 def test_killed_at_any_write_a_rerun_ends_as_if_undisturbed(
     run: Run, undisturbed: tuple[Path, int], tmp_path: Path, every: int
@@ -104,6 +105,7 @@ def test_a_rerun_killed_at_any_write_loses_nothing_either(
     assert write > 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "number",
     [

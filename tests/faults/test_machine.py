@@ -72,6 +72,7 @@ def test_a_link_or_a_file_is_no_private_folder(tmp_path: Path) -> None:
         make_private(tmp_path / "file" / "kernels")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("megabytes", "said"), [(700, "raise `ulimit -v`"), (1400, "out of memory|not enough memory")])
 def test_too_little_memory_is_one_line(tmp_path: Path, megabytes: int, said: str) -> None:
     photo = tmp_path / "large.png"

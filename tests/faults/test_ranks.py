@@ -72,6 +72,7 @@ def assert_completed_by_a_rerun(photos: Path, out: Path) -> None:
     assert [path.name for path in out.glob("*.jsonl")] == [ledger.NAME]
 
 
+@pytest.mark.slow
 def test_two_hosts_share_the_photos(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert_completed_by_a_rerun(photos, out)
@@ -86,6 +87,7 @@ def test_waiting_looks_past_a_ledger_that_is_removed_meanwhile(tmp_path: Path) -
     assert ledger.sizes(tmp_path) == {ledger.NAME: 0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("write", "done"),
     [  # before they meet, in its first photo, in that one's line, in the second
@@ -106,6 +108,7 @@ def test_a_killed_rank_is_told_of_and_a_rerun_completes_it(photos: Path, tmp_pat
     assert_completed_by_a_rerun(photos, out)
 
 
+@pytest.mark.slow
 def test_a_cut_link_does_not_hold_up_a_rank_for_ever(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     *ring, first, second = addresses(4)  # a link that led to itself would connect to itself without end

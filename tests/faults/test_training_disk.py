@@ -45,6 +45,7 @@ def saved(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".jsonl"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "disk",
     [
@@ -64,6 +65,7 @@ def test_what_was_saved_remains_and_the_run_goes_on(studio: Path, tmp_path: Path
     assert [line["step"] for line in lines(full)] == [line["step"] for line in lines(studio / "whole")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "disk",
     [

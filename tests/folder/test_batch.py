@@ -123,6 +123,7 @@ def test_a_rerun_skips_what_is_done_and_redoes_what_changed(undisturbed: tuple[P
     assert len(events(generate(folder, out, "--json", "--seed", "3", "--force"), "done")) == 7
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_it_ends_with_the_same_files(undisturbed: tuple[Path, Path], tmp_path: Path) -> None:
     folder, expected = undisturbed
     out = tmp_path / "out"
@@ -162,6 +163,7 @@ def test_an_interrupt_finishes_what_is_in_hand(undisturbed: tuple[Path, Path], t
     assert set(present) == set(ledger.read(out))
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_cleanly(undisturbed: tuple[Path, Path], tmp_path: Path) -> None:
     folder, expected = undisturbed
     limit = 60_000  # the BMP is larger, everything before it is smaller
@@ -212,6 +214,7 @@ def test_bad_photos_are_listed_and_the_others_done(tmp_path: Path) -> None:
     assert [event["input"] for event in meant] == ["most.png"]
 
 
+@pytest.mark.slow
 def test_one_mask_a_folder_of_masks_alpha_or_boxes(tmp_path: Path) -> None:
     folder, masks = tmp_path / "photos", tmp_path / "masks"
     for index, name in enumerate(("a.png", "b.png")):
@@ -273,6 +276,7 @@ def test_a_dry_run_only_lists(tmp_path: Path) -> None:
     assert generate(one, out, "--dry-run").stdout.splitlines()[-1].startswith("1 window, about ")
 
 
+@pytest.mark.slow
 def test_two_ranks_share_the_photos(undisturbed: tuple[Path, Path], tmp_path: Path) -> None:
     folder, expected = undisturbed
     out = tmp_path / "out"

@@ -83,6 +83,7 @@ def test_a_fill_that_is_right_at_native_size_stays_bit_for_bit() -> None:
     assert np.array_equal(with_detail.pixels, without.pixels)
 
 
+@pytest.mark.slow
 def test_a_power_line_across_a_sky_shows_no_window_borders() -> None:
     rng = np.random.default_rng(0)
     rows, columns = np.mgrid[:700, :3000]
@@ -99,6 +100,7 @@ def test_a_power_line_across_a_sky_shows_no_window_borders() -> None:
     assert np.abs(np.array(level_of)).max() < 2
 
 
+@pytest.mark.slow
 def test_overlapping_windows_know_what_was_grown_before() -> None:
     photo = crop("lawn")
     rows, columns = np.mgrid[: photo.height, : photo.width]
@@ -138,6 +140,7 @@ def command(*arguments: str | Path) -> Ended:
     return ended
 
 
+@pytest.mark.slow
 def test_the_command_line_has_it_on_records_it_and_repeats_it(tmp_path: Path) -> None:
     photo, mask = tmp_path / "sand.png", tmp_path / "mask.png"
     Image.fromarray(crop("sand").pixels).save(photo)
@@ -156,6 +159,7 @@ def test_the_command_line_has_it_on_records_it_and_repeats_it(tmp_path: Path) ->
     assert soft.read_bytes() != sharp.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_ledger_tells_scale_gain_and_seconds(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     Image.fromarray(crop("sand").pixels).save(tmp_path / "in" / "sand.png")

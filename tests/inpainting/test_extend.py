@@ -87,6 +87,7 @@ def test_passes_add_up(extension: Extension) -> None:
     assert all(any(step) for step in steps)
 
 
+@pytest.mark.slow
 def test_the_photo_stays_untouched_in_its_wider_frame() -> None:
     pipeline = MoebiusPipeline.from_pretrained("nano", "float32")
     source = photo(150, 120)
@@ -104,6 +105,7 @@ def test_the_photo_stays_untouched_in_its_wider_frame() -> None:
     assert abs(result.photo.pixels[result.mask].mean() - source.pixels.mean()) < 20
 
 
+@pytest.mark.slow
 def test_a_mask_is_filled_before_the_frame_is_widened() -> None:
     pipeline = MoebiusPipeline.from_pretrained("nano", "float32")
     source = photo(150, 120)
@@ -176,6 +178,7 @@ def test_an_extension_is_one_hole(nano: MoebiusPipeline) -> None:
     assert [detail.box for detail in result.details] == [(source.width, 0, source.width + 200, source.height)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sides", "parts"), [(Extension(30, 0, 30, 0), 2), (Extension(30, 20, 10, 10), 1)])
 def test_opposite_sides_are_two_holes_and_corners_join(nano: MoebiusPipeline, sides: Extension, parts: int) -> None:
     source = photo(120, 90)
@@ -191,7 +194,7 @@ def test_without_detail_the_passes_show_no_edge(nano: MoebiusPipeline) -> None:
     assert edges(result.photo.pixels)[source.width - 1 :].max() < 1.5  # levels
 
 
-@pytest.mark.parametrize("mode", ["LA", "CMYK", "I;16"])
+@pytest.mark.parametrize("mode", ["I;16", *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("LA", "CMYK"))])
 def test_every_mode_keeps_its_photo(nano: MoebiusPipeline, mode: str) -> None:
     source = photo_from_image(picture(mode, 120, 90))
     result = nano.inpaint(source, None, nano.settings(extend=Extension(30, 20, 0, 15)))
@@ -201,6 +204,7 @@ def test_every_mode_keeps_its_photo(nano: MoebiusPipeline, mode: str) -> None:
         assert (alpha[result.mask] == 255).all()
 
 
+@pytest.mark.slow
 def test_what_the_network_drew_is_not_copied(nano: MoebiusPipeline) -> None:
     """Nor what is transparent: only the photo is."""
     source = example("sand", "RGBA")

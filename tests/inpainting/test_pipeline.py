@@ -81,6 +81,7 @@ def test_guidance_is_refused_for_a_model_that_knows_none(nano: MoebiusPipeline, 
         nano.inpaint(photo, mask, replace(nano.settings(), guidance_scale=3.0))
 
 
+@pytest.mark.slow
 def test_latents_out_whatever_the_batching(tiny: MoebiusPipeline) -> None:
     data = golden("pipeline.npz")
     inputs = images(data, "image", 2), images(data, "mask", 2)
@@ -112,6 +113,7 @@ def scene(width: int, height: int, seed: int = 0) -> tuple[Photo, Array]:
     return photo_from_image(Image.fromarray(ramp.clip(0, 255).astype(np.uint8))), mask
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "height"), [(300, 200), (90, 60), (128, 500), (517, 133)])
 def test_everything_away_from_the_mask_stays_bit_for_bit(nano: MoebiusPipeline, width: int, height: int) -> None:
     photo, mask = scene(width, height, width)
@@ -121,6 +123,7 @@ def test_everything_away_from_the_mask_stays_bit_for_bit(nano: MoebiusPipeline, 
     assert (result.photo.pixels != photo.pixels).any(axis=-1)[mask].mean() > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mode", ["RGB", "RGBA", "I;16", *(pytest.param(each, marks=pytest.mark.slow) for each in ("L", "LA", "CMYK"))]
 )
@@ -160,6 +163,7 @@ def test_a_small_part_is_filled_at_native_detail(nano: MoebiusPipeline) -> None:
     assert not sharp.warnings
 
 
+@pytest.mark.slow
 def test_same_seed_same_result_and_another_seed_another(nano: MoebiusPipeline) -> None:
     photo, mask = scene(200, 150)
     first, again, other = (

@@ -66,6 +66,7 @@ def test_what_is_painted_under_the_mask_changes_nothing(pipeline: MoebiusPipelin
     assert (np.minimum(own[:, 0], own[:, 2]) - own[:, 1]).max() < 60  # a lawn has no magenta
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mode", ["RGB;16", *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("L", "RGBA", "CMYK", "I;16", "LA;16"))]
 )

@@ -66,6 +66,7 @@ def test_large_files_come_from_the_storage_without_the_users_token(hub: FakeHub,
     assert f"downloading hustvl/Moebius {WEIGHTS} (9.8 MB) from {hub.url}" in run.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["break", "stall"])
 def test_a_broken_connection_is_resumed_where_it_broke(hub: FakeHub, tmp_path: Path, kind: str) -> None:
     hub.faults[WEIGHTS] = Fault(kind, after=30 * CHUNK)
@@ -77,6 +78,7 @@ def test_a_broken_connection_is_resumed_where_it_broke(hub: FakeHub, tmp_path: P
     assert second["range"] == f"bytes={30 * CHUNK}-"
 
 
+@pytest.mark.slow
 def test_a_killed_download_counts_for_nothing_and_is_resumed(hub: FakeHub, tmp_path: Path) -> None:
     hub.faults[WEIGHTS] = Fault("stall", after=60 * CHUNK)
     kill_when_stalled = (
@@ -100,6 +102,7 @@ def test_a_killed_download_counts_for_nothing_and_is_resumed(hub: FakeHub, tmp_p
     assert hub.run(tmp_path, "-m", "mlx_moebius.models", "verify", "places2").returncode == 0
 
 
+@pytest.mark.slow
 def test_slow_is_not_broken(hub: FakeHub, tmp_path: Path) -> None:
     hub.faults[WEIGHTS] = Fault("trickle", after=40 * CHUNK)
     run = hub.run(tmp_path, *DOWNLOAD, HF_HUB_DOWNLOAD_TIMEOUT="1")
@@ -107,6 +110,7 @@ def test_slow_is_not_broken(hub: FakeHub, tmp_path: Path) -> None:
     assert len(hub.requests("GET", f"/hustvl/Moebius/{WEIGHTS}")) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "fault", "reason"),
     [

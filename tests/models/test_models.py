@@ -105,6 +105,7 @@ def test_two_processes_convert_once(hub: FakeHub, tmp_path: Path) -> None:
     assert len(hub.requests("GET", f"/hustvl/Moebius/{WEIGHTS}")) == 1
 
 
+@pytest.mark.slow
 def test_a_killed_conversion_counts_for_nothing(hub: FakeHub, tmp_path: Path) -> None:
     code = (
         "import os, signal\n"
@@ -150,6 +151,7 @@ def test_source_is_dropped_unless_kept(hub: FakeHub, ready: Path, tmp_path: Path
     assert "downloaded source" in hub.run(tmp_path, *MODELS, "list").stdout
 
 
+@pytest.mark.slow
 def test_list_verify_remove(hub: FakeHub, ready: Path, tmp_path: Path) -> None:
     listed = hub.run(tmp_path, *MODELS, "list").stdout
     assert all(name in listed for name in (*BUNDLED, *RELEASED))
@@ -188,6 +190,7 @@ def layouts(tmp_path: Path) -> dict[str, dict[str, bytes]]:
     }
 
 
+@pytest.mark.slow
 def test_repositories_of_every_layout(hub: FakeHub, tmp_path: Path) -> None:
     repositories = layouts(tmp_path)
     hub.repositories |= repositories
@@ -287,6 +290,7 @@ def test_a_name_stays_one_folder_of_the_cache(name: str, tmp_path: Path) -> None
     assert name_of(folder) == name
 
 
+@pytest.mark.slow
 def test_from_nothing_to_a_picture_and_again_offline(hub: FakeHub, tmp_path: Path) -> None:
     examples = CHECKOUT / "examples"
 

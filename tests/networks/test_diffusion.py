@@ -172,6 +172,7 @@ def test_noise_offset_shifts_whole_channels() -> None:
     assert np.abs(shift).max() > 0.1
 
 
+@pytest.mark.slow
 def test_guidance_until_drops_the_second_branch(tiny: Diffusion) -> None:
     data, noise = golden("pipeline.npz"), golden_noise("pipe", 2)
     start = encoded(tiny, data, 2, noise)
@@ -186,6 +187,7 @@ def test_guidance_until_drops_the_second_branch(tiny: Diffusion) -> None:
     assert relative_error(mx.array(half[4]), guided[4]) > 1e-4
 
 
+@pytest.mark.slow
 def test_reused_features_spare_work_between_and_are_renewed(tiny: Diffusion) -> None:
     data, noise = golden("pipeline.npz"), golden_noise("pipe", 2)
     start = encoded(tiny, data, 2, noise)

@@ -55,6 +55,7 @@ def test_other_modes_and_sizes_are_refused() -> None:
         patch(small, large, none)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 def test_the_command_writes_the_patch_instead_of_the_photo(tmp_path: Path, suffix: str) -> None:
     source, layer, whole = tmp_path / "a.png", tmp_path / f"patch{suffix}", tmp_path / "whole.png"

@@ -61,6 +61,7 @@ def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], obj
     monkeypatch.setattr("mlx_moebius.train._tell", tell)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_an_orderly_end_saves(studio: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
     handler = signal.getsignal(number)
@@ -71,6 +72,7 @@ def test_an_orderly_end_saves(studio: Path, monkeypatch: pytest.MonkeyPatch, num
     assert signal.getsignal(number) == handler
 
 
+@pytest.mark.slow
 def test_a_run_that_is_to_outlive_its_terminal_does(studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     at_step(monkeypatch, 3, lambda: signal.raise_signal(signal.SIGHUP))
     handler = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` does
@@ -80,6 +82,7 @@ def test_a_run_that_is_to_outlive_its_terminal_does(studio: Path, monkeypatch: p
         signal.signal(signal.SIGHUP, handler)
 
 
+@pytest.mark.slow
 def test_a_terminal_that_is_gone_does_not_end_a_run(studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(*words: Any, **more: Any) -> None:
         raise OSError(5, "Input/output error")
@@ -89,6 +92,7 @@ def test_a_terminal_that_is_gone_does_not_end_a_run(studio: Path, monkeypatch: p
     assert train(*arguments(studio, "alone", 2, *SPARSE)) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("smaller", [False, True])
 def test_photos_that_are_gone_cost_nothing_that_was_learnt(
     studio: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], smaller: bool
@@ -109,6 +113,7 @@ def test_photos_that_are_gone_cost_nothing_that_was_learnt(
     verify(studio / "ended")
 
 
+@pytest.mark.slow
 def test_a_log_that_cannot_be_written_costs_nothing_that_was_learnt(
     studio: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -123,6 +128,7 @@ def test_a_log_that_cannot_be_written_costs_nothing_that_was_learnt(
     verify(studio / "ended")
 
 
+@pytest.mark.slow
 def test_two_runs_do_not_share_a_folder(studio: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (studio / "one").mkdir()
     with locked(studio / "one"):
@@ -145,6 +151,7 @@ def damage_state(folder: Path, change: Callable[[dict[str, mx.array]], object]) 
     (folder / "new.safetensors").replace(folder / STATE_NAME)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
@@ -176,6 +183,7 @@ def test_damaged_files_of_a_run_are_one_line(
     assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_what_is_no_line_of_a_log_is_left_out_and_another_vae_is_put_right(finished: Path, tmp_path: Path) -> None:
     out = tmp_path / "damaged"
     shutil.copytree(finished / "done", out)
@@ -188,6 +196,7 @@ def test_what_is_no_line_of_a_log_is_left_out_and_another_vae_is_put_right(finis
     verify(out)
 
 
+@pytest.mark.slow
 def test_card_and_last_line_say_what_was_made_and_whether_it_helped(
     studio: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

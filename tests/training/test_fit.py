@@ -25,7 +25,14 @@ RELEASED = ModelConfig()
 FROZEN = Recipe(grad_accumulation=1)
 
 
-@pytest.mark.parametrize("recipe", [Recipe(), Recipe(checkpoint=True, grad_accumulation=2), Recipe(optimizer="muon")])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(checkpoint=True, grad_accumulation=2),
+        pytest.param(Recipe(), marks=pytest.mark.slow),
+        pytest.param(Recipe(optimizer="muon"), marks=pytest.mark.slow),
+    ],
+)
 def test_the_estimate_is_no_less_than_what_is_taken_nor_twice_as_much(recipe: Recipe) -> None:
     folder, batch = find_model("nano"), 4
     unet, config = load_unfused(folder)
@@ -82,6 +89,7 @@ def test_what_cannot_fit_is_refused_with_what_would_help() -> None:
         fit(RELEASED, Recipe(live=True, ema=0), 8, GIGABYTE)
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_chose_and_learns_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paint_photos(tmp_path / "photos", 6)
     (tmp_path / "small.json").write_text(json.dumps(SIZES))

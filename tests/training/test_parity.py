@@ -120,6 +120,7 @@ def test_loss_and_the_gradient_of_every_parameter(mode: str, prediction_type: Pr
     assert bool(seen) == (mode == "live")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["frozen", "live"])
 def test_layers_computed_twice_change_nothing(mode: str) -> None:
     found = []
@@ -169,6 +170,7 @@ def test_adamw_by_its_formula() -> None:
     assert relative_error(parameters["weight"], expected) <= 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["adamw", "muon"])
 def test_three_steps(name: str) -> None:
     unet, parameters = student()
@@ -201,6 +203,7 @@ def test_three_steps(name: str) -> None:
     assert relative_error(changes[chosen], EXPECTED[f"{name}/changes"][chosen]) <= tolerance
 
 
+@pytest.mark.slow
 def test_distillation_with_adaptive_weights() -> None:
     (unet, parameters), (teacher, _) = student(), student("teacher.")
     b = batch()

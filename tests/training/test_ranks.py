@@ -50,6 +50,7 @@ def difference(a: dict[str, mx.array], b: dict[str, mx.array]) -> float:
     return float(mx.sqrt(mx.array(ratio)))
 
 
+@pytest.mark.slow
 def test_two_ranks_equal_one_with_twice_the_batch(studio: Path) -> None:
     said = run([*LAUNCH, *command(studio, "two", 1, 2)])
     assert said.count("step 1 of 1: loss") == 1  # the first rank alone reports

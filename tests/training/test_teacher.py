@@ -53,6 +53,7 @@ def state(folder: Path) -> dict[str, mx.array]:
     return {name: array for name, array in arrays.items() if name != "plan"}
 
 
+@pytest.mark.slow
 def test_a_smaller_network_learns_from_a_wider_one(school: Path, tmp_path: Path) -> None:
     out = tmp_path / "pupil"
     assert train(*lesson(school, out, 40, "--lr", "3e-3", "--ema", "0.9")) == 0
@@ -193,6 +194,7 @@ def test_a_teacher_that_is_refused_is_so_in_one_line(
     assert not (tmp_path / "refused").exists()
 
 
+@pytest.mark.slow
 def test_another_teacher_is_no_way_to_go_on(school: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "alone"
     assert train(*arguments(school, str(out), 1)) == 0

@@ -60,6 +60,7 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_new_network_learns_and_its_folder_is_a_model(studio: Path) -> None:
     assert train(*arguments(studio, "mine", 40, "--lr", "3e-3", "--ema", "0.9", "--val-every", "20")) == 0
     folder = studio / "mine"
@@ -109,6 +110,7 @@ def test_fine_tuning_the_bundled_model(studio: Path) -> None:
     assert all(mx.isfinite(array).all() for array in weights.values())  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_the_average_follows_weights_and_statistics(studio: Path) -> None:
     words = ["--ema", "0.2", "--lr", "1e-2"]
     assert train(*arguments(studio, "mine", 1, *words)) == 0
@@ -173,6 +175,7 @@ def test_what_was_learnt_is_blended_with_the_model_it_began_with(
     assert "the model is not the one" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_muon_and_bfloat16(studio: Path) -> None:
     assert (
         train(*arguments(studio, "mine", 3, "--optimizer", "muon", "--dtype", "bfloat16", "--batch-norm", "frozen"))
@@ -218,6 +221,7 @@ def test_ctrl_c_saves(studio: Path) -> None:
     verify(studio / "stopped")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("every", "said"), [("50", "not finite in step"), ("1", "the run diverged")])
 def test_a_run_that_diverges_stops_and_keeps_the_last_save(
     studio: Path, capsys: pytest.CaptureFixture[str], every: str, said: str
@@ -230,6 +234,7 @@ def test_a_run_that_diverges_stops_and_keeps_the_last_save(
     verify(studio / "wild")
 
 
+@pytest.mark.slow
 def test_minutes_plan_the_schedule(
     studio: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -309,6 +314,7 @@ def test_a_disk_without_room_is_refused(
     assert not (studio / "refused").exists()
 
 
+@pytest.mark.slow
 def test_an_existing_folder_and_other_options_are_refused(studio: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train(*arguments(studio, "taken", 1)) == 0
     assert train(*arguments(studio, "taken", 1)) == 1

@@ -116,6 +116,7 @@ def fill(server: Server, photo: Path, **fields: Any) -> httpx.Response:
     )
 
 
+@pytest.mark.slow
 def test_programs_leave_no_files_and_runs(photo: Path) -> None:
     with launch("nano") as server:
         assert fill(server, photo).status_code == 200
@@ -178,6 +179,7 @@ def test_a_cleaner_of_temporary_files_closes_photos_and_no_more(photo: Path) -> 
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_ending_the_page_while_it_fills_is_no_crash(photo: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mlx_moebius.ui", "--model", "nano", "--no-browser", "--port", "0"]
     process = subprocess.Popen(
@@ -214,6 +216,7 @@ def test_names_are_long_and_stranger_than_text(photo: Path) -> None:
             assert answer.status_code == 201
 
 
+@pytest.mark.slow
 def test_a_folder_holds_names_of_every_kind(photo: Path, tmp_path: Path) -> None:
     folder, out = tmp_path / "wedding", tmp_path / "finished"
     folder.mkdir()

@@ -102,6 +102,7 @@ def test_uploads_that_break_off_or_are_no_pictures_leave_nothing(visitor: Visito
     assert list(folder.folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_bomb_is_refused_before_it_is_decoded(visitor: Visitor, tmp_path: Path) -> None:
     bomb = tmp_path / "bomb.png"
     Image.new("1", (60_000, 60_000)).save(bomb)
@@ -110,6 +111,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(visitor: Visitor, tmp_path: Path
     assert len(answer.json()["error"]) < 200
 
 
+@pytest.mark.slow
 def test_runs_are_bounded_and_cancelled_at_once(visitor: Visitor) -> None:
     photo = visitor.open(PHOTO)
     visitor.paint(photo, brush((100, 100), (140, 120)))
@@ -249,6 +251,7 @@ def start(folder: Path) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.slow
 def test_its_folder_goes_with_it_however_it_ends(tmp_path: Path) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         process = start(tmp_path)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -118,6 +119,7 @@ def pixel(page: Page, place: tuple[float, float]) -> list[int]:
     )
 
 
+@pytest.mark.slow
 def test_painting_goes_on_while_it_runs_and_cancel_is_at_once(stage: Stage) -> None:
     page = stage.page
     stage.open(PHOTO)
@@ -156,6 +158,7 @@ def test_painting_goes_on_while_it_runs_and_cancel_is_at_once(stage: Stage) -> N
     assert stage.versions() == ["Original", "Seed 0"]
 
 
+@pytest.mark.slow
 def test_four_seeds_another_one_and_a_frame_that_is_extended(stage: Stage, tmp_path: Path) -> None:
     page = stage.page
     stage.open(PHOTO)
@@ -190,6 +193,7 @@ def test_four_seeds_another_one_and_a_frame_that_is_extended(stage: Stage, tmp_p
     assert np.array_equal(wider[26:-26, 38:-38], photo)
 
 
+@pytest.mark.slow
 def test_masks_and_errors(stage: Stage, tmp_path: Path) -> None:
     """A turned JPEG keeps what it carries; what cannot be done is one sentence under Run."""
     page = stage.page

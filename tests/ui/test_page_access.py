@@ -25,6 +25,7 @@ def blameless(page: Page) -> None:
     assert found == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "height"), [(1280, 860), (390, 844)])
 def test_axe_finds_nothing(server: Server, browser: Browser, width: int, height: int) -> None:
     for page in watched(browser, server.url, viewport={"width": width, "height": height}, reduced_motion="reduce"):

@@ -20,6 +20,7 @@ from tests.ui.stage import PHOTO, Stage
 from tests.ui.test_page_series import crops
 
 
+@pytest.mark.slow
 def test_a_folder_is_filled_closed_and_gone_on_with(browser: Browser, tmp_path: Path) -> None:
     folder, out = tmp_path / "wedding", tmp_path / "finished"
     folder.mkdir()
@@ -90,6 +91,7 @@ def test_a_folder_is_filled_closed_and_gone_on_with(browser: Browser, tmp_path: 
         assert np.array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_read_is_failed_and_passed_over(browser: Browser, tmp_path: Path) -> None:
     folder = tmp_path / "wedding"
     folder.mkdir()

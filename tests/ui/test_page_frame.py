@@ -35,6 +35,7 @@ def notebook() -> Iterator[ThreadingHTTPServer]:
         site.shutdown()
 
 
+@pytest.mark.slow
 def test_a_notebooks_frame_works_although_it_has_no_cookies(browser: Browser, notebook: ThreadingHTTPServer) -> None:
     with launch("nano", inline=True) as server:
         page = browser.new_page(viewport={"width": 1200, "height": 800})

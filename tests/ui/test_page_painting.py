@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -48,6 +49,7 @@ def some_strokes(rng: np.random.Generator, count: int) -> list[dict[str, Any]]:
     return strokes
 
 
+@pytest.mark.slow
 def test_the_page_and_the_server_draw_the_same_pixels(stage: Stage) -> None:
     rng = np.random.default_rng(0)
     for _ in range(8):
@@ -58,6 +60,7 @@ def test_the_page_and_the_server_draw_the_same_pixels(stage: Stage) -> None:
         assert np.array_equal(part, ours[47:117, 31:121])
 
 
+@pytest.mark.slow
 def test_at_100_per_cent_every_pixel_is_painted_shown_and_filled_alike(stage: Stage, tmp_path: Path) -> None:
     page = stage.page
     stage.open(PHOTO)
@@ -156,6 +159,7 @@ def test_tools_and_keys(stage: Stage) -> None:
     assert stage.painted().any()
 
 
+@pytest.mark.slow
 def test_a_telephone_paints_pinches_and_has_run_in_reach(telephone: Page) -> None:
     page, stage = telephone, Stage(telephone)
     stage.open(PHOTO)

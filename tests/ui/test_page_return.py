@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
@@ -58,6 +59,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.mark.slow
 def test_a_reload_and_a_new_server_bring_back_everything(browser: Browser, tmp_path: Path) -> None:
     port = free_port()
     with serving(port, tmp_path / "one") as url:
@@ -110,6 +112,7 @@ def test_a_reload_and_a_new_server_bring_back_everything(browser: Browser, tmp_p
     assert next(pages, None) is None
 
 
+@pytest.mark.slow
 def test_a_page_that_is_left_with_something_unsaved_asks(stage: Stage) -> None:
     page = stage.page
     asked: list[str] = []
@@ -138,6 +141,7 @@ def bring(page: Page, kind: str, *files: tuple[str, bytes]) -> None:
     page.evaluate(DROP, [kind, [name for name, _ in files], contents])
 
 
+@pytest.mark.slow
 def test_photos_come_by_dropping_and_pasting_and_another_keeps_the_first(stage: Stage, tmp_path: Path) -> None:
     page = stage.page
     small = tmp_path / "small.png"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -20,6 +21,7 @@ def crops(folder: Path, count: int) -> list[Path]:
     return paths
 
 
+@pytest.mark.slow
 def test_a_photo_costs_its_strokes_and_one_key(stage: Stage, tmp_path: Path) -> None:
     page = stage.page
     photos = crops(tmp_path, 4)

@@ -36,6 +36,7 @@ def forms() -> dict[str, Any]:
     return {"photo": (PHOTO.name, PHOTO.read_bytes()), "mask": (MASK.name, MASK.read_bytes())}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("client", [[sys.executable, "api.py"], ["sh", "api.sh"]])
 def test_the_examples_get_the_command_lines_bytes(server: Server, tmp_path: Path, client: list[str]) -> None:
     out = tmp_path / "out.png"
@@ -44,6 +45,7 @@ def test_the_examples_get_the_command_lines_bytes(server: Server, tmp_path: Path
     assert out.read_bytes() == command_line(PHOTO, MASK, tmp_path / "cli.png", "--seed", "2")
 
 
+@pytest.mark.slow
 def test_progress_comes_as_events_and_at_last_the_files_address(server: Server, tmp_path: Path) -> None:
     with (
         asking(server) as client,
@@ -109,6 +111,7 @@ def test_errors_name_the_fields_that_a_program_sent(server: Server) -> None:
     assert answer.json()["error"].endswith("paint what to fill white")
 
 
+@pytest.mark.slow
 def test_the_well_known_image_editing_api(server: Server) -> None:
     hole = np.asarray(Image.open(MASK).convert("L")) > 127
     drawing = Image.new("RGBA", hole.shape[::-1])
@@ -154,6 +157,7 @@ def test_the_description_is_served_locally(server: Server) -> None:
     assert "<script" not in page
 
 
+@pytest.mark.slow
 def test_a_fill_that_shows_is_told(server: Server) -> None:
     noise, hole = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8), np.zeros((96, 96), np.uint8)
     hole[30:60, 30:60] = 255

@@ -1,12 +1,12 @@
-// Requests to the server. Every error is one sentence (`message`); `expected` tells it from a fault of the page.
+// Requests to the server. Every error is one sentence (`message`); `expected` tells it from a bug of the page.
 
 import { emit } from "./state.js";
 
 let token = document.querySelector("meta[name=token]").content;
 const door = new URLSearchParams(location.search).get("token"); // in a notebook's frame there are no cookies
 
-/** Every request's own headers. */
-const own = () => ({ "X-Moebius-Token": token, ...(door ? { Authorization: `Bearer ${door}` } : {}) });
+/** The headers that every request has. */
+const tokenHeaders = () => ({ "X-Moebius-Token": token, ...(door ? { Authorization: `Bearer ${door}` } : {}) });
 
 export class ApiError extends Error {
   constructor(message, status = 0, ask = false) {
@@ -17,7 +17,7 @@ export class ApiError extends Error {
 
 /** A request; `body` is a Blob (sent as it is) or a plain value (JSON). Returns the Response. */
 export async function request(method, path, body, options = {}) {
-  const headers = own();
+  const headers = tokenHeaders();
   if (body !== undefined)
     headers["Content-Type"] = body instanceof Blob ? "application/octet-stream" : "application/json";
   const content = body === undefined || body instanceof Blob ? body : JSON.stringify(body);
@@ -53,19 +53,19 @@ export async function download(path) {
   return { blob: await response.blob(), name: coded ? decodeURIComponent(coded) : (plain ?? "photo") };
 }
 
-/** A photo's file, for the server: its answer says how the photo is. */
+/** Send a photo's file to the server. Returns the server's description of the photo. */
 export async function upload(file, name = file.name) {
   const response = await request("POST", `/api/photos?name=${encodeURIComponent(name || "pasted.png")}`, file);
   return response.json();
 }
 
-/** GET /api/state, without a word when the server does not answer. */
-export const askState = () => fetch("/api/state", { headers: own() });
+/** GET /api/state. When the server does not answer, no message is shown. */
+export const askState = () => fetch("/api/state", { headers: tokenHeaders() });
 
-/** After a restart: the token of the session that the server that answers now has given. */
+/** Use another session's token, which a restarted server has given. */
 export const useToken = (given) => (token = given);
 
-/** The address of events, which carry no headers. */
+/** The address of events; requests for them carry no headers. */
 export const eventsUrl = () => `/api/events?session=${encodeURIComponent(token)}`;
 
 export const photoUrl = (photo) => `/api/photos/${photo.id}`;

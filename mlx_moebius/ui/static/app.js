@@ -1,4 +1,4 @@
-// The page: its parts are prepared, buttons connected, and what was open before is opened again.
+// The page: prepares its parts, connects the buttons, and opens again what was open before.
 
 import { get, photoUrl, request, useToken } from "./api.js";
 import * as choice from "./choice.js";
@@ -19,7 +19,7 @@ import { choose, resize, SIZES, tools } from "./tools.js";
 import { canRedo, canUndo, clear, redo, undo } from "./undo.js";
 import * as versions from "./versions.js";
 
-/** What the bars cover of the stage: a photo that is fitted lies between them. */
+/** How far the bars cover the stage. A fitted photo lies between them. */
 function measureBars() {
   standOnDock();
   const box = (selector) => {
@@ -74,7 +74,7 @@ function updateTools() {
 
 function updatePhoto(photo) {
   document.body.classList.toggle("no-photo", !photo);
-  const shown = photo?.versions.find((each) => each.id === photo.current);
+  const shown = photo?.versions.find((version) => version.id === photo.current);
   $("#name").textContent = photo ? `${photo.name}  ${shown.width} × ${shown.height}` : "";
   document.title = photo ? `${photo.name} – Moebius` : "Moebius";
   updateTools();
@@ -121,7 +121,7 @@ function connectButtons() {
   });
 }
 
-/** After a run the focus is on the result, unless it is being used for something else. */
+/** After a run the focus moves to the result, unless the user works elsewhere. */
 function focusResult({ photo, run }) {
   if (photo !== state.photo || run.versions.length > 1 || document.activeElement.closest?.("#settings, dialog, #album"))
     return;

@@ -1,4 +1,4 @@
-// Several fills to choose from: crops round the mask at 1:1, number keys choose.
+// A choice among several fills, shown as crops round the mask at 1:1. Number keys choose.
 
 import { $, attempt, icon, make } from "./dom.js";
 import { candidateUrl, choose, giveBack } from "./runs.js";
@@ -6,9 +6,9 @@ import { listen, state, version } from "./state.js";
 import * as tiles from "./tiles.js";
 
 const SIDE = 512;
-let open = null; // { photo, run } that is being chosen from
+let open = null; // { photo, run } of the open choice
 
-/** The crop's middle: of all that was filled. */
+/** The middle of everything that was filled, for the crop. */
 function middle(boxes) {
   const low = [0, 1].map((i) => Math.min(...boxes.map((box) => box[i])));
   const high = [2, 3].map((i) => Math.max(...boxes.map((box) => box[i])));
@@ -34,7 +34,7 @@ async function drawCrop(canvas, root, size, centre) {
   await Promise.all(jobs);
 }
 
-/** Offer what a run brought. */
+/** Offer the fills of a run. */
 async function offer(photo, run) {
   open = { photo, run };
   const panel = $("#choice");
@@ -45,7 +45,7 @@ async function offer(photo, run) {
   const width = Math.floor(Math.min(288, (space - 64) / columns - 24));
   const height = Math.floor(Math.min(width * 0.75, innerHeight / (narrow ? 5 : 3)));
   const found = run.versions.map((id) => version(photo, id)).filter(Boolean);
-  const buttons = found.map((each, index) => {
+  const buttons = found.map((candidate, index) => {
     const canvas = make("canvas", {
       width: Math.round(width * ratio),
       height: Math.round(height * ratio),
@@ -53,8 +53,8 @@ async function offer(photo, run) {
     });
     canvas.style.width = `${width}px`;
     canvas.style.height = `${height}px`;
-    attempt(() => drawCrop(canvas, candidateUrl(photo, each.id), each, middle(run.boxes)));
-    const text = make("span", {}, make("kbd", {}, String(index + 1)), ` Seed ${each.seed}`);
+    attempt(() => drawCrop(canvas, candidateUrl(photo, candidate.id), candidate, middle(run.boxes)));
+    const text = make("span", {}, make("kbd", {}, String(index + 1)), ` Seed ${candidate.seed}`);
     const button = make("button", { type: "button" }, canvas, text);
     button.onclick = () => pick(index + 1);
     return make("li", {}, button);
@@ -85,7 +85,7 @@ export function pick(number) {
   return true;
 }
 
-/** Close the panel; what was chosen stays, without a choice the mask comes back. Returns whether it was open. */
+/** Close the panel. A chosen fill stays; without a choice the mask comes back. Returns whether the panel was open. */
 export function dismiss() {
   if (!open) return false;
   const { photo, run } = open;

@@ -1,4 +1,4 @@
-// News from the server; that it is gone is shown at once and ends by itself.
+// Events from the server. The page shows at once that the server is gone, and goes on when it is back.
 
 import { askState, eventsUrl, useToken } from "./api.js";
 import { $, attempt } from "./dom.js";
@@ -9,8 +9,8 @@ import { byId, emit, listen, state } from "./state.js";
 import { revive } from "./store.js";
 import { retry } from "./tiles.js";
 
-const SILENCE = 12_000; // ms without news, of which there are some every 5 s
-const EVERY = 1_000; // ms between two looks for a server that is gone
+const SILENCE = 12_000; // ms without events; the server sends one every 5 s at least
+const EVERY = 1_000; // ms between two attempts to reach a server that is gone
 const GONE = "The server is gone. Everything is kept; this page goes on when it is started again.";
 const OTHER_ADDRESS = "The server has a new address: open the one that it has printed. What is here is kept.";
 
@@ -32,7 +32,7 @@ export function connect() {
     });
   on("run", (run) => emit("run-data", run));
   on("preview", ({ run, url, box }) => {
-    const photo = state.photos.find((each) => each.runs.has(run));
+    const photo = state.photos.find((candidate) => candidate.runs.has(run));
     if (photo) preview(run, photo, url, box);
   });
   on("ping", () => {});
@@ -49,7 +49,7 @@ function lost() {
   look();
 }
 
-/** Look whether the server is there; only when it is not, say so. */
+/** Ask whether the server is there, and say so if it is not. */
 async function look() {
   let server = null;
   let text = GONE;
@@ -79,7 +79,7 @@ async function back(server) {
     useToken(server.token);
     state.server = server;
     const series = Boolean(state.server.series);
-    for (const photo of state.photos.filter((each) => each.key)) await revive(photo);
+    for (const photo of state.photos.filter((kept) => kept.key)) await revive(photo);
     if (series) await loadSeries();
   } else if (state.photo && byId(state.photo.id)) await refresh(state.photo);
   gone = false;

@@ -3,7 +3,7 @@
 export const $ = (selector, root = document) => root.querySelector(selector);
 export const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 
-/** A new element: properties as they are, `class` and anything with a dash as attributes; then its children. */
+/** A new element. `class` and names with a dash are set as attributes, others as properties; then come its children. */
 export function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -24,13 +24,13 @@ export function icon(name) {
   return svg;
 }
 
-/** Read out politely; progress too, but not every step. */
+/** Let a screen reader read a text when it is idle. Progress is read too, but not every step. */
 export function say(text) {
   const region = $("#live");
   if (region.textContent !== text) region.textContent = text;
 }
 
-/** The one sentence under Run; `action` {label, act} adds a button. Without a text it goes. */
+/** Show one sentence under Run, or none without a text. `action` {label, act} adds a button. */
 export function complain(text = "", action = null) {
   const place = $("#error");
   const start = /^[a-z]+[ ,:]/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text; // names stay as they are
@@ -47,7 +47,7 @@ export function complain(text = "", action = null) {
   place.hidden = !text;
 }
 
-/** Do it; what goes wrong stands under Run. */
+/** Call a function, and show its error under Run. */
 export async function attempt(act) {
   try {
     return await act();
@@ -58,7 +58,7 @@ export async function attempt(act) {
   }
 }
 
-/** Whether keys belong to where the focus is. */
+/** Whether the element with the focus is a field that takes keys. */
 export function inTextField(target = document.activeElement) {
   if (!(target instanceof HTMLElement)) return false;
   return (

@@ -29,7 +29,7 @@ const walk = (x, y) => onStage((event) => tools.walk([x, y], event.shiftKey));
 /** Run, or in a series queue and go on. */
 export const run = () => (state.photo?.inSeries ? series.queueAndNext() : runs.start());
 
-/** Close what is open, then end what is being drawn, then the run of the photo shown; other photos' runs go on. */
+/** Close what is open; if nothing is, end the stroke being drawn; if there is none, the run of the photo shown. */
 function leave() {
   if (settings.fold(false)) {
     $("#stage").focus({ preventScroll: true });
@@ -144,7 +144,7 @@ export function prepare() {
   addEventListener("keydown", (event) => {
     if (event.key === "Shift" && !event.repeat) redraw((tools.tools.line = true));
   });
-  // The stage's frame is shown to who came by Tab, not to who paints.
+  // The stage's frame is shown to users who came by Tab, not while painting.
   let tabbed = false;
   addEventListener("keydown", (event) => (tabbed = event.key === "Tab"), true);
   $("#stage").addEventListener("focus", () => $("#stage").classList.toggle("by-keyboard", tabbed));

@@ -1,4 +1,4 @@
-// Photos come in: chosen, dropped or pasted anywhere. Several become a series; nothing navigates away.
+// Opens photos that are chosen, dropped or pasted anywhere. Several become a series. A drop never leaves the page.
 
 import { photoUrl, request, upload } from "./api.js";
 import { $, attempt, complain, say } from "./dom.js";
@@ -15,7 +15,7 @@ async function openOne(file) {
   return photo;
 }
 
-/** Open files: one is shown, several are a series; those that cannot be read are named. */
+/** Open files. One is shown, several become a series. Files that cannot be read are named. */
 export async function openFiles(files) {
   const wanted = [...files].filter((file) => !file.name.startsWith("."));
   if (wanted.length === 0) return;
@@ -46,7 +46,7 @@ async function showFirst(photo) {
   say(`${photo.name} is open, ${photo.versions[0].width} by ${photo.versions[0].height} pixels.`);
 }
 
-/** A folder's own photos, without what lies deeper or is no picture by its name. */
+/** The photos of a folder, without subfolders and without files whose names are not a picture's. */
 const ofFolder = (files) =>
   [...files].filter((file) => {
     const extension = /\.[^.]+$/.exec(file.name.toLowerCase())?.[0];

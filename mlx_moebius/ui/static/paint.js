@@ -1,4 +1,4 @@
-// What is painted, drawn over the photo: from 100 % on the very pixels that will be filled, below that smooth lines.
+// Draws what is painted over the photo: at 100 % and above the exact pixels to fill, below that smooth lines.
 
 import { photoUrl } from "./api.js";
 import { Raster } from "./raster.js";
@@ -8,7 +8,7 @@ const COLOUR = [255, 45, 120];
 const CSS = `rgb(${COLOUR.join(" ")})`;
 const sheet = () => document.createElement("canvas").getContext("2d", { willReadFrequently: false });
 
-/** One list of strokes on a canvas of its own, repainted only when it or the view changes. */
+/** One list of strokes on a separate canvas, repainted only when the list or the view changes. */
 class Layer {
   constructor(name) {
     this.name = name;
@@ -17,7 +17,7 @@ class Layer {
     this.key = "";
   }
 
-  /** Bring it up to date; `live` is the stroke that is being painted, of which only new points are drawn. */
+  /** Update the canvas. `live` is the stroke that is being painted; only its new points are drawn. */
   update(view, photo, picture, strokes, live, revision) {
     const { left, top, width, height } = view.visible;
     const key = [
@@ -125,10 +125,10 @@ class Layer {
   }
 
   size(width, height) {
-    Object.assign(this.context.canvas, { width, height }); // empties it too
+    Object.assign(this.context.canvas, { width, height }); // this empties the canvas too
   }
 
-  /** Copy it to the stage. */
+  /** Copy the canvas to the stage. */
   copyTo(context, view, alpha) {
     context.save();
     context.beginPath();
@@ -154,7 +154,7 @@ const maskSource = (photo, picture, stroke) =>
 
 const [now, taken] = [new Layer("painted"), new Layer("taken")];
 
-/** Draw both what is painted and, paler, what a run has taken. */
+/** Draw what is painted, and paler what a run has taken. */
 export function drawPaint(context, view, photo, picture, live, runs) {
   const strokes = runs.flatMap((run) => run.strokes);
   if (strokes.length) {
@@ -165,7 +165,7 @@ export function drawPaint(context, view, photo, picture, live, runs) {
   now.copyTo(context, view, 0.55);
 }
 
-/** Loaded masks arrived: their layers have to be drawn again. */
+/** Loaded masks have arrived: their layers have to be drawn again. */
 export function repaint() {
   now.key = taken.key = "";
 }

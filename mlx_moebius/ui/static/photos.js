@@ -1,4 +1,4 @@
-// The open photos: taken over from the server's answers, shown, brought up to date, closed.
+// The open photos: updated from the server's answers, shown, closed.
 
 import { get, photoUrl, post, remove } from "./api.js";
 import { complain } from "./dom.js";
@@ -7,7 +7,7 @@ import { flush } from "./strokes.js";
 
 const UNREADABLE = 400; // the server's answer to a file that is no photo, or damaged
 
-/** What the server says of a photo, taken over; strokes only when the photo is new here, since the page knows better. */
+/** Take over what the server says of a photo. Strokes only if the photo is new here: the page has the latest ones. */
 export function adopt(data) {
   const known = byId(data.id);
   const photo = known ?? {
@@ -21,17 +21,17 @@ export function adopt(data) {
   };
   const { strokes, runs, ...rest } = data;
   Object.assign(photo, rest);
-  if (photo.restored) photo.versions = photo.versions.map((each) => ({ ...each, ...photo.restored[each.id] }));
+  if (photo.restored) photo.versions = photo.versions.map((version) => ({ ...version, ...photo.restored[version.id] }));
   photo.strokes ??= strokes ? { done: strokes.done ?? [], undone: strokes.undone ?? [] } : null;
   if (!known) state.photos.push(photo);
   for (const run of runs ?? []) emit("run-data", run);
   return photo;
 }
 
-/** Whether its versions are known; photos of a series are not asked about before they are needed. */
+/** Whether a photo's versions are known. Photos of a series are asked about only when they are needed. */
 export const loaded = (photo) => photo.versions.length > 0;
 
-/** Ask the server how a photo is now; of a file that cannot be read, remember why. */
+/** Ask the server for a photo's state. If its file cannot be read, remember why. */
 export async function refresh(photo) {
   try {
     adopt(await get(photoUrl(photo)));
@@ -47,7 +47,7 @@ export async function refresh(photo) {
   return photo;
 }
 
-/** Put a photo on the stage. False where its file cannot be read, which is then said. */
+/** Put a photo on the stage. If its file cannot be read, say so and return false. */
 export async function show(photo) {
   state.wanted = photo;
   try {
@@ -57,7 +57,7 @@ export async function show(photo) {
     complain(error.message);
     return false;
   }
-  if (state.wanted !== photo) return true; // another was asked for meanwhile
+  if (state.wanted !== photo) return true; // another photo was asked for meanwhile
   if (state.photo && state.photo !== photo) flush(state.photo).catch(() => {});
   state.photo = photo;
   photo.seen = Date.now();
@@ -72,13 +72,13 @@ export async function showFirst(photos) {
   for (const photo of photos) if (await show(photo)) return;
 }
 
-/** Make a version the one that is shown and filled next. */
+/** Make a version current: it is shown, and filled next. */
 export async function setCurrent(photo, version) {
   adopt(await post(`${photoUrl(photo)}/current`, { version }));
   if (photo === state.photo) emit("photo", photo);
 }
 
-/** Forget a photo, here and on the server; its neighbour is shown. */
+/** Close a photo, here and on the server, and show its neighbour. */
 export async function close(photo) {
   const at = state.photos.indexOf(photo);
   await remove(photoUrl(photo)).catch((error) => {
@@ -94,10 +94,10 @@ export async function close(photo) {
   return emit("photos");
 }
 
-/** Whether something would be lost that no download has. */
+/** Whether closing the page would lose something that has not been downloaded. */
 export const unsaved = () =>
   state.photos.some(
     (photo) =>
       !photo.inFolder &&
-      (photo.strokes?.done.length || photo.versions.some((each) => isFill(each) && !each.candidate && !each.saved)),
+      (photo.strokes?.done.length || photo.versions.some((made) => isFill(made) && !made.candidate && !made.saved)),
   );

@@ -5,11 +5,11 @@ import * as tool from "./tools.js";
 
 const { tools } = tool;
 
-/** Listen on `stage`; `view` is moved, `redraw` is called after everything that shows. */
+/** Listen on `stage`. Moves `view`, and calls `redraw` after every visible change. */
 export function listenOnStage(stage, view, redraw) {
   const down = new Map(); // pointers that are down, by id: [x, y] on the stage
-  let drag = null; // what moves the photo: the last [x, y, distance of two fingers]
-  let sizing = null; // Alt-drag: where it started and with which size
+  let drag = null; // while the photo is moved: the last [x, y, distance of two fingers]
+  let sizing = null; // during Alt-drag: where it started, and with which brush size
   let space = false;
 
   const place = (event) => {
@@ -53,7 +53,7 @@ export function listenOnStage(stage, view, redraw) {
       tool.resize(sizing.size + (place(event)[0] - sizing.from[0]) / view.scale);
     } else if (tools.live && down.has(event.pointerId)) {
       const events = event.getCoalescedEvents?.() ?? [];
-      const places = (events.length ? events : [event]).map((each) => view.toPhoto(place(each)));
+      const places = (events.length ? events : [event]).map((moved) => view.toPhoto(place(moved)));
       tool.move(places, 0.6 / view.zoom);
     }
     if (!sizing) tools.place = view.toPhoto(place(event));

@@ -1,4 +1,4 @@
-// What the bar with Run shows: what can be done, how far it is, who waits.
+// The bar with Run: which buttons can be used, the progress of a run, and the runs that wait.
 
 import { $, make } from "./dom.js";
 import * as runs from "./runs.js";
@@ -53,7 +53,7 @@ function hint(photo) {
   return painted() ? "" : "Paint over what should go";
 }
 
-/** Keep the bar up to date. */
+/** Keep the bar up to date with events. */
 export function prepare() {
   for (const name of ["run", "photo", "strokes", "settings", "photos"]) listen(name, update);
   listen("strokes", (photo) => {

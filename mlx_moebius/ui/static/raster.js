@@ -41,17 +41,17 @@ function passed([ax, ay], [bx, by], y) {
   return [Math.floor(Math.min(...ends)), Math.floor(Math.max(...ends))];
 }
 
-/** Half up, as everywhere in the masks. */
+/** The nearest whole number, halves rounded up, as for all masks. */
 const nearest = (value) => Math.floor(value + 0.5);
 
-/** A window of the photo with a byte for each pixel: 1 where it is painted. */
+/** A window of the photo, one byte a pixel: 1 where it is painted. */
 export class Raster {
   constructor(left, top, width, height) {
     Object.assign(this, { left, top, width, height });
     this.bits = new Uint8Array(width * height);
   }
 
-  /** Columns `from` to `to`, inclusive, of row `y`, in the photo's pixels. */
+  /** Set columns `from` to `to`, inclusive, of row `y`, in the photo's pixels, to `value`. */
   span(y, from, to, value) {
     const row = y - this.top;
     const [start, end] = [Math.max(0, from - this.left), Math.min(this.width - 1, to - this.left)];
@@ -81,7 +81,7 @@ export class Raster {
     for (let y = Math.max(top, this.top); y < end; y++) this.span(y, left, right - 1, value);
   }
 
-  /** A stroke, from its point number `from` on; `readMask(stroke, raster)` gives a loaded mask's bytes for this window. */
+  /** Draw a stroke from point number `from` on; `readMask(stroke, raster)` gives a loaded mask's bytes in the window. */
   draw(stroke, from = 0, readMask = null) {
     const { tool, points, size } = stroke;
     const value = tool.startsWith("erase") ? 0 : 1;

@@ -1,6 +1,6 @@
-// Small things that the browser keeps by name. A browser may refuse, as in a frame of another site: the page does without.
+// Small values that the browser keeps by name. A browser may refuse (in a frame of another site); the page works without.
 
-/** What was kept in `kind` (localStorage or sessionStorage); null where there is nothing, or nothing that can be read. */
+/** The value kept in `kind` (localStorage or sessionStorage); null if there is none, or none that can be read. */
 export function recall(kind, name) {
   try {
     return JSON.parse(window[kind].getItem(name));
@@ -9,7 +9,7 @@ export function recall(kind, name) {
   }
 }
 
-/** Keep a value, or, where it cannot be kept, nothing; so does undefined. */
+/** Keep a value, if the browser allows it. Undefined removes what was kept. */
 export function remember(kind, name, value) {
   try {
     window[kind].removeItem(name);

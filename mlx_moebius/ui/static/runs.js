@@ -1,4 +1,4 @@
-// Runs: a run takes the strokes with it, so that painting goes on; one that brings nothing gives them back.
+// Runs. A run takes the strokes with it, so that painting can go on. A run without a result gives them back.
 
 import { ApiError, photoUrl, post, remove, versionUrl } from "./api.js";
 import { attempt, complain, say } from "./dom.js";
@@ -10,13 +10,13 @@ import { painted, replace } from "./strokes.js";
 
 const STARTING = "starting"; // stands for a run until the server has named it
 
-/** All that wait or run, the running one first. */
+/** All runs that wait or are under way, the latter first. */
 export const active = () =>
   state.photos
     .flatMap((photo) => [...photo.runs.values()].filter((run) => run.active))
     .sort((a, b) => (b.state === "running") - (a.state === "running") || a.before - b.before);
 
-/** What speaks against a run now, in one sentence; empty when nothing does. */
+/** Why no run can start now, in one sentence; empty if one can. */
 export function obstacle() {
   if (!state.photo) return "Open a photo first.";
   if (!painted() && !settings.extension()) return "Paint over what should go first.";
@@ -33,14 +33,14 @@ export async function start(extra = {}) {
   return send(photo, body, strokes, true, () => start({ ...extra, yes: true }));
 }
 
-/** The fill that is shown once more, or four times, with the next seeds. */
+/** Repeat the fill that is shown, once or four times, with the next seeds. */
 export async function again(count) {
   const { photo } = state;
   if (painted()) return start({ count });
   const shown = version();
   if (!isFill(shown)) return complain(obstacle());
-  const siblings = photo.versions.filter((each) => each.made_from === shown.made_from);
-  const seed = Math.max(...siblings.map((each) => each.seed ?? 0)) + 1;
+  const siblings = photo.versions.filter((made) => made.made_from === shown.made_from);
+  const seed = Math.max(...siblings.map((made) => made.seed ?? 0)) + 1;
   const body = {
     ...settings.values(),
     ...(photo.requests[shown.id] ?? {}),
@@ -52,7 +52,7 @@ export async function again(count) {
   return send(photo, body, shown.strokes ?? [], false);
 }
 
-/** Send a run; `taken` strokes are given back when it brings nothing. */
+/** Send a run. If the strokes are `taken` and it has no result, they are given back. */
 export async function send(photo, body, strokes, taken, anyway) {
   complain();
   photo.runs.set(STARTING, {
@@ -87,10 +87,10 @@ export async function send(photo, body, strokes, taken, anyway) {
   }
 }
 
-/** What a run has taken is painted again, under what was painted since. */
+/** Paint again what a run has taken, under what was painted since. */
 export const giveBack = (photo, strokes) => replace(photo, [...strokes, ...photo.strokes.done], []);
 
-/** What the server says of a run, by answer or by event. */
+/** Take over what the server says of a run, in an answer or an event. */
 export function note(data) {
   const photo = byId(data.photo);
   if (!photo) return;
@@ -128,7 +128,7 @@ async function end(photo, run) {
   emit("run", run);
 }
 
-/** Stop a run; it is over at once. */
+/** Cancel a run; it ends at once. */
 export async function cancel(run) {
   if (!run || run.id === STARTING) return;
   await attempt(async () => note(await remove(`/api/runs/${run.id}`)));

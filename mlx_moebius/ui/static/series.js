@@ -20,17 +20,17 @@ const NAMES = {
   failed: "failed",
   skipped: "skipped",
 };
-const AT_ONCE = 12; // runs that the server is given at a time
-const toSend = []; // { photo, body } that wait for that
+const AT_ONCE = 12; // runs that the server gets at a time
+const toSend = []; // { photo, body } of runs that the server gets later
 let lastQueued = null;
 let filter = "";
 
 const inSeries = () => state.photos.filter((photo) => photo.inSeries);
 const seen = () => state.photos.filter((photo) => !filter || photo.state === filter || photo === state.photo);
 
-/** A photo of the folder; one that was known before the server was started again keeps its strokes. */
+/** Take over a photo of the folder. A photo from before a restart of the server keeps its strokes. */
 function adoptItem(item) {
-  let photo = state.photos.find((each) => each.inFolder && each.name === item.name);
+  let photo = state.photos.find((known) => known.inFolder && known.name === item.name);
   if (!photo) {
     photo = { redo: [], runs: new Map(), requests: {}, revision: 0, versions: [], strokes: null };
     state.photos.push(photo);
@@ -43,7 +43,7 @@ function adoptItem(item) {
   Object.assign(photo, item, { inSeries: true, inFolder: true });
 }
 
-/** The series that the server has: a folder. */
+/** Load the server's series: the photos of a folder. */
 export async function loadSeries() {
   const { name, out, items } = await get("/api/series");
   state.series = { name, out };
@@ -52,9 +52,9 @@ export async function loadSeries() {
   emit("photos");
 }
 
-/** Make a series of photos that were opened here; a series that runs already takes them in. */
+/** Make a series of photos that were opened on the page, or add them to the series there is. */
 export function startSeries(photos) {
-  if (state.series?.out) return; // beside a folder they are photos of their own
+  if (state.series?.out) return; // a folder's series takes in no other photos
   state.series ??= { name: "", out: null };
   for (const photo of photos) {
     photo.inSeries = true;
@@ -66,14 +66,14 @@ export function startSeries(photos) {
 
 /** The state of a photo, from what the page knows of it. */
 function stateOf(photo) {
-  const run = [...photo.runs.values()].find((each) => each.active);
-  if (run || toSend.some((each) => each.photo === photo)) return run?.state === "running" ? "running" : "queued";
+  const run = [...photo.runs.values()].find((sent) => sent.active);
+  if (run || toSend.some((waiting) => waiting.photo === photo)) return run?.state === "running" ? "running" : "queued";
   if (!loaded(photo)) return photo.state;
   if (painted(photo)) return "painted";
   return isFill(version(photo)) ? "done" : "todo";
 }
 
-/** The photo `far` places on among those that the filter shows. */
+/** Show the photo `far` places on, among those that the filter shows. */
 export async function go(far) {
   const all = seen();
   for (let at = all.indexOf(state.photo) + far; all[at]; at += far) if (await show(all[at])) return;
@@ -110,7 +110,7 @@ function queue(photo) {
   return sendNext();
 }
 
-/** Give the server as many of the queued photos as it is to hold at a time. */
+/** Send queued photos to the server, at most `AT_ONCE` at a time unless it has a folder. */
 async function sendNext() {
   while (toSend.length && (state.series?.out || runs.active().length < AT_ONCE)) {
     const { photo, body } = toSend.shift();
@@ -121,7 +121,7 @@ async function sendNext() {
   }
 }
 
-/** The mask of the photo queued last, for this one too: a camera on a tripod. */
+/** Paint the mask of the photo queued last on this photo too, for a camera on a tripod. */
 export async function sameMask() {
   const { photo } = state;
   if (!lastQueued || !photo?.inSeries || lastQueued.photo === photo) return;
@@ -141,7 +141,7 @@ export async function skip() {
   await showNext();
 }
 
-/** Ask for the next photo before it is needed, with what the stage will show of it. */
+/** Load the next photo before it is needed, with the tiles that the stage will show. */
 async function lookAhead() {
   const next = nextToDo();
   if (!state.series || !next || next === state.photo) return;
@@ -184,7 +184,7 @@ function update() {
   while (list.children.length > items.length) list.lastChild.remove();
 }
 
-/** Finished photos that no download has. */
+/** Finished photos that have not been downloaded. */
 const ready = () => inSeries().filter((photo) => isFill(version(photo)) && !version(photo).saved);
 
 async function downloadAll() {

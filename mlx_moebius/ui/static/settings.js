@@ -1,4 +1,4 @@
-// How to fill: the quality, and what is folded away under "Settings". Kept by the browser.
+// How to fill: the quality, and the fields under "Settings". The browser keeps them.
 
 import { $, $$ } from "./dom.js";
 import { recall, remember } from "./remember.js";
@@ -9,7 +9,7 @@ const FIELDS = ["model", "steps", "guidance", "dilate", "context", "detail", "se
 const numbers = { steps: true, guidance: true, context: true, seed: true };
 const field = (name) => $(`#setting-${name}`);
 
-/** The fields of a run, as the server takes them; empty ones are left to the preset. */
+/** The fields of a run, as the server expects them. Empty fields are left to the preset. */
 export function values() {
   const result = { preset: $("input[name=preset]:checked").value };
   for (const name of FIELDS) {
@@ -33,7 +33,7 @@ export function fold(open = $("#settings").hidden) {
   return true;
 }
 
-/** The text of the frame's extension; a run that extends empties it, so that the next does not extend again. */
+/** The text of the frame's extension. A run that extends empties it, so that the next run does not extend again. */
 export const extension = () => field("extend").value.trim();
 
 export function set(name, value) {
@@ -57,7 +57,7 @@ export function prepare() {
   for (const element of [...FIELDS.map(field), ...$$("input[name=preset]")]) element.addEventListener("input", changed);
 }
 
-/** The preset's own steps and guidance, in the empty fields. */
+/** Show the preset's steps and guidance in the empty fields. */
 function showDefaults() {
   const defaults = state.server.defaults?.[field("model").value] ?? {};
   const chosen = defaults[$("input[name=preset]:checked").value] ?? defaults;

@@ -1,4 +1,4 @@
-// The stage: the version that is shown, what grows in it, paint over it, and marks (the brush's ring, previews).
+// The stage: the version that is shown, previews of fills, paint, and marks such as the brush's ring.
 
 import { versionUrl } from "./api.js";
 import { $ } from "./dom.js";
@@ -19,12 +19,12 @@ export const compare = { hold: false, divider: false, share: 0 };
 
 const previews = new Map(); // run -> { photo, bitmap, box }
 let shown = null; // { photo, picture } on the stage
-let before = null; // the source drawn until now
+let before = null; // the source that was drawn before
 let frame = 0;
 
 const sourceOf = (photo, { id, width, height }) => tiles.source(`${versionUrl(photo, id)}/tiles`, width, height);
 
-/** Draw soon: once a frame. */
+/** Draw at the next frame, at most once a frame. */
 export function redraw() {
   if (frame) return;
   frame = requestAnimationFrame(() => {
@@ -33,7 +33,7 @@ export function redraw() {
   });
 }
 
-/** Show the version that is current, with the view as it was; another photo gets its own view. */
+/** Show the current version. The view stays for the same photo; another photo gets the view it had. */
 function update() {
   const { photo } = state;
   const current = version();

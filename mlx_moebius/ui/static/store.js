@@ -1,5 +1,5 @@
-// What the browser keeps, so that a reload and a restarted server bring back photos, strokes and versions (IndexedDB).
-// Every tab has its own photos; those of a tab that was closed go to the next that opens.
+// Keeps photos, strokes and versions in the browser (IndexedDB): they survive a reload and a restart of the server.
+// Every tab has separate photos. The photos of a closed tab go to the next tab that opens.
 
 import { get, photoUrl, post, put, request, upload, versionUrl } from "./api.js";
 import { adopt } from "./photos.js";
@@ -8,7 +8,7 @@ import { view } from "./stage.js";
 import { emit, isFill, listen, state } from "./state.js";
 
 const TAB = "moebius.tab"; // in sessionStorage: the tab's name
-const LAST = "moebius.last"; // in sessionStorage: records that were still to be written when the page went
+const LAST = "moebius.last"; // in sessionStorage: records not yet written when the page was left
 let database = null;
 let tab = "";
 
@@ -31,7 +31,7 @@ const at = (name, mode = "readonly") => database.transaction(name, mode).objectS
 const fileOf = (photo, what) => done(at("files").get(`${photo.key}/${what}`));
 const newKey = () => `${Date.now()}-${Math.random().toString(36).slice(2)}`;
 
-/** The photo's own file, from now on kept with everything that happens to it. */
+/** Keep a photo's file, and from now on everything that happens to the photo. */
 export async function keepPhoto(photo, file) {
   if (!database) throw new Error("the browser does not let the page keep anything.");
   photo.key ??= newKey();
@@ -86,9 +86,9 @@ async function writeSoon(photo) {
   }
 }
 
-/** The page goes, and the database may not get to it any more: what is still to be written is set aside at once. */
+/** When the page is left, the database may not finish: set aside at once what is still to be written. */
 export function setAside() {
-  const changed = new Set([...unwritten, underWay, state.photo].filter((photo) => photo?.key)); // where it is looked at too
+  const changed = new Set([...unwritten, underWay, state.photo].filter((photo) => photo?.key)); // state.photo for its view
   const records = [...changed].map(recordOf);
   remember("sessionStorage", LAST, records);
 }
@@ -112,7 +112,7 @@ async function forget(photo) {
   await done(at("photos", "readwrite").delete(photo.key));
 }
 
-/** Which tab this is: the same after a reload, another for a copy of it, a closed one's for a new one. */
+/** Name this tab: as before after a reload, anew for a copy of a tab, as a closed tab for a new one. */
 async function nameTab(records) {
   const locks = navigator.locks;
   const held = new Set(locks ? (await locks.query()).held.map((lock) => lock.name) : []);
@@ -128,7 +128,7 @@ async function nameTab(records) {
   }
 }
 
-/** The photos that this tab had, as they were; they still have to be revived. `seen` tells which was on the stage. */
+/** The photos that this tab had; the server may not know them (see `revive`). `seen` tells which was on the stage. */
 export async function restore() {
   await open();
   const aside = recall("sessionStorage", LAST) ?? [];
@@ -150,7 +150,7 @@ export async function restore() {
   });
 }
 
-/** Make sure that the server knows a photo: ask, or bring it everything again. */
+/** Make sure that the server knows a photo: ask, and send everything again if it does not. */
 export async function revive(photo) {
   try {
     const data = await get(photoUrl(photo));
@@ -200,7 +200,7 @@ async function bringAgain(photo) {
   await write(photo);
 }
 
-/** Strokes whose loaded masks the server has again, under their new names. */
+/** Send the loaded masks among the strokes again. Returns the strokes with the masks' new names. */
 async function masksAgain(photo, strokes) {
   photo.masks ??= {};
   const result = [];

@@ -1,4 +1,4 @@
-// The strokes of a photo: vectors in photo pixels, a list of what was done and one of what was undone.
+// The strokes of a photo: vectors in photo pixels, in a list of what was done and a list of what was undone.
 
 import { photoUrl, put } from "./api.js";
 import { emit, state } from "./state.js";
@@ -9,13 +9,13 @@ const timers = new Map(); // photo -> timer
 /** Painted now, without what a run has taken. */
 export const painted = (photo = state.photo) => Boolean(photo) && leavesSomething(photo.strokes.done);
 
-/** False when the last thing that was done was to clear everything, or nothing was. */
+/** Whether strokes leave something: whether anything but erasing came after the mask was last cleared. */
 export function leavesSomething(strokes) {
   const sinceClear = strokes.slice(strokes.findLastIndex((stroke) => stroke.tool === "clear") + 1);
   return sinceClear.some((stroke) => !stroke.tool.startsWith("erase"));
 }
 
-/** A new stroke; what was undone before can no longer be redone. */
+/** Add a stroke. What was undone before can no longer be redone. */
 export function commit(stroke, photo = state.photo) {
   photo.strokes.done.push(stroke);
   photo.strokes.undone = [];

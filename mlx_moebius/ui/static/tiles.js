@@ -1,4 +1,4 @@
-// Pictures of any size in tiles of 512 pixels: those that are needed are fetched, nearest to the middle first.
+// Pictures of any size in tiles of 512 pixels. Tiles that are needed are fetched, those nearest to the middle first.
 
 const SIDE = 512;
 const KEPT = 240; // tiles in memory
@@ -8,10 +8,10 @@ const cache = new Map(); // address -> ImageBitmap, oldest use first
 const loading = new Map(); // address -> AbortController
 const failed = new Set();
 const layers = new Map(); // name of what is drawn -> the tiles that it misses: address -> distance from the middle
-let wanted = new Map(); // those of the layer that is being drawn
+let wanted = new Map(); // the missing tiles of the layer that is being drawn
 let changed = () => {};
 
-/** What to do when a tile came (its address), or when what failed is to be asked for again (nothing). */
+/** Called with a tile's address when the tile arrives, and with nothing when failed ones are to be asked for again. */
 export const whenLoaded = (act) => (changed = act);
 
 /** A picture in tiles: `root` + /level/x/y are their addresses. */
@@ -27,12 +27,12 @@ function use(address) {
   return bitmap;
 }
 
-/** A layer is drawn anew: forget what it missed. */
+/** Begin to draw a layer: forget which tiles it missed. */
 export const begin = (layer) => layers.set(layer, (wanted = new Map()));
 
 const allWanted = () => new Map([...layers.values()].flatMap((layer) => [...layer]));
 
-/** Fetch what is missed, and nothing else. */
+/** Fetch the tiles that layers miss, and nothing else. */
 export function fetchWanted() {
   const all = allWanted();
   for (const [address, controller] of loading) if (!all.has(address)) controller.abort();
@@ -62,16 +62,16 @@ async function load(address) {
   }
 }
 
-/** Ask again for what could not be had: the server is back. */
+/** Ask again for tiles that failed, when the server is back. */
 export function retry() {
   failed.clear();
   changed();
 }
 
-/** Whether all that was wanted is there. */
+/** Whether every tile that is needed has arrived or failed. */
 export const complete = () => [...allWanted().keys()].every((address) => cache.has(address) || failed.has(address));
 
-/** One tile, now. */
+/** Fetch one tile at once. */
 export async function one(address) {
   const bitmap = use(address);
   if (bitmap) return bitmap;
@@ -93,7 +93,7 @@ export async function ahead(picture, zoom) {
 }
 
 /** Draw a picture into a context of `width` x `height` pixels: its corner at `x`, `y`, `zoom` pixels a photo pixel.
- * Where a tile is missing, `before` (the version shown until now) or a coarser one stands in. */
+ * Where a tile is missing, `before` (the version shown until now) or a coarser tile is drawn. */
 export function draw(context, picture, { zoom, x, y, width, height }, before = null) {
   const top = levels(picture);
   const level = Math.min(top, Math.max(0, Math.floor(Math.log2(1 / zoom) + 1e-6)));
@@ -127,11 +127,11 @@ function standIn(context, picture, before, { level, top, column, row, step }, pl
   const same = before && before.width === picture.width && before.height === picture.height;
   const old = same ? use(`${before.root}/${level}/${column}/${row}`) : null;
   if (old) return context.drawImage(old, ...place);
-  for (const each of same ? [before, picture] : [picture]) {
+  for (const layer of same ? [before, picture] : [picture]) {
     for (let coarse = level + 1; coarse <= top; coarse++) {
       const factor = 2 ** coarse;
       const [x, y] = [Math.floor((column * step) / factor / SIDE), Math.floor((row * step) / factor / SIDE)];
-      const bitmap = use(`${each.root}/${coarse}/${x}/${y}`);
+      const bitmap = use(`${layer.root}/${coarse}/${x}/${y}`);
       if (!bitmap) continue;
       const from = [(column * step) / factor - x * SIDE, (row * step) / factor - y * SIDE];
       const right = Math.min(picture.width, (column + 1) * step) / factor - x * SIDE;

@@ -1,4 +1,4 @@
-// Brush, eraser, straight lines and rectangles: from places in the photo to strokes. Knows nothing of pointers.
+// Brush, eraser, straight lines and rectangles: turns positions in the photo into strokes. Knows nothing of pointers.
 
 import { emit, state, version } from "./state.js";
 import { commit } from "./strokes.js";
@@ -6,7 +6,7 @@ import { commit } from "./strokes.js";
 export const tools = {
   name: "brush", // or "eraser", "rect"
   size: 40, // of brush and eraser, in photo pixels
-  place: null, // where the brush is, in the photo; null when it is elsewhere
+  place: null, // position of the brush in the photo; null when the pointer is elsewhere
   last: null, // where the last stroke ended: lines start there
   live: null, // the stroke that is being painted
   line: false, // Shift is down: a line is previewed from `last`
@@ -24,10 +24,10 @@ export function resize(size) {
   emit("tools");
 }
 
-/** A step up (1) or down (-1): a fifth, but at least a pixel. */
+/** Change the size by a step up (1) or down (-1): a fifth, but at least a pixel. */
 export const step = (sign) => resize(tools.size + sign * Math.max(1, Math.round(tools.size / 5)));
 
-/** A size for a photo that was just opened. */
+/** Choose a size for a photo that was just opened. */
 export function suggestSize({ width, height }) {
   resize(Math.max(width, height) / 30);
 }
@@ -38,7 +38,7 @@ const kind = (erase) => {
   return erases ? "erase" : "brush";
 };
 
-/** Start at a place: a curve, a rectangle, or, with `line`, a straight line from the last point. */
+/** Start a stroke at a position: a curve, a rectangle, or with `line` a straight line from the last point. */
 export function start(place, { erase = false, line = false } = {}) {
   const tool = kind(erase);
   const straight = line && tools.last && !tool.endsWith("rect");
@@ -48,7 +48,7 @@ export function start(place, { erase = false, line = false } = {}) {
   emit("live");
 }
 
-/** Go on to these places; `apart` photo pixels at least lie between two points of a curve. */
+/** Go on to these positions. Points of a curve lie at least `apart` photo pixels from each other. */
 export function move(places, apart = 0) {
   const { live } = tools;
   if (!live) return;
@@ -75,20 +75,20 @@ export function finish() {
   else redrawn();
 }
 
-/** Whether a stroke reaches the photo; one beside it is none. */
+/** Whether a stroke reaches the photo; strokes beside it do not count. */
 function touches({ points, size }, { width, height }) {
   const reaches = (i, end) =>
     Math.min(...points.map((at) => at[i])) < end + size / 2 && Math.max(...points.map((at) => at[i])) > -size / 2;
   return reaches(0, width) && reaches(1, height);
 }
 
-/** What was drawn of a stroke goes. */
+/** Remove what was drawn of a stroke. */
 function redrawn() {
   state.photo.revision = (state.photo.revision ?? 0) + 1;
   emit("strokes", state.photo);
 }
 
-/** It was not meant: a second finger came, or Escape. Returns whether there was something. */
+/** Cancel the stroke that is being painted, because of a second finger or Escape. Returns whether there was one. */
 export function abandon() {
   if (!tools.live) return false;
   tools.live = null;

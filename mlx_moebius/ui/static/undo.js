@@ -1,4 +1,4 @@
-// Undo and redo: strokes first, then the fill below them, which brings back the strokes that it was made from.
+// Undo and redo: strokes first, then the fill below them. Undoing a fill brings back the strokes that it was made from.
 
 import { setCurrent } from "./photos.js";
 import { emit, isFill, state, version } from "./state.js";
@@ -13,7 +13,7 @@ export function canRedo(photo = state.photo) {
   return photo.strokes.undone.length > 0 || photo.redo.at(-1)?.from === photo.current;
 }
 
-let last = Promise.resolve(); // one after the other: a fill's undo asks the server
+let last = Promise.resolve(); // steps are done one after the other, because undoing a fill asks the server
 
 const inTurn = (act) => () => {
   const turn = last.then(act);
@@ -51,12 +51,12 @@ export const redo = inTurn(async () => {
   replace(photo, [], step.undone);
 });
 
-/** Empty the mask; this too can be undone. */
+/** Empty the mask. This can be undone too. */
 export function clear() {
   if (state.photo?.strokes?.done.length) commit({ tool: "clear", size: 1, points: [] });
 }
 
-/** From the strip: another version; strokes stay as they are. */
+/** Go to another version, from the strip; strokes stay as they are. */
 export async function choose(photo, id) {
   if (photo.current === id) return;
   await setCurrent(photo, id);

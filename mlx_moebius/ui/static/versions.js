@@ -1,4 +1,4 @@
-// The versions of the photo: a strip, the photo before while a key is held, a divider on wish.
+// The versions of the photo: a strip of thumbnails, the photo before while a key is held, a divider to compare.
 
 import { download, versionUrl } from "./api.js";
 import { $, attempt, make, save } from "./dom.js";
@@ -6,27 +6,27 @@ import { compare, view } from "./stage.js";
 import { emit, isFill, listen, state, version } from "./state.js";
 import { choose } from "./undo.js";
 
-const label = (each, index) =>
-  index === 0 ? "Original" : each.seed === null ? `Version ${index}` : `Seed ${each.seed}`;
+const label = (version, index) =>
+  index === 0 ? "Original" : version.seed === null ? `Version ${index}` : `Seed ${version.seed}`;
 
 function update() {
   const { photo } = state;
   const list = $("#versions");
-  const all = (photo?.versions ?? []).filter((each) => !each.candidate);
+  const all = (photo?.versions ?? []).filter((made) => !made.candidate);
   list.hidden = all.length === 0;
-  const buttons = all.map((each, index) => {
-    const image = make("img", { src: `${versionUrl(photo, each.id)}/thumbnail`, alt: "" });
+  const buttons = all.map((made, index) => {
+    const image = make("img", { src: `${versionUrl(photo, made.id)}/thumbnail`, alt: "" });
     const button = make(
       "button",
-      { type: "button", title: each.saved || index === 0 ? "" : "Not downloaded yet" },
+      { type: "button", title: made.saved || index === 0 ? "" : "Not downloaded yet" },
       image,
-      label(each, index),
+      label(made, index),
     );
-    if (each.id === photo.current) button.setAttribute("aria-current", "true");
-    button.onclick = () => attempt(() => choose(photo, each.id));
+    if (made.id === photo.current) button.setAttribute("aria-current", "true");
+    button.onclick = () => attempt(() => choose(photo, made.id));
     return make("li", {}, button);
   });
-  if (buttons.map((each) => each.outerHTML).join() !== [...list.children].map((each) => each.outerHTML).join()) {
+  if (buttons.map((item) => item.outerHTML).join() !== [...list.children].map((item) => item.outerHTML).join()) {
     list.replaceChildren(...buttons);
     $("[aria-current]", list)?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
@@ -45,7 +45,7 @@ export function hold(on) {
   emit("compare");
 }
 
-/** The divider on or off; it starts fully on "after". */
+/** Turn the divider on or off; at first it shows only "after". */
 export function toggleDivider(on = !compare.divider) {
   if (on && !isFill(version())) return;
   Object.assign(compare, { divider: on, share: 0 });
@@ -59,10 +59,10 @@ function share(value) {
   emit("compare");
 }
 
-/** The version shown, as a file in the photo's own format. */
+/** Download the version shown, as a file in the photo's format. */
 export const saveFile = () => state.photo && saveVersion(state.photo);
 
-/** The version of a photo that is current, likewise. */
+/** Download the current version of a photo in the same way. */
 export async function saveVersion(photo) {
   const shown = version(photo);
   if (!isFill(shown)) return;

@@ -1,4 +1,4 @@
-// Where the photo lies on the stage: CSS pixels to photo pixels and back, fit, zoom. Knows nothing of elements.
+// The photo's position on the stage: CSS pixels to photo pixels and back, fit, zoom. Knows nothing of elements.
 
 const MOST = 64; // screen pixels a photo pixel
 
@@ -21,7 +21,7 @@ export class View {
     return [Math.round(this.x * this.stage.ratio), Math.round(this.y * this.stage.ratio)];
   }
 
-  /** From a place on the stage to one in the photo; the middle of a screen pixel is meant. */
+  /** From a position on the stage to one in the photo; the middle of the screen pixel counts. */
   toPhoto([x, y]) {
     const half = 0.5 / this.stage.ratio;
     const [left, top] = this.origin.map((value) => value / this.stage.ratio);
@@ -47,13 +47,13 @@ export class View {
     this.fitted = true;
   }
 
-  /** The middle of what no bar covers. */
+  /** The middle of the area that no bar covers. */
   get middle() {
     const { left, top, right, bottom } = this.inset;
     return [(left + this.stage.width - right) / 2, (top + this.stage.height - bottom) / 2];
   }
 
-  /** To this many screen pixels a photo pixel; what is at `at` (CSS pixels) stays there. */
+  /** Zoom to this many screen pixels a photo pixel; the point at `at` (CSS pixels) stays there. */
   zoomTo(zoom, at = this.middle) {
     const least = Math.min(this.fitScale * this.stage.ratio, 1) / 2;
     const scale = Math.min(MOST, Math.max(least, zoom)) / this.stage.ratio;
@@ -71,7 +71,7 @@ export class View {
     this.hold();
   }
 
-  /** Some of the photo stays in sight. */
+  /** Keep some of the photo in sight. */
   hold() {
     const { left, top, right, bottom } = this.inset;
     const keep = 60;
@@ -85,7 +85,7 @@ export class View {
     return { x, y, scale, fitted };
   }
 
-  /** Go back to an earlier `state`; fit when there is none or when it followed the window. */
+  /** Go back to an earlier `state`. Fit the photo if there is none, or if the photo was fitted. */
   restore(state) {
     if (!state || state.fitted) return this.fit();
     Object.assign(this, state);

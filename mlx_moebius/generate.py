@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from mlx_moebius.files import permissions, printable, replacing
 from mlx_moebius.folder.batch import Job
 from mlx_moebius.folder.report import Mode
 from mlx_moebius.folder.run import default_folder, fill_folder, find_pairs, show_plan
+from mlx_moebius.folder.watch import watch as watch_folder
 from mlx_moebius.inpainting.contact_sheet import contact_sheet
 from mlx_moebius.inpainting.extend import Extension, parse_aspect, parse_sides
 from mlx_moebius.inpainting.record import read_record
@@ -32,7 +34,7 @@ from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.photos.growth import grow
 from mlx_moebius.photos.marks import png_options
 from mlx_moebius.photos.mask_files import ALPHA, check_share, load_mask
-from mlx_moebius.photos.pairing import folded, mask_beside
+from mlx_moebius.photos.pairing import Pairing, folded, mask_beside
 from mlx_moebius.photos.patch import patch as make_patch
 from mlx_moebius.photos.photo import Photo, photo_from_image, read_photo
 from mlx_moebius.photos.save import check_output, default_output, write_photo
@@ -85,6 +87,7 @@ def generate(
     device: options.Device = None,
     recursive: options.Recursive = False,
     force: options.Force = False,
+    watch: options.Watch = False,
     dry_run: options.DryRun = False,
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
@@ -131,9 +134,13 @@ def generate(
         if seeds or pick or extend or aspect or save_mask:
             raise MoebiusError("--seeds, --pick, --extend, --aspect and --save-mask are for one photo, not a folder")
         mode: Mode = "json" if as_json else "quiet" if quiet else "bar" if sys.stderr.isatty() else "lines"
-        raise typer.Exit(generate_folder(folders[0], marks, choice, writing, recursive, force, dry_run, mode))
-    if recursive or force or dry_run or quiet or as_json:
-        raise MoebiusError(f"--recursive, --force, --dry-run, --quiet and --json are for a folder; {images[0]} is none")
+        if watch and (force or dry_run):
+            raise MoebiusError("--watch fills what is not done yet: leave --force and --dry-run out")
+        raise typer.Exit(generate_folder(folders[0], marks, choice, writing, recursive, force, dry_run, watch, mode))
+    if recursive or force or watch or dry_run or quiet or as_json:
+        raise MoebiusError(
+            f"--recursive, --force, --watch, --dry-run, --quiet and --json are for a folder; {images[0]} is none"
+        )
     if seeds and (pick or extend or aspect or save_mask):
         raise MoebiusError(
             "--seeds only writes a sheet: leave --pick, --extend, --aspect and --save-mask for the next run"
@@ -239,12 +246,14 @@ def generate_folder(
     recursive: bool,
     force: bool,
     dry_run: bool,
+    watch: bool,
     mode: Mode,
 ) -> int:
-    """Fill the photos of a folder, or only list them; returns the exit code."""
+    """Fill the photos of a folder, those that arrive too, or only list them; returns the exit code."""
     # 2. Find photos and masks.
     output = writing.output or default_folder(folder)
-    pairing = find_pairs(folder, marks.masks, marks.boxes, output, recursive, writing.overwrite)
+    find = partial(find_pairs, folder, marks.masks, marks.boxes, output, recursive, writing.overwrite)
+    pairing = Pairing([], []) if watch else find()
 
     # 3. Load the model.
     pipeline, settings = choice.load(alone=False)
@@ -265,6 +274,10 @@ def generate_folder(
     if dry_run:
         typer.echo(os.fsencode("\n".join(show_plan(pipeline, job, pairing))))
         return 0
+    if watch:
+        if mode in ("bar", "lines"):
+            typer.echo(printable(f"watching {folder}; Ctrl-C ends"), err=True)
+        return watch_folder(pipeline, job, find, mode)
     return fill_folder(pipeline, job, pairing, force, mode)
 
 

@@ -87,22 +87,33 @@ def _nothing_to_fill(folder: Path, found: Pairing) -> str:
     )
 
 
-def fill_folder(pipeline: MoebiusPipeline, job: Job, pairing: Pairing, force: bool, mode: Mode) -> int:
-    """Fill this rank's share of a folder's photos. Returns the exit code: 1 where a photo failed."""
+def fill_folder(
+    pipeline: MoebiusPipeline, job: Job, pairing: Pairing, force: bool, mode: Mode, reviewed: Pairing | None = None
+) -> int:
+    """Fill this rank's share of a folder's photos. Returns the exit code: 1 where a photo failed.
+
+    `reviewed` are the photos of the review page, if those are more.
+    """
     if not pairing.pairs:
         raise MoebiusError(_nothing_to_fill(job.folder, pairing))
     job = replace(job, mode=permissions(job.folder / photo.name for photo in pairing.pairs))
     ranks = Ranks.join(job.output)
     report = Report(mode, len(ranks.share(pairing.pairs)), ranks.rank)
     try:
-        return _fill_folder(pipeline, job, pairing, force, ranks, report)
+        return _fill_folder(pipeline, job, pairing, force, ranks, report, reviewed or pairing)
     except LostError as error:
         report.stopped(f"error: {worded(error, job.face)}: {ranks.tell(pairing.pairs)}")
         leave(1)
 
 
 def _fill_folder(
-    pipeline: MoebiusPipeline, job: Job, pairing: Pairing, force: bool, ranks: Ranks, report: Report
+    pipeline: MoebiusPipeline,
+    job: Job,
+    pairing: Pairing,
+    force: bool,
+    ranks: Ranks,
+    report: Report,
+    reviewed: Pairing,
 ) -> int:
     rank = ranks.rank
     started = time.perf_counter()
@@ -127,7 +138,7 @@ def _fill_folder(
         except KeyboardInterrupt:
             several = f": {ranks.tell(pairing.pairs)}" if ranks.size > 1 else ""
             if rank == 0:
-                _write_review(job, pairing, ledger.read(job.output))
+                _write_review(job, reviewed, ledger.read(job.output))
             report.stopped(f"interrupted{several}")
             return INTERRUPTED
         except MoebiusError as error:
@@ -139,7 +150,9 @@ def _fill_folder(
         ranks.meet()
         failed: list[Record] = []
         if rank == 0:
-            ended = _write_review(job, pairing, ledger.merge(job.output, report.warning, job.mode))
+            records = ledger.merge(job.output, report.warning, job.mode)
+            _write_review(job, reviewed, records)
+            ended = _records(pairing, records)
             failed = [record for record in ended if "error" in record]
             report.end(
                 done=len(ended) - len(failed),
@@ -151,12 +164,15 @@ def _fill_folder(
         return 1 if failed else 0
 
 
-def _write_review(job: Job, pairing: Pairing, records: dict[str, Record]) -> list[Record]:
-    """Write the review page. Returns the records of the photos that have one, in the order of the pairs."""
-    ended = [records[name] for photo in pairing.pairs if (name := photo.name.as_posix()) in records]
+def _write_review(job: Job, pairing: Pairing, records: dict[str, Record]) -> None:
+    """Write the review page."""
     without = [*pairing.without_mask, *(photo.name for photo in pairing.pairs if photo.name.as_posix() not in records)]
-    review.write(job.folder, job.output, ended, sorted(without), job.mode)
-    return ended
+    review.write(job.folder, job.output, _records(pairing, records), sorted(without), job.mode)
+
+
+def _records(pairing: Pairing, records: dict[str, Record]) -> list[Record]:
+    """The records of the photos that have one, in the order of the pairs."""
+    return [records[name] for photo in pairing.pairs if (name := photo.name.as_posix()) in records]
 
 
 def _distinguishable(pairs: list[Pair], output: Path) -> list[Pair]:

@@ -272,6 +272,7 @@ flag = partial(flag, panel="folders")
 
 Recursive = Annotated[bool, flag("--recursive", help="Also fill photos in the folders inside.")]
 Force = Annotated[bool, flag("--force", help="Also fill photos that an earlier run has done.")]
+Watch = Annotated[bool, flag("--watch", help="Fill photos as they arrive in the folder, until Ctrl-C.")]
 DryRun = Annotated[bool, flag("--dry-run", help="Only list photos, masks and time.")]
 Quiet = Annotated[bool, flag("--quiet", "-q", help="Show only errors.")]
 AsJson = Annotated[bool, flag("--json", help="Print events as lines of JSON.")]

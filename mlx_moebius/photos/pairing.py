@@ -18,6 +18,10 @@ MASK_SUFFIX = "_mask"
 NOWHERE = ".nowhere"  # a folder that does not exist
 
 
+class NoPhotosError(MoebiusError):
+    """A folder holds no photos."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """A photo by its path relative to the folder, and its mask: a file, "alpha", or None for boxes alone.
@@ -63,7 +67,7 @@ def pair(folder: Path, mask: str | None, output: Path, recursive: bool = False, 
     photos = [name for name in found if name not in beside and not (where and _same(folder / name, where))]
     if not photos and not refused:
         deeper = () if recursive else (Change("recursive", True, "to look deeper"),)
-        raise MoebiusError(f"there are no photos in {folder}", *deeper)
+        raise NoPhotosError(f"there are no photos in {folder}", *deeper)
     if mask == ALPHA:
         return Pairing([*(Pair(name, ALPHA) for name in photos), *refused], [])
     if where is not None and where.is_file():

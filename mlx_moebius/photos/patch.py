@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.photos.formats import MODES
 from mlx_moebius.photos.photo import Photo
 
+TIFF = (".tif", ".tiff")
 WITH_OPACITY = {"L": "LA", "I;16": "LA;16", "RGB": "RGBA", "RGB;16": "RGBA;16"}
 BAND = 512  # rows at a time, which bounds the memory
 
@@ -56,3 +59,9 @@ def patch(photo: Photo, filled: Photo, weights: NDArray[np.uint16]) -> Photo:
             pixels.dtype
         )[changed]
     return replace(filled, pixels=pixels, mode=mode, encoding={}, gains=None)
+
+
+def patch_file(layer: Photo, source: Path) -> Path:
+    """The usual file of a patch, beside its photo: TIFF for a TIFF that can hold it, else PNG."""
+    suffix = source.suffix.lower() if source.suffix.lower() in TIFF and layer.mode in MODES["TIFF"] else ".png"
+    return source.with_name(f"{source.stem}_patch{suffix}")

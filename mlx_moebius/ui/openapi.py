@@ -31,6 +31,10 @@ def describe(models: list[str]) -> dict[str, Any]:
         "extend": {"type": "string", "description": "Widen the frame: 10%, left=256,top=10%, or 16:9."},
         "gravity": typed(hints["gravity"]) | {"default": "center", "description": "Where the photo stays in it."},
     }
+    fill["output"] = {"type": "string", "enum": ["photo", "patch"], "default": "photo"}
+    fill["output"]["description"] = (
+        "patch: only what changed, to lie over the photo as a layer; PNG, or TIFF for a TIFF."
+    )
     for field in fields(Settings):
         if field.name not in LEFT_OUT:
             fill[field.name] = typed(settings[field.name])

@@ -13,6 +13,7 @@ from typing import Any
 from mlx_moebius.errors import Face
 from mlx_moebius.photos.geometry import Box, Mask, bounding_box
 from mlx_moebius.photos.mask_files import load_mask
+from mlx_moebius.photos.patch import patch, patch_file
 from mlx_moebius.photos.photo import Photo, read_photo
 from mlx_moebius.photos.save import default_output, write_photo
 from mlx_moebius.ui.jobs import Filled
@@ -209,11 +210,18 @@ class Picture:
     # Versions.
 
     def add_fill(
-        self, filled: Filled, base: int, painted: Painted, run: str, wanted: Callable[[], bool], face: Face = on_page
+        self,
+        filled: Filled,
+        base: int,
+        painted: Painted,
+        run: str,
+        wanted: Callable[[], bool],
+        face: Face = on_page,
+        as_patch: bool = False,
     ) -> tuple[int, list[str]]:
         """Write a fill to a file and add it as a version, a candidate of its run, if it is still `wanted` then.
 
-        Returns its number, and warnings in the words of the interface `face`.
+        With `as_patch`, the file is only what changed. Returns its number, and warnings in the words of `face`.
         """
         with self.lock:
             number, self._next = self._next, self._next + 1
@@ -221,6 +229,9 @@ class Picture:
         folder.mkdir(parents=True, exist_ok=True)
         file = default_output(folder / self.name)
         photo, extension = filled.result.photo, filled.settings.extend
+        if as_patch and filled.result.weights is not None:
+            photo = patch(self.photo(base), photo, filled.result.weights)
+            file = patch_file(photo, folder / self.name)
         notes = write_photo(photo, file, provenance=filled.provenance)
         version = Version(number, filled.settings.seed, file, base, painted, run=run, candidate=True)
         version.offset = extension[:2] if extension else (0, 0)

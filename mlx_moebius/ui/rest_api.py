@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
@@ -23,6 +23,7 @@ from starlette.routing import Route
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.photos.mask_files import load_mask, transparent
+from mlx_moebius.photos.patch import patch_mode
 from mlx_moebius.photos.photo import photo_from_image, read_photo
 from mlx_moebius.photos.save import check_output, encode
 from mlx_moebius.schema import build
@@ -38,15 +39,17 @@ from mlx_moebius.ui.uploads import MAX_BYTES, bounded, built, check_size, file_n
 
 PAGE_FIELDS = ("model", "preset", "seed", "extend", "gravity")  # fields that go into the `Request`
 LIMITED = {"num_steps": "steps", "guidance_scale": "guidance", "dilate": "dilate"}  # and what bounds them for visitors
+OUTPUTS = ("photo", "patch")
 KINDS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 
 
 @dataclass(slots=True)
 class Order:
-    """What a form asks for: the page's request, and further fields of `Settings` in `more`."""
+    """What a form asks for: the page's request, further fields of `Settings` in `more`, and what comes back."""
 
     request: Request
     more: Mapping[str, Any] = field(default_factory=dict)
+    output: Literal["photo", "patch"] = "photo"
 
 
 class RestApi:
@@ -103,17 +106,22 @@ class RestApi:
     def _order(self, form: FormData) -> Order:
         check_files(form, "photo", "mask")
         values = {name: value_of(text) for name, text in form.items() if isinstance(text, str)}
-        known = {setting.name for setting in fields(Settings)} | {*PAGE_FIELDS}
+        known = {setting.name for setting in fields(Settings)} | {*PAGE_FIELDS, "output"}
         if unknown := sorted(set(values) - known):
             raise Refused(400, f"there is no setting {unknown[0][:60]!r}")
         values["extend"] = str(values.get("extend") or "")
+        output = values.pop("output", None) or "photo"
+        if output not in OUTPUTS:
+            raise Refused(400, f"output must be one of {', '.join(OUTPUTS)}")
+        if output == "patch" and (values["extend"] or values.get("reference")):
+            raise Refused(400, "a patch has the photo's own frame: leave extend and reference out")
         asked = {name: value for name, value in values.items() if name in PAGE_FIELDS and value is not None}
         more = {name: value for name, value in values.items() if name not in PAGE_FIELDS and value is not None}
         Settings(**more)  # refuses what is out of bounds
         for name in LIMITED.keys() & more.keys():
             check_limit(name, more[name])
         request = built(Request, {"model": self.sessions.model, "yes": True} | asked)
-        return Order(request, more)
+        return Order(request, more, output)
 
     def _start(self, session: Session, form: FormData, order: Order) -> Run:
         picture = self._photo(session, form, "photo")
@@ -128,7 +136,10 @@ class RestApi:
         elif not order.request.extend:
             raise Refused(400, "give a mask, or an extension")
         picture.paint(strokes, [])
-        return self.runs.start(session, picture, order.request, order.more, in_form)
+        as_patch = order.output == "patch"
+        if as_patch:
+            patch_mode(picture.photo())  # refuses a photo that has none
+        return self.runs.start(session, picture, order.request, order.more, in_form, as_patch)
 
     def _photo(self, session: Session, form: FormData, *names: str) -> Picture:
         upload = next((file for name in names if isinstance(file := form.get(name), UploadFile)), None)

@@ -114,6 +114,8 @@ class Run:
     finished: Future[None] = field(default_factory=Future)
     task: Callable[[Worker, Callable[[Progress | Filled], None]], None] | None = None
     face: Face = on_page
+    as_patch: bool = False
+    """Write only what changed, as a layer over the photo."""
 
     def shown(self, before: int) -> dict[str, Any]:
         """As the page gets it; `before` runs come first."""
@@ -170,11 +172,12 @@ class Runs:
         request: Request,
         more: Mapping[str, Any] = MappingProxyType({}),
         face: Face = on_page,
+        as_patch: bool = False,
     ) -> Run:
         """Queue a run of what is painted; or, without paint, of an extension. `more` are fields of `Settings`.
 
-        Errors are in the words of the interface `face`. Raises MoebiusError for what cannot be done, and Refused with
-        `ask` for what the user should confirm.
+        With `as_patch`, the file is only what changed. Errors are in the words of the interface `face`.
+        Raises MoebiusError for what cannot be done, and Refused with `ask` for what the user should confirm.
         """
         painted = picture.done if request.strokes is None else Painted.read(request.strokes)
         extension = request.extension(picture.photo(request.on))
@@ -185,7 +188,7 @@ class Runs:
         if not extension or mask.any():
             check_amount(mask, request)
         boxes = united([part.box for part in components(mask)])
-        return self.queue(Run(session, picture, request, painted, boxes, changes, face=face))
+        return self.queue(Run(session, picture, request, painted, boxes, changes, face=face, as_patch=as_patch))
 
     def queue(self, run: Run) -> Run:
         """Add a run. Raises Refused when too many are waiting."""
@@ -272,7 +275,7 @@ class Runs:
     def _progress(self, run: Run, event: Progress | Filled) -> None:
         if isinstance(event, Filled):
             number, warnings = run.picture.add_fill(
-                event, run.base, run.painted, run.id, lambda: run.ended is None, run.face
+                event, run.base, run.painted, run.id, lambda: run.ended is None, run.face, run.as_patch
             )
             run.versions.append(number)
             if run.request.count > 1:

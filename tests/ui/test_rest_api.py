@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import pytest
 from PIL import Image
 
 from mlx_moebius.photos.masks import dilate
+from mlx_moebius.photos.photo import photo_from_image, read_photo
+from mlx_moebius.photos.save import write_photo
 from mlx_moebius.ui.server import Server
 from tests.support.visitor import parsed
 from tests.ui.stage import EXAMPLES, MASK, PHOTO
@@ -63,6 +66,42 @@ def test_a_frame_is_extended_without_a_mask(server: Server) -> None:
     assert answer.status_code == 200, answer.text
     wider = np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGB"))
     assert np.array_equal(wider[:, 16:], np.asarray(Image.open(PHOTO).convert("RGB")))
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("RGB", ".png"), ("RGB;16", ".tif"), ("I;16", ".png")])
+def test_a_patch_lies_over_the_photo_as_a_layer(server: Server, tmp_path: Path, kind: str, suffix: str) -> None:
+    rng = np.random.default_rng(0)
+    source, layer = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
+    photo = photo_from_image(Image.new("I;16" if kind == "I;16" else "RGB", (120, 90)))
+    depth = np.uint8 if kind == "RGB" else np.uint16
+    pixels = rng.integers(0, np.iinfo(depth).max, photo.pixels.shape).astype(depth)
+    write_photo(replace(photo, pixels=pixels, mode=kind), source)
+    hole = np.zeros((90, 120), np.uint8)
+    hole[30:60, 40:80] = 255
+    files = {"photo": (source.name, source.read_bytes()), "mask": ("m.png", png(hole))}
+    answer = ask(server, "/fill", files, output="patch", seed="1", detail="false")
+    assert answer.status_code == 200, answer.text
+    layer.write_bytes(answer.content)
+    whole = tmp_path / f"whole{suffix}"
+    whole.write_bytes(ask(server, "/fill", files, seed="1", detail="false").content)
+    above, filled = read_photo(layer).pixels.astype(float), read_photo(whole).pixels.astype(float)
+    below = pixels.reshape(90, 120, -1).astype(float)
+    share = above[..., -1:] / np.iinfo(depth).max
+    assert np.abs(below + (above[..., :-1] - below) * share - filled.reshape(below.shape)).max() <= 1
+    assert (share == 0).mean() > 0.5
+    assert share.max() == 1
+
+
+def test_what_has_no_patch_is_named(server: Server) -> None:
+    with_frame = ask(server, "/fill", forms(), output="patch", extend="left=16")
+    assert "leave extend" in with_frame.json()["error"]
+    assert "output must be one of" in ask(server, "/fill", forms(), output="layer").json()["error"]
+    clear = io.BytesIO()
+    Image.new("RGBA", (60, 50), (9, 9, 9, 99)).save(clear, "PNG")
+    mask = np.zeros((50, 60), np.uint8)
+    mask[20:30, 20:30] = 255
+    answer = ask(server, "/fill", {"photo": ("a.png", clear.getvalue()), "mask": ("m.png", png(mask))}, output="patch")
+    assert (answer.status_code, "has no patch" in answer.json()["error"]) == (400, True)
 
 
 @pytest.mark.parametrize(

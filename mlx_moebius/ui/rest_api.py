@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
@@ -45,11 +45,11 @@ KINDS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 
 @dataclass(slots=True)
 class Order:
-    """What a form asks for: the page's request, further fields of `Settings` in `more`, and what comes back."""
+    """What a form asks for: the page's request, further fields of `Settings` in `more`, and a photo or a patch."""
 
     request: Request
     more: Mapping[str, Any] = field(default_factory=dict)
-    output: Literal["photo", "patch"] = "photo"
+    as_patch: bool = False
 
 
 class RestApi:
@@ -121,7 +121,7 @@ class RestApi:
         for name in LIMITED.keys() & more.keys():
             check_limit(name, more[name])
         request = built(Request, {"model": self.sessions.model, "yes": True} | asked)
-        return Order(request, more, output)
+        return Order(request, more, output == "patch")
 
     def _start(self, session: Session, form: FormData, order: Order) -> Run:
         picture = self._photo(session, form, "photo")
@@ -136,10 +136,9 @@ class RestApi:
         elif not order.request.extend:
             raise Refused(400, "give a mask, or an extension")
         picture.paint(strokes, [])
-        as_patch = order.output == "patch"
-        if as_patch:
+        if order.as_patch:
             patch_mode(picture.photo())  # refuses a photo that has none
-        return self.runs.start(session, picture, order.request, order.more, in_form, as_patch)
+        return self.runs.start(session, picture, order.request, order.more, in_form, order.as_patch)
 
     def _photo(self, session: Session, form: FormData, *names: str) -> Picture:
         upload = next((file for name in names if isinstance(file := form.get(name), UploadFile)), None)

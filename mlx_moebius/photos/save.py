@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import stat
 from collections.abc import Mapping
 from contextlib import suppress
@@ -121,6 +122,18 @@ def write_photo(
     with replacing(path, prepare, overwrite=overwrite, mode=mode) as file:
         file.write(data)
     return [f"{path}: {note}" for note in notes]
+
+
+def replace_by(content: Path, path: Path) -> None:
+    """Give a photo's file the content of another one. It keeps its permissions and tags; at no moment is it half.
+
+    Raises MoebiusError.
+    """
+    with (
+        content.open("rb") as source,
+        replacing(path, lambda part: _made_alike(part, path, keep_time=False), mode=permissions([path])) as file,
+    ):
+        shutil.copyfileobj(source, file)
 
 
 def encode(

@@ -34,12 +34,14 @@ def launch(
     allowed: Sequence[str] = (),
     folder: str | Path | None = None,
     output: str | Path | None = None,
+    edited: Sequence[str | Path] = (),
 ) -> Server:
     """Serve the page in the background, until `close` is called on the server that is returned.
 
     `model` None is the command line's default if it has been downloaded, otherwise nano. `port` 0 takes any free port;
     `browser` opens the page; `inline` shows it in a notebook, `height` pixels high. `allowed` are further names of this
     computer. The photos of `folder` are a series, whose results go to `output` (FOLDER_filled by default).
+    The photos `edited` are opened one after the other, and written back in place when they are done.
     Raises MoebiusError when the extra is not installed, there is no such model, or the address cannot be had.
     """
     try:
@@ -51,7 +53,7 @@ def launch(
     folders = None
     if folder is not None:
         folders = Path(folder), default_folder(Path(folder)) if output is None else Path(output)
-    server = Server(model or default_model(), host, port, allowed, inline, folders)
+    server = Server(model or default_model(), host, port, allowed, inline, folders, [Path(file) for file in edited])
     if inline:
         from IPython.display import IFrame, display  # whoever shows the page in a notebook has it
 

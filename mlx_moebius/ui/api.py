@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,19 @@ FOREVER = {"cache-control": "private, max-age=86400, immutable"}  # a version's 
 class Api:
     """Handlers of the page's requests. Ids of photos and runs cannot be guessed; only their session is told them."""
 
-    def __init__(self, sessions: Sessions, runs: Runs, door: Door, series: Series | None = None) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        runs: Runs,
+        door: Door,
+        series: Series | None = None,
+        editing: Callable[[], dict[str, Any] | None] = lambda: None,
+    ) -> None:
         self.sessions = sessions
         self.runs = runs
         self.door = door
         self.series = series
+        self.editing = editing
 
     def routes(self) -> list[Route]:
         """Addresses and their handlers."""
@@ -121,6 +130,7 @@ class Api:
             "extensions": list(EXTENSIONS),
             "photos": [{"id": picture.id, "name": picture.name} for picture in session.pictures.values()],
             "series": None if self.series is None else self.series.about(),
+            "editing": self.editing(),
         }
 
     async def events(self, request: Asked) -> Response:

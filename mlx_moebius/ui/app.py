@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.ui.answers import Json, broken, failed
 from mlx_moebius.ui.api import Api
+from mlx_moebius.ui.editing import Editing, EditingApi
 from mlx_moebius.ui.guard import Door, Guard
 from mlx_moebius.ui.refusals import Refused, in_form, on_page, sentence
 from mlx_moebius.ui.rest_api import RestApi
@@ -46,15 +47,21 @@ class Files(StaticFiles):
 
 
 def build(
-    sessions: Sessions, door: Door, started: Callable[[], None] = lambda: None, folders: tuple[Path, Path] | None = None
+    sessions: Sessions,
+    door: Door,
+    started: Callable[[], None] = lambda: None,
+    folders: tuple[Path, Path] | None = None,
+    editing: Editing | None = None,
 ) -> Starlette:
     """The application; `started` is called once it answers. `folders` of a series: its photos, its results.
+
+    `editing` are photos that another program has handed over.
 
     Raises MoebiusError when the folders cannot be used.
     """
     runs = Runs(sessions)
     series = None if folders is None else Series(sessions, runs, *folders)
-    api = Api(sessions, runs, door, series)
+    api = Api(sessions, runs, door, series, (lambda: None) if editing is None else editing.about)
 
     def page(request: Request) -> Response:
         """The page, with the token of its session. The browser remembers this token and the door's."""
@@ -76,6 +83,7 @@ def build(
             *api.routes(),
             *RestApi(sessions, runs).routes(),
             *([] if series is None else SeriesApi(api, series).routes()),
+            *([] if editing is None else EditingApi(api, editing).routes()),
             Mount("/static", Files(directory=STATIC)),
         ],
         middleware=[Middleware(Guard, door=door)],

@@ -18,6 +18,7 @@ import uvicorn
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.ui.app import build
 from mlx_moebius.ui.connections import Connection, most_connections
+from mlx_moebius.ui.editing import Editing
 from mlx_moebius.ui.folder import TemporaryFolder
 from mlx_moebius.ui.guard import EVERYWHERE, LOOPBACK, Door
 from mlx_moebius.ui.secret import kept_token
@@ -42,6 +43,7 @@ class Server:
         allowed: Sequence[str] = (),
         frames: bool = False,
         folders: tuple[Path, Path] | None = None,
+        edited: Sequence[Path] = (),
     ) -> None:
         self._socket = listen(host, port)
         port = self._socket.getsockname()[1]
@@ -53,7 +55,8 @@ class Server:
         try:
             self.sessions = Sessions(self._folder.path, model)
             answering = threading.Event()
-            application = build(self.sessions, self._door, answering.set, folders)
+            self.editing = Editing(self.sessions, edited) if edited else None
+            application = build(self.sessions, self._door, answering.set, folders, self.editing)
         except BaseException:
             self._socket.close()
             self._folder.close()

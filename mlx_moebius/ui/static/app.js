@@ -4,6 +4,7 @@ import { get, photoUrl, request, useToken } from "./api.js";
 import * as choice from "./choice.js";
 import * as connection from "./connection.js";
 import { $, $$, attempt, save } from "./dom.js";
+import * as editing from "./editing.js";
 import * as keys from "./keys.js";
 import * as opening from "./opening.js";
 import { close, show, showFirst, unsaved } from "./photos.js";
@@ -129,6 +130,7 @@ function focusResult({ photo, run }) {
 }
 
 async function openAgain() {
+  if (state.server.editing) return editing.openHandedOver();
   const kept = await store.restore().catch(() => []); // a browser that keeps nothing: the page works without
   for (const photo of kept.sort((a, b) => b.seen - a.seen)) {
     await attempt(async () => {
@@ -149,7 +151,8 @@ async function openAgain() {
 async function begin() {
   state.server = await get("/api/state");
   useToken(state.server.token);
-  for (const part of [settings, opening, progress, versions, choice, series, store, connection, keys]) part.prepare();
+  for (const part of [settings, opening, progress, versions, choice, series, store, connection, keys, editing])
+    part.prepare();
   connectButtons();
   if (!["127.0.0.1", "localhost", "[::1]"].includes(location.hostname))
     $("#where").textContent = `Photos go to the computer that serves this page (${location.hostname}), and no further.`;

@@ -78,14 +78,20 @@ export async function setCurrent(photo, version) {
   if (photo === state.photo) emit("photo", photo);
 }
 
+/** Forget a photo that the server does not have any more. */
+export function forget(photo) {
+  state.photos.splice(state.photos.indexOf(photo), 1);
+  if (state.photo === photo) state.photo = state.wanted = null;
+  emit("closed", photo);
+}
+
 /** Close a photo, here and on the server, and show its neighbour. */
 export async function close(photo) {
   const at = state.photos.indexOf(photo);
   await remove(photoUrl(photo)).catch((error) => {
     if (error.status !== 404) throw error;
   });
-  state.photos.splice(at, 1);
-  emit("closed", photo);
+  forget(photo);
   const neighbour = state.photos[at] ?? state.photos[at - 1] ?? null;
   if (neighbour) return show(neighbour);
   state.photo = state.wanted = null;

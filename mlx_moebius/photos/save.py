@@ -124,16 +124,19 @@ def write_photo(
     return [f"{path}: {note}" for note in notes]
 
 
-def replace_by(content: Path, path: Path) -> None:
+def replace_by(content: Path, path: Path) -> list[str]:
     """Give a photo's file the content of another one. It keeps its permissions and tags; at no moment is it half.
 
-    Raises MoebiusError.
+    Returns lines that the user should know. Raises MoebiusError.
     """
+    notes: list[str] = []
+    mode = permissions([path])
     with (
         content.open("rb") as source,
-        replacing(path, lambda part: _made_alike(part, path, keep_time=False), mode=permissions([path])) as file,
+        replacing(path, lambda part: notes.extend(_made_alike(part, path, keep_time=False)), mode=mode) as file,
     ):
         shutil.copyfileobj(source, file)
+    return notes
 
 
 def encode(

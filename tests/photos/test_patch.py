@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from mlx_moebius.__main__ import main
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.photos.patch import patch
 from mlx_moebius.photos.photo import photo_from_image, read_photo
+from mlx_moebius.photos.save import write_photo
 from tests.support.pictures import picture
 
 
@@ -70,6 +71,25 @@ def test_the_command_writes_the_patch_instead_of_the_photo(tmp_path: Path, suffi
     off = np.abs(np.asarray(shown.convert("RGB")).astype(int) - read_photo(whole).pixels)
     assert off.max() <= 1
     assert (read_photo(layer).pixels[..., 3] == 0).mean() > 0.5
+
+
+@pytest.mark.slow
+def test_of_a_sixteen_bit_tiff_it_keeps_bits_and_profile(tmp_path: Path) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    source, layer, whole = (tmp_path / name for name in ("a.tif", "patch.tif", "whole.tif"))
+    pixels = np.random.default_rng(0).integers(0, 65536, (90, 120, 3), dtype=np.uint16)
+    photo = replace(photo_from_image(Image.new("RGB", (120, 90))), pixels=pixels, mode="RGB;16")
+    write_photo(replace(photo, metadata=replace(photo.metadata, icc=profile)), source)
+    for more in (["--patch", str(layer)], ["-o", str(whole)]):
+        with pytest.raises(SystemExit) as ended:
+            main([str(source), "--mask-from", "40,30,40,30", "--model", "nano", *more])
+        assert not ended.value.code
+    above = read_photo(layer)
+    assert (above.mode, above.metadata.icc) == ("RGBA;16", profile)
+    share = above.pixels[..., 3:] / 65535
+    shown = pixels + (above.pixels[..., :3].astype(float) - pixels) * share
+    assert np.abs(shown - read_photo(whole).pixels).max() <= 1
+    assert (share == 0).mean() > 0.5
 
 
 @pytest.mark.parametrize("more", [["-o", "b.png"], ["--extend", "10%"], ["--seeds", "2"]])

@@ -150,6 +150,14 @@ def append(folder: Path, record: Mapping[str, Any], rank: int = 0, mode: int = E
         raise MoebiusError(f"{path} could not be written: {error.strerror or error}") from error
 
 
+def forget(folder: Path, name: str) -> None:
+    """Take out the lines of a photo whose result is gone, while no run writes. Raises MoebiusError."""
+    records = read(folder)
+    if records.pop(name, None) is not None:
+        with replacing(folder / NAME) as file:
+            file.writelines(_line(records[other]) for other in sorted(records))
+
+
 def _files(folder: Path) -> list[Path]:
     return sorted(path for name in LEDGERS for path in folder.glob(name))
 

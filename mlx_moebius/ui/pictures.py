@@ -50,7 +50,7 @@ class Version:
     """The photo after some fills; version 0 is the photo as opened.
 
     The `run` made it by filling what was `painted` on the version `made_from`, which lies at `offset` in it. `box`
-    bounds all changes. It is a `candidate` until it is chosen among the run's fills. `file` is for download; `origin`,
+    bounds all changes. It is a `candidate` until its run has ended. `file` is for download; `origin`,
     if given, is a file with exactly these pixels, so that they can be read again. `levels` is None while nobody looks
     at the version; `bare` is then the photo without its pixels, if a file in the picture's folder holds them.
     """
@@ -265,18 +265,16 @@ class Picture:
         with self.lock:
             if self.version(number).run != run:
                 raise Refused(409, "this fill was not made by that run")
-            for version in self.versions.values():
-                if version.run == run:
-                    version.candidate = version.id != number
-            self.current = number
-            self._forget_old()
+            self.go_to(number)
 
     def settle(self, run: str) -> None:
-        """End a run: if it made a single fill, that becomes current."""
+        """End a run: all its fills can be gone to. If it made a single one, that becomes current."""
         with self.lock:
-            made = [version.id for version in self.versions.values() if version.run == run]
+            made = [version for version in self.versions.values() if version.run == run]
+            for version in made:
+                version.candidate = False
             if len(made) == 1:
-                self.choose(made[0], run)
+                self.go_to(made[0].id)
             self._forget_old()
 
     def drop(self, run: str) -> None:

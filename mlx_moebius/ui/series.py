@@ -6,11 +6,9 @@ goes on after the page is closed and started again, and the command line can rep
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,32 +18,31 @@ from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import locked, replacing
 from mlx_moebius.folder import batch, ledger, review
 from mlx_moebius.folder.run import find_pairs
+from mlx_moebius.inpainting.pipeline import MoebiusPipeline
 from mlx_moebius.networks.diffusion import Step
-from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.photos.masks import components
 from mlx_moebius.photos.pairing import Pair
 from mlx_moebius.photos.photo import read_photo, to_image
 from mlx_moebius.ui.jobs import Cancelled, Filled, Progress, Worker
 from mlx_moebius.ui.pictures import Painted, Picture, Version, reading
 from mlx_moebius.ui.refusals import Refused, on_page, sentence
+from mlx_moebius.ui.results import MASK, MASKS, Results, beside, same_file
 from mlx_moebius.ui.runs import Request, Run, Runs, check_amount, united, webp
 from mlx_moebius.ui.sessions import Sessions
 from mlx_moebius.ui.tiles import Levels, black_and_white, png
 
 THUMBNAIL = 256
-MASKS = "masks"
 SKIPPED = "skipped.txt"
-LONGEST_NAME = 255  # bytes, on common file systems
 
 
 class FolderPicture(Picture):
-    """A photo of the folder; `name_in_folder` is its path there. Its strokes are kept in `notes_file`."""
+    """A photo of the folder, and its `results`. Its strokes are kept in `notes_file`."""
 
-    def __init__(self, source: Path, folder: Path, name_in_folder: Path, notes_file: Path) -> None:
+    def __init__(self, source: Path, folder: Path, results: Results) -> None:
         super().__init__(source, folder)
-        self.name = name_in_folder.as_posix()
-        self.name_in_folder = name_in_folder
-        self.notes_file = notes_file
+        self.name = results.name.as_posix()
+        self.results = results
+        self.notes_file = results.output / MASKS / "strokes" / beside(results.name, ".json")
         self.error: str | None = None
         self.skipped = False
 
@@ -65,27 +62,63 @@ class FolderPicture(Picture):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return True
 
-    def recall(self, result: Path) -> None:
-        """Bring back what was painted before the page was closed, and the result if there is one."""
+    def recall(self) -> None:
+        """Bring back what was painted before the page was closed, and all results."""
         values: dict[str, Any] = {}
         try:
             values = json.loads(self.notes_file.read_text("utf-8"))
             self.done, self.undone = Painted.read(values["done"]), Painted.read(values["undone"])
         except (OSError, ValueError, KeyError, TypeError, MoebiusError):
             values = {}  # nothing is there, or nothing that can be read
-        if result.is_file() and self.error is None:
-            self.take(result, values.get("seed"), Painted.read(values.get("filled", [])))
-
-    def take(self, result: Path, seed: int | None, painted: Painted) -> None:
-        """Make the file of a result the photo's only other version, and the current one."""
-        with self.lock:
-            for earlier in list(self.versions.values())[1:]:
-                self._remove(earlier)
-            number, self._next = self._next, self._next + 1
-            version = Version(number, seed, result, 0, painted, origin=result, saved=True, size=self.versions[0].size)
-            self.versions[number] = version
+        for kept in self.results.kept():
+            self.take(kept.number, kept.file, kept.about.get("seed"), _painted(kept.about.get("strokes")))
+        chosen = self.results.file
+        if chosen.is_file():
+            same = (number for number in self.versions if number and same_file(self.versions[number].file, chosen))
+            number = next(same, self._next)
+            if number not in self.versions:  # made by the command line, or changed
+                self.take(number, chosen, values.get("seed"), _painted(values.get("filled")))
             self.current = number
-            self.remember()
+
+    def take(self, number: int, file: Path, seed: int | None, painted: Painted, run: str = "") -> None:
+        """Add the file of a result as a version."""
+        with self.lock:
+            version = Version(number, seed, file, 0, painted, origin=file, saved=True, run=run, candidate=bool(run))
+            version.size = self.versions[0].size
+            self.versions[number] = version
+            self._next = max(self._next, number + 1)
+
+    def new_numbers(self, count: int) -> list[int]:
+        """Numbers for that many results."""
+        with self.lock:
+            start, self._next = self._next, self._next + count
+            return list(range(start, start + count))
+
+    def go_to(self, number: int) -> None:
+        """As for any photo; the version's file becomes the photo's result, and the photo as opened has none."""
+        with self.lock:
+            before, other = self.current, self.version(number).id
+            if other != before:
+                if self.results.is_foreign():
+                    self._adopt()
+                self.results.choose(other or None)
+                super().go_to(other)
+                self.remember()
+
+    def _adopt(self) -> None:
+        """Keep the result that is there: the page has not made it, so it is nowhere else."""
+        known = (version for version in self.versions.values() if version.file == self.results.file)
+        version = next(known, None)
+        number = self.new_numbers(1)[0] if version is None else version.id
+        file = self.results.adopt(number)
+        if version is None:
+            self.take(number, file, None, Painted())
+        else:
+            version.file = version.origin = file
+
+    def _remove(self, version: Version) -> None:
+        super()._remove(version)
+        self.results.drop(version.id)
 
     def paint(self, done: Any, undone: Any) -> None:
         """As for any photo, and written down."""
@@ -95,13 +128,7 @@ class FolderPicture(Picture):
     def remember(self) -> None:
         """Write down what is painted, except masks from files, which the user can load again."""
         with self.lock:
-            last = list(self.versions.values())[-1]
-            values = {
-                "done": drawn(self.done),
-                "undone": drawn(self.undone),
-                "filled": drawn(last.painted),
-                "seed": last.seed,
-            }
+            values = {"done": drawn(self.done), "undone": drawn(self.undone)}
         self.notes_file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(self.notes_file) as file:
             file.write(json.dumps(values).encode())
@@ -116,13 +143,11 @@ class FolderPicture(Picture):
             return super().shown()
 
 
-def beside(name: Path, ending: str) -> Path:
-    """`name` with an ending; if that is too long for a file system, a shorter name that no other photo gets."""
-    if len(os.fsencode(name.name + ending)) <= LONGEST_NAME:
-        return name.with_name(name.name + ending)
-    mark = hashlib.sha256(os.fsencode(name.name)).hexdigest()[:12]
-    start = os.fsencode(name.name)[: LONGEST_NAME - len(mark) - len(ending) - 1].decode(errors="ignore")
-    return name.with_name(f"{start}-{mark}{ending}")
+def _painted(values: Any) -> Painted:
+    """Strokes that were kept; none if they cannot be read."""
+    with suppress(MoebiusError):
+        return Painted.read(values)
+    return Painted()
 
 
 def drawn(painted: Painted) -> list[Any]:
@@ -154,12 +179,11 @@ class Series:
         self.pictures: dict[str, FolderPicture] = {}
         for name in names:
             files = sessions.shared.new_folder()
-            notes_file = output / MASKS / "strokes" / beside(name, ".json")
-            picture = FolderPicture(folder / name, files, name, notes_file)
+            picture = FolderPicture(folder / name, files, Results(output, name))
             record = records.get(name.as_posix(), {})
             picture.error = record.get("error")
             picture.skipped = picture.name in skipped
-            picture.recall(output / name)
+            picture.recall()
             self.pictures[picture.id] = picture
             sessions.shared.pictures[picture.id] = picture
 
@@ -224,65 +248,85 @@ class Series:
         """Save a photo's mask and queue it. Raises MoebiusError, Refused with `ask`, as for any run."""
         if request.extend.strip():
             raise Refused(400, "the photos of a folder are not extended: open the photo by itself for that")
-        if request.count != 1:
-            raise Refused(400, "a photo of a folder has one result: choose one seed")
         base = picture.version(request.on)
         strokes = picture.done.values if request.strokes is None else request.strokes
         painted = Painted.read([*base.painted.values, *strokes])
         mask = picture.mask(painted, 0)
         check_amount(mask, request)
         changes = request.changes(self.sessions)
-        file = self._save_mask(picture, mask)
+        content = png(black_and_white(mask))
+        picture.results.mask.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(picture.results.mask) as target:
+            target.write(content)
         if picture.skipped:
             self.skip(picture, False)
         boxes = united([part.box for part in components(mask)])
         run = Run(self.sessions.shared, picture, request, painted, boxes, changes)
-        run.task = lambda worker, report: self._fill(run, picture, file, worker, report)
+        run.task = lambda worker, report: self._fill(run, picture, content, worker, report)
         return self.runs.queue(run)
-
-    def _save_mask(self, picture: FolderPicture, mask: Mask) -> Path:
-        name = picture.name_in_folder
-        file = self.output / MASKS / beside(name, "_mask.png")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as target:
-            target.write(png(black_and_white(mask)))
-        return file
 
     def _fill(
         self,
         run: Run,
         picture: FolderPicture,
-        mask: Path,
+        mask: bytes,
         worker: Worker,
         report: Callable[[Progress | Filled], None],
     ) -> None:
-        """Fill one photo as the command line does; on the worker's thread."""
+        """Fill one photo as the command line does, once for every seed; on the worker's thread."""
         pipeline = worker.pipeline(self.sessions.source(run.request.model))
-        settings = pipeline.settings(**run.changes, seed=run.request.seed)
-        job = batch.Job(self.folder, self.output, settings, large=True, face=on_page)  # `queue` has asked
+        seeds = run.request.seeds()
+        for index, (seed, number) in enumerate(zip(seeds, picture.new_numbers(len(seeds)), strict=True)):
 
-        def watch(_: str, step: Step) -> None:
+            def watch(_: str, step: Step, before: int = index) -> None:
+                if run.stopped.is_set():
+                    raise Cancelled
+                report(Progress(step.number + before * step.total, step.total * len(seeds)))
+
             if run.stopped.is_set():
                 raise Cancelled
-            report(Progress(step.number, step.total))
-
-        if run.stopped.is_set():
-            raise Cancelled
-        pair = Pair(picture.name_in_folder, mask)
-        with closing(batch.run(pipeline, job, [pair], {}, watch)) as tasks:
-            [task] = tasks
-        picture.error = task.record.get("error")
-        if picture.error:
-            raise MoebiusError(picture.error)
-        run.warnings += task.record["warnings"]
-        picture.take(self.output / picture.name_in_folder, run.request.seed, run.painted)
-        run.versions.append(picture.current)
+            try:
+                record = self._fill_one(pipeline, run, picture, (seed, number, mask), watch)
+            except BaseException:
+                picture.results.drop(number)
+                raise
+            run.warnings += [line for line in record["warnings"] if line not in run.warnings]
+            run.versions.append(number)
+        picture.error = None
+        if len(run.versions) == 1:
+            picture.go_to(run.versions[0])
         self._review()
+
+    def _fill_one(
+        self,
+        pipeline: MoebiusPipeline,
+        run: Run,
+        picture: FolderPicture,
+        wanted: tuple[int, int, bytes],
+        watch: Callable[[str, Step], None],
+    ) -> ledger.Record:
+        """Make one result, with a seed, a number and the mask's PNG. Raises MoebiusError, Cancelled."""
+        seed, number, mask = wanted
+        results = picture.results
+        settings = pipeline.settings(**run.changes, seed=seed)
+        folder = results.begin(number, mask)
+        job = batch.Job(self.folder, folder, settings, large=True, face=on_page)  # `queue` has asked
+        with closing(batch.run(pipeline, job, [Pair(results.name, folder / MASK)], {}, watch)) as tasks:
+            [task] = tasks
+        if "error" in task.record:
+            picture.error = task.record["error"]
+            raise MoebiusError(task.record["error"])
+        results.note(number, {"seed": seed, "strokes": drawn(run.painted)})
+        with picture.lock:
+            if run.stopped.is_set():
+                raise Cancelled
+            picture.take(number, folder / results.name, seed, run.painted, run.id)
+        return task.record
 
     def _review(self) -> None:
         """Write the review page, unless more photos are queued."""
         if sum(len(self.runs.of(picture)) for picture in self.pictures.values()) > 1:
             return
         records = ledger.read(self.output)
-        names = [picture.name for picture in self.pictures.values()]
+        names = [picture.name for picture in self.pictures.values() if picture.current]
         review.write(self.folder, self.output, [records[name] for name in names if name in records])

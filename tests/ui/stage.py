@@ -112,6 +112,10 @@ class Stage:
         """What stands under the versions."""
         return self.page.locator("#versions button").all_inner_texts()
 
+    def without_detail(self) -> None:
+        """Fills are quick from now on."""
+        self.page.locator("#setting-detail").evaluate("box => { box.checked = false; }")
+
     def set(self, name: str, value: str) -> None:
         """A setting, under "More" where it is there."""
         if self.page.locator("#settings").is_hidden():
@@ -119,3 +123,17 @@ class Stage:
         if self.page.locator("#settings details").get_attribute("open") is None:
             self.page.click("#settings summary")
         self.page.fill(f"#setting-{name}", value)
+
+
+def pixel(page: Page, place: tuple[float, float]) -> list[int]:
+    """A pixel of the photo as the stage shows it, after the next frame."""
+    return list(
+        page.evaluate(
+            """async ([x, y]) => {
+        await new Promise((next) => requestAnimationFrame(() => requestAnimationFrame(next)));
+        const context = document.querySelector('#picture').getContext('2d');
+        return [...context.getImageData(Math.round(x), Math.round(y), 1, 1).data];
+    }""",
+            list(place),
+        )
+    )

@@ -98,4 +98,4 @@ def test_opening_painting_and_running_in_every_browser(any_page: Page) -> None:
     stage.stroke(*STRANGER)
     assert stage.painted().any()
     stage.run()
-    assert stage.versions() == ["Original", "Seed 0"]
+    assert stage.versions() == ["Original", "Removal 1"]

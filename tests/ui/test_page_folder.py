@@ -28,7 +28,7 @@ def test_a_folder_is_filled_closed_and_gone_on_with(browser: Browser, tmp_path: 
     with launch("nano", folder=folder, output=out) as server:
         for page in watched(browser, server.url, viewport={"width": 1280, "height": 860}):
             stage = Stage(page)
-            items = page.locator("#photos button")
+            items = page.locator("#photos .photo")
             expect(items).to_have_count(4)
             expect(page.locator("#name")).to_contain_text("1.png")
             stage.sharp()
@@ -53,7 +53,7 @@ def test_a_folder_is_filled_closed_and_gone_on_with(browser: Browser, tmp_path: 
         with pytest.raises(MoebiusError, match="another run is writing"):
             launch("nano", folder=folder, output=out)
         for page in watched(browser, server.url, viewport={"width": 1280, "height": 860}):
-            stage, items = Stage(page), page.locator("#photos button")
+            stage, items = Stage(page), page.locator("#photos .photo")
             names = ["1.png, done", "2.png, done", "3.png, painted", "4.png, skipped"]
             for item, name in zip(items.all(), names, strict=True):
                 expect(item).to_have_attribute("aria-label", name)
@@ -64,10 +64,16 @@ def test_a_folder_is_filled_closed_and_gone_on_with(browser: Browser, tmp_path: 
             expect(items.nth(2)).to_have_attribute("aria-label", "3.png, done", timeout=60_000)
             items.first.click()
             expect(page.locator("#name")).to_contain_text("1.png")
-            expect(page.locator("#versions [aria-current]")).to_have_text("Seed 0")
+            expect(page.locator("#versions [aria-current]")).to_have_text("Removal 1")
             page.keyboard.press("Control+z")
             expect(page.locator("#versions [aria-current]")).to_have_text("Original")
             assert stage.painted()[75, 75]
+            expect(items.first).to_have_attribute("aria-label", "1.png, painted")
+            assert not (out / "1.png").exists()  # nothing is chosen
+            page.keyboard.press("Control+y")
+            expect(page.locator("#versions [aria-current]")).to_have_text("Removal 1")
+            expect(items.first).to_have_attribute("aria-label", "1.png, done")
+            assert (out / "1.png").read_bytes() == written["1.png"]
 
     # The command line repeats it from the masks: nothing is left to do there, and elsewhere it writes the same.
     command = [
@@ -100,7 +106,7 @@ def test_a_file_that_cannot_be_read_is_failed_and_passed_over(browser: Browser, 
         cut.write_bytes(cut.read_bytes()[:5000])
     with launch("nano", folder=folder, output=tmp_path / "finished") as server:
         for page in watched(browser, server.url, viewport={"width": 1280, "height": 860}):
-            stage, items = Stage(page), page.locator("#photos button")
+            stage, items = Stage(page), page.locator("#photos .photo")
             expect(page.locator("#name")).to_contain_text("2.png")
             expect(items.nth(0)).to_have_attribute("aria-label", "1.png, failed")
             assert "1.png" in (items.nth(0).get_attribute("title") or "")

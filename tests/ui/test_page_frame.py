@@ -54,7 +54,7 @@ def test_a_notebooks_frame_works_although_it_has_no_cookies(browser: Browser, no
         page.mouse.up()
         frame.locator("#run").click()
         expect(frame.locator("#status")).to_contain_text("Done in", timeout=60_000)
-        expect(frame.locator("#versions button")).to_have_text(["Original", "Seed 0"])
+        expect(frame.locator("#versions button")).to_have_text(["Original", "Removal 1"])
         page.close()
 
 

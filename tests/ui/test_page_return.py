@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
+from mlx_moebius.ui import launch
 from tests.ui.conftest import watched
 from tests.ui.stage import MASK, PHOTO, STRANGER, Stage
 
@@ -81,7 +82,7 @@ def test_a_reload_and_a_new_server_bring_back_everything(browser: Browser, tmp_p
         page.reload()
         page.locator("body[data-ready]").wait_for()
         stage.sharp()
-        assert stage.versions() == ["Original", "Seed 0"]
+        assert stage.versions() == ["Original", "Removal 1"]
         assert stage.strokes() == 1
         page.keyboard.press("Control+Shift+z")
         assert np.array_equal(stage.mask(tmp_path / "reloaded"), mask)
@@ -97,7 +98,7 @@ def test_a_reload_and_a_new_server_bring_back_everything(browser: Browser, tmp_p
     with serving(port, tmp_path / "two"):
         expect(page.locator("#gone")).to_be_hidden(timeout=30_000)  # ends by itself
         stage.sharp()
-        assert stage.versions() == ["Original", "Seed 0"]
+        assert stage.versions() == ["Original", "Removal 1"]
         assert stage.downloaded("#download", tmp_path / "after").read_bytes() == filled
         page.keyboard.press("Control+z")
         assert np.array_equal(stage.mask(tmp_path / "again"), mask)
@@ -105,7 +106,7 @@ def test_a_reload_and_a_new_server_bring_back_everything(browser: Browser, tmp_p
         assert len(stage.versions()) == 3
         for _ in range(3):
             page.click("#undo")
-        expect(page.locator("[aria-current]")).to_have_text("Seed 0")
+        expect(page.locator("[aria-current]")).to_have_text("Removal 1")
         page.click("#undo")
         expect(page.locator("[aria-current]")).to_have_text("Original")
         assert stage.painted().any()
@@ -126,7 +127,15 @@ def test_a_page_that_is_left_with_something_unsaved_asks(stage: Stage) -> None:
     page.locator("body[data-ready]").wait_for()
     assert asked == ["beforeunload"]
     assert stage.painted().any()
-    page.click("#close")  # what is closed does not come back
+    wanted = stage.painted()
+    page.click("#close")
+    page.locator("#welcome").wait_for()
+    expect(page.locator("#notice")).to_contain_text("landscape.png is closed.")
+    page.locator("#notice").get_by_role("button", name="Undo").click()
+    expect(page.locator("#name")).to_contain_text("landscape.png")
+    expect(page.locator("#notice")).to_be_hidden()
+    assert np.array_equal(stage.painted(), wanted)
+    page.click("#close")  # what is closed does not come back after a reload
     page.locator("#welcome").wait_for()
     page.reload()
     page.locator("body[data-ready]").wait_for()
@@ -162,7 +171,7 @@ def test_photos_come_by_dropping_and_pasting_and_another_keeps_the_first(stage: 
     expect(page.locator("#name")).to_contain_text("small.png")
     expect(page.locator("#status")).to_contain_text(re.compile(r"landscape.png: Step \d+"))
     stage.stroke((100, 50), (120, 60))
-    page.locator("#photos button").first.click()
+    page.locator("#photos .photo").first.click()
     expect(page.locator("#name")).to_contain_text("landscape.png")
     expect(page.locator("#status")).to_contain_text(re.compile(r"^Step \d+"))
     page.click("#cancel")
@@ -171,3 +180,29 @@ def test_photos_come_by_dropping_and_pasting_and_another_keeps_the_first(stage: 
     expect(page.locator("#name")).to_contain_text("small.png")
     assert stage.painted().any()
     assert page.url == address
+
+
+def test_paint_on_a_folders_photo_outlives_its_tab_while_the_server_is_gone(browser: Browser, tmp_path: Path) -> None:
+    folder = tmp_path / "wedding"
+    folder.mkdir()
+    Image.open(PHOTO).crop((0, 100, 200, 256)).save(folder / "1.png")
+    port = free_port()
+    context = browser.new_context(viewport={"width": 1000, "height": 700})
+    with launch("nano", port=port, folder=folder, output=tmp_path / "out") as server:
+        page = context.new_page()
+        page.goto(server.url)
+        page.locator("body[data-ready]").wait_for()
+        Stage(page).sharp()
+    expect(page.locator("#gone")).to_be_visible(timeout=30_000)
+    Stage(page).stroke((20, 20), (60, 40))
+    wanted = Stage(page).painted()
+    expect(page.locator("#messages")).to_contain_text("kept")
+    page.close()
+    with launch("nano", port=port, folder=folder, output=tmp_path / "out") as server:
+        page = context.new_page()
+        page.goto(server.url)
+        page.locator("body[data-ready]").wait_for()
+        Stage(page).sharp()
+        expect(page.locator("#photos .photo")).to_have_attribute("aria-label", "1.png, painted")
+        assert np.array_equal(Stage(page).painted(), wanted)
+    context.close()

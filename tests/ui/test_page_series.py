@@ -28,7 +28,7 @@ def test_a_photo_costs_its_strokes_and_one_key(stage: Stage, tmp_path: Path) -> 
     text = tmp_path / "notes.txt"
     text.write_text("no photo")
     page.set_input_files("#files", [*photos, text])
-    items = page.locator("#photos button")
+    items = page.locator("#photos .photo")
     expect(items).to_have_count(4)
     expect(page.locator("#error")).to_contain_text("notes.txt")
     expect(page.locator("#run")).to_have_text("Queue and next")
@@ -60,7 +60,7 @@ def test_a_photo_costs_its_strokes_and_one_key(stage: Stage, tmp_path: Path) -> 
     expect(items).to_have_count(3)  # and the one that is shown
     page.keyboard.press("PageUp")
     expect(page.locator("#name")).to_contain_text("2.png")
-    expect(page.locator("#versions [aria-current]", has_text="Seed 0")).to_be_visible()
+    expect(page.locator("#versions [aria-current]", has_text="Removal 1")).to_be_visible()
     page.select_option("#filter", "")
     with page.expect_download() as download:
         page.click("#download-all")

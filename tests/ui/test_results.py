@@ -68,7 +68,9 @@ def test_every_result_is_kept_and_the_chosen_one_is_the_file(tmp_path: Path) -> 
         go_to(visitor, photo, made[1])
         assert ledger.read(out)["1.png"]["seed"] == 21
         assert file.read_bytes() not in (one, other)
-    again = run(main, folder, "-m", out / "masks", "-o", out, "--model", "nano", "--seed", "21", "--no-detail", "--json")
+    again = run(
+        main, folder, "-m", out / "masks", "-o", out, "--model", "nano", "--seed", "21", "--no-detail", "--json"
+    )
     assert again.returncode == 0, again.stderr
     assert "skipped" in again.stdout
 

@@ -27,7 +27,7 @@ export async function request(method, path, body, options = {}) {
   } catch (error) {
     if (error.name === "AbortError") throw error;
     emit("no-answer");
-    throw new ApiError("The server does not answer; what you painted is kept.");
+    throw new ApiError("The server does not answer. What you painted is kept.");
   }
   if (response.ok) return response;
   const answer = await response.json().catch(() => ({}));

@@ -2,12 +2,13 @@
 
 import { get, photoUrl, request, useToken } from "./api.js";
 import * as choice from "./choice.js";
+import { close } from "./closing.js";
 import * as connection from "./connection.js";
 import { $, $$, attempt, save } from "./dom.js";
 import * as editing from "./editing.js";
 import * as keys from "./keys.js";
 import * as opening from "./opening.js";
-import { close, show, showFirst, unsaved } from "./photos.js";
+import { show, showFirst, unsaved } from "./photos.js";
 import * as progress from "./progress.js";
 import * as runs from "./runs.js";
 import * as series from "./series.js";
@@ -77,7 +78,7 @@ function updatePhoto(photo) {
   document.body.classList.toggle("no-photo", !photo);
   const shown = photo?.versions.find((version) => version.id === photo.current);
   $("#name").textContent = photo ? `${photo.name}  ${shown.width} × ${shown.height}` : "";
-  document.title = photo ? `${photo.name} – Moebius` : "Moebius";
+  $("#close").hidden = Boolean(photo?.inFolder); // such a photo is skipped instead
   updateTools();
 }
 

@@ -15,7 +15,9 @@ function middle(boxes) {
   return low.map((value, i) => (value + high[i]) / 2);
 }
 
-async function drawCrop(canvas, root, size, centre) {
+/** Draw the fill and what is round it, with a line round what was filled. */
+async function drawCrop(canvas, root, size, boxes) {
+  const centre = middle(boxes);
   const context = canvas.getContext("2d");
   const corner = ["width", "height"].map((side, i) =>
     Math.round(Math.min(Math.max(0, size[side] - canvas[side]), Math.max(0, centre[i] - canvas[side] / 2))),
@@ -32,6 +34,16 @@ async function drawCrop(canvas, root, size, centre) {
     }
   }
   await Promise.all(jobs);
+  context.lineWidth = devicePixelRatio;
+  for (const [colour, dash] of [
+    ["rgb(0 0 0 / 70%)", []],
+    ["white", [4 * devicePixelRatio]],
+  ]) {
+    context.strokeStyle = colour;
+    context.setLineDash(dash);
+    for (const [left, top, right, bottom] of boxes)
+      context.strokeRect(left - corner[0] - 2.5, top - corner[1] - 2.5, right - left + 5, bottom - top + 5);
+  }
 }
 
 /** Offer the fills of a run. */
@@ -53,34 +65,26 @@ async function offer(photo, run) {
     });
     canvas.style.width = `${width}px`;
     canvas.style.height = `${height}px`;
-    attempt(() => drawCrop(canvas, candidateUrl(photo, candidate.id), candidate, middle(run.boxes)));
-    const text = make("span", {}, make("kbd", {}, String(index + 1)), ` Seed ${candidate.seed}`);
-    const button = make("button", { type: "button" }, canvas, text);
+    attempt(() => drawCrop(canvas, candidateUrl(photo, candidate.id), candidate, run.boxes));
+    const text = make("span", {}, make("kbd", {}, String(index + 1)));
+    const button = make("button", { type: "button", title: `Seed ${candidate.seed}` }, canvas, text);
+    button.setAttribute("aria-label", `Removal ${index + 1}`);
     button.onclick = () => pick(index + 1);
     return make("li", {}, button);
   });
   $("#crops").replaceChildren(...buttons);
   panel.hidden = false;
-  mark();
   $("button", panel.querySelector("#crops"))?.focus();
 }
 
-function mark() {
-  if (!open) return;
-  [...$("#crops").children].forEach((item, index) => {
-    const chosen = open.run.versions[index] === open.photo.current;
-    item.firstChild.setAttribute("aria-pressed", String(chosen));
-  });
-}
-
-/** Choose by number, from 1; false when there is nothing to choose from. */
+/** Choose by number, from 1, and close the panel; false when there is nothing to choose from. */
 export function pick(number) {
   const id = open?.run.versions[number - 1];
   if (!id) return false;
   const { photo, run } = open;
   attempt(async () => {
     await choose(photo, run, id);
-    mark();
+    dismiss();
   });
   return true;
 }
@@ -106,6 +110,5 @@ export function prepare() {
   });
   listen("photo", (photo) => {
     if (open && photo !== open.photo) dismiss();
-    else mark();
   });
 }

@@ -12,6 +12,7 @@ import { retry } from "./tiles.js";
 const SILENCE = 12_000; // ms without events; the server sends one every 5 s at least
 const EVERY = 1_000; // ms between two attempts to reach a server that is gone
 const GONE = "The server is gone. Everything is kept; this page goes on when it is started again.";
+const KEEP_OPEN = "The server is gone. Keep this tab open: it goes on when the server is started again.";
 const OTHER_ADDRESS = "The server has a new address: open the one that it has printed. What is here is kept.";
 
 let events = null;
@@ -52,7 +53,7 @@ function lost() {
 /** Ask whether the server is there, and say so if it is not. */
 async function look() {
   let server = null;
-  let text = GONE;
+  let text;
   try {
     const answer = await askState();
     if (answer.ok) server = await answer.json();
@@ -67,7 +68,10 @@ async function look() {
   }
 }
 
-function show(missing, text = GONE) {
+/** What is said while the server is gone. A browser that keeps nothing loses with its tab what is painted. */
+const goneText = () => (state.photos.every((photo) => photo.key || photo.inFolder) ? GONE : KEEP_OPEN);
+
+function show(missing, text = goneText()) {
   $("#gone").hidden = !missing;
   if (missing && $("#gone").textContent !== text) $("#gone").textContent = text;
   document.body.classList.toggle("server-gone", missing);
@@ -84,6 +88,7 @@ async function back(server) {
   } else if (state.photo && byId(state.photo.id)) await refresh(state.photo);
   gone = false;
   show(false);
+  emit("server-back");
   connect();
   retry();
   emit("photo", state.photo);

@@ -1,7 +1,12 @@
-// Small helpers for elements.
+// Small helpers for elements, and the messages that the page shows.
+
+import { listen, state } from "./state.js";
 
 export const $ = (selector, root = document) => root.querySelector(selector);
 export const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+export const mac = /Mac|iP(hone|ad)/.test(navigator.platform);
+export const MOD = mac ? "⌘" : "Ctrl";
 
 /** A new element. `class` and names with a dash are set as attributes, others as properties; then come its children. */
 export function make(tag, properties = {}, ...children) {
@@ -30,9 +35,13 @@ export function say(text) {
   if (region.textContent !== text) region.textContent = text;
 }
 
-/** Show one sentence under Run, or none without a text. `action` {label, act} adds a button. */
+let about = null; // the photo that was shown when the message came
+
+/** Show one sentence as an error, or none without a text. `action` {label, act} adds a button. It goes when its cause may
+ * be gone: another photo is shown, what is painted or set changes, the server is back. */
 export function complain(text = "", action = null) {
   const place = $("#error");
+  about = state.photo;
   const start = /^[a-z]+[ ,:]/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text; // names stay as they are
   const sentence = /[.!?]$/.test(start) || !start ? start : `${start}.`;
   place.replaceChildren(sentence);
@@ -47,7 +56,38 @@ export function complain(text = "", action = null) {
   place.hidden = !text;
 }
 
-/** Call a function, and show its error under Run. */
+listen("photo", (photo) => photo !== about && complain());
+listen("strokes", (photo) => photo === about && complain());
+for (const name of ["settings", "server-back"]) listen(name, () => complain());
+
+const LASTS = 30_000; // ms for which something can be taken back
+let over = null; // { timer, act } of the notice that is shown
+
+/** Say what was done, with a button that takes it back; `gone` is called when the notice goes without that. */
+export function offerBack(text, act, gone) {
+  endNotice();
+  const onclick = () => {
+    over.act = null;
+    endNotice();
+    attempt(act);
+  };
+  const button = make("button", { type: "button", class: "link", onclick }, "Undo");
+  $("#notice").replaceChildren(text, " ", button);
+  $("#notice").hidden = false;
+  over = { act: gone, timer: setTimeout(endNotice, LASTS) };
+}
+
+/** Take the notice away. */
+export function endNotice() {
+  if (!over) return;
+  const { timer, act } = over;
+  over = null;
+  clearTimeout(timer);
+  $("#notice").hidden = true;
+  act?.();
+}
+
+/** Call a function, and show its error. */
 export async function attempt(act) {
   try {
     return await act();

@@ -1,7 +1,8 @@
 // All keys, in one table; `?` shows it. They work everywhere but in text fields.
 
-import { $, $$, attempt, complain, inTextField, make } from "./dom.js";
 import * as choice from "./choice.js";
+import { $, $$, attempt, complain, inTextField, MOD, mac, make } from "./dom.js";
+import { primary } from "./primary.js";
 import * as runs from "./runs.js";
 import * as series from "./series.js";
 import * as settings from "./settings.js";
@@ -10,9 +11,6 @@ import { state } from "./state.js";
 import * as tools from "./tools.js";
 import { redo, undo } from "./undo.js";
 import { hold, saveFile, toggleDivider } from "./versions.js";
-
-const mac = /Mac|iP(hone|ad)/.test(navigator.platform);
-const MOD = mac ? "⌘" : "Ctrl";
 
 const zoom = (act) => () => {
   if (state.photo) act();
@@ -26,8 +24,11 @@ const onStage = (act) => (event) => {
 };
 const walk = (x, y) => onStage((event) => tools.walk([x, y], event.shiftKey));
 
-/** Run, or in a series queue and go on. */
-export const run = () => (state.photo?.inSeries ? series.queueAndNext() : runs.start());
+/** What the large button does. */
+export function run() {
+  const { act, why } = primary();
+  return why ? complain(why) : act();
+}
 
 /** Close what is open; if nothing is, end the stroke being drawn; if there is none, the run of the photo shown. */
 function leave() {
@@ -43,12 +44,18 @@ function leave() {
 
 // [section, keys as shown, what they do, [keys as events name them], action]; an action that returns false did nothing.
 const TABLE = [
-  ["Run", `${MOD} Enter`, "Run; in a series queue and show the next", ["Mod+Enter"], () => attempt(run)],
-  ["Run", "Esc", "Close what is open; end a stroke; cancel this photo's run", ["Escape"], leave],
-  ["Run", "T", "Try another seed", ["t"], () => attempt(() => $("#another").disabled || runs.again(1))],
-  ["Run", "F", "Four seeds at once", ["f"], () => attempt(() => $("#four").disabled || runs.again(4))],
-  ["Run", "1 to 8", "Choose, when there are several", [], null],
-  ["Run", `${MOD} S`, "Download", ["Mod+s"], () => attempt(saveFile)],
+  ["Remove", `${MOD} Enter`, "Remove; in a series queue and show the next", ["Mod+Enter"], () => attempt(run)],
+  ["Remove", "Esc", "Close what is open; end a stroke; cancel this photo's run", ["Escape"], leave],
+  [
+    "Remove",
+    "T",
+    "Try again, with another result",
+    ["t"],
+    () => attempt(() => $("#another").disabled || runs.again(1)),
+  ],
+  ["Remove", "F", "Four at once, to choose from", ["f"], () => attempt(() => $("#four").disabled || runs.again(4))],
+  ["Remove", "1 to 8", "Choose, when there are several", [], null],
+  ["Remove", `${MOD} S`, "Download", ["Mod+s"], () => attempt(saveFile)],
   ["Paint", "B", "Brush", ["b"], () => tools.choose("brush")],
   ["Paint", "E", "Eraser; also the right button", ["e"], () => tools.choose("eraser")],
   ["Paint", "R", "Rectangle", ["r"], () => tools.choose("rect")],

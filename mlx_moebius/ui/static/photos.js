@@ -1,8 +1,8 @@
 // The open photos: updated from the server's answers, shown, closed.
 
-import { get, photoUrl, post, remove } from "./api.js";
+import { get, photoUrl, post } from "./api.js";
 import { complain } from "./dom.js";
-import { byId, emit, isFill, state } from "./state.js";
+import { byId, emit, isFill, state, version } from "./state.js";
 import { flush } from "./strokes.js";
 
 const UNREADABLE = 400; // the server's answer to a file that is no photo, or damaged
@@ -83,27 +83,32 @@ export function forget(photo) {
   state.photos.splice(state.photos.indexOf(photo), 1);
   if (state.photo === photo) state.photo = state.wanted = null;
   emit("closed", photo);
+  emit("forgotten", photo);
 }
 
-/** Close a photo, here and on the server, and show its neighbour. */
-export async function close(photo) {
+/** Take a photo off the page, and show its neighbour. Returns its place. */
+export async function takeAway(photo) {
   const at = state.photos.indexOf(photo);
-  await remove(photoUrl(photo)).catch((error) => {
-    if (error.status !== 404) throw error;
-  });
-  forget(photo);
-  const neighbour = state.photos[at] ?? state.photos[at - 1] ?? null;
-  if (neighbour) return show(neighbour);
-  state.photo = state.wanted = null;
+  state.photos.splice(at, 1);
+  emit("closed", photo);
   if (state.photos.length === 0) state.series = null;
-  emit("photo", null);
-  return emit("photos");
+  const neighbour = state.photos[at] ?? state.photos[at - 1] ?? null;
+  if (neighbour) await show(neighbour);
+  else {
+    state.photo = state.wanted = null;
+    emit("photo", null);
+    emit("photos");
+  }
+  return at;
+}
+
+/** Whether a photo has strokes or fills that nobody has: of fills, the one shown counts, or if none is shown, any. */
+function isUnsaved(photo) {
+  const fills = photo.versions.filter(isFill);
+  const shown = version(photo);
+  if (photo.strokes?.done.length) return true;
+  return isFill(shown) ? !shown.saved : fills.length > 0 && !fills.some((made) => made.saved);
 }
 
 /** Whether closing the page would lose something that has not been downloaded. */
-export const unsaved = () =>
-  state.photos.some(
-    (photo) =>
-      !photo.inFolder &&
-      (photo.strokes?.done.length || photo.versions.some((made) => isFill(made) && !made.candidate && !made.saved)),
-  );
+export const unsaved = () => state.photos.some((photo) => !photo.inFolder && isUnsaved(photo));

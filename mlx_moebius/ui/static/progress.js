@@ -1,11 +1,10 @@
 // The bar with Run: which buttons can be used, the progress of a run, and the runs that wait.
 
-import { $, make } from "./dom.js";
+import { $, MOD } from "./dom.js";
+import { primary } from "./primary.js";
 import * as runs from "./runs.js";
 import { byId, isFill, listen, state, version } from "./state.js";
 import { painted } from "./strokes.js";
-
-const ROWS = 3; // waiting runs shown one by one
 
 function textOf(run) {
   const photo = byId(run.photo);
@@ -16,16 +15,16 @@ function textOf(run) {
 
 function update() {
   const all = runs.active();
-  const [first, ...others] = all;
+  const [first] = all;
   const { photo } = state;
   const button = $("#run");
-  $(".label", button).textContent = photo?.inSeries ? "Queue and next" : "Run";
-  button.disabled = runs.obstacle() !== "";
-  button.title = runs.obstacle();
+  const { label, why } = primary();
+  if ($(".label", button).textContent !== label) $(".label", button).textContent = label;
+  button.disabled = why !== "";
+  button.title = why || `${label} (${MOD} Enter)`;
   $("#cancel").disabled = all.length === 0;
   $("#another").disabled = $("#four").disabled = !photo || !(painted() || isFill(version()));
   $("#another").disabled ||= painted();
-  $("#four").disabled ||= Boolean(photo?.inFolder); // its result is one file
 
   const status = $("#status");
   const idle = photo?.outcome ? [photo.outcome.text, ...photo.outcome.warnings].join(". ") : hint(photo);
@@ -37,14 +36,6 @@ function update() {
   if (first?.total) Object.assign(bar, { max: first.total, value: first.done });
   else if (first) bar.removeAttribute("value");
   else Object.assign(bar, { max: 1, value: 0 });
-
-  const rows = others.slice(0, ROWS).map((run) => {
-    const stop = make("button", { type: "button", class: "small", onclick: () => runs.cancel(run) }, "Cancel");
-    return make("li", {}, make("span", {}, textOf(run)), stop);
-  });
-  if (others.length > ROWS) rows.push(make("li", {}, `${others.length - ROWS} more waiting`));
-  $("#waiting").replaceChildren(...rows);
-  $("#waiting").hidden = rows.length === 0;
 }
 
 function hint(photo) {

@@ -16,6 +16,10 @@ export const active = () =>
     .flatMap((photo) => [...photo.runs.values()].filter((run) => run.active))
     .sort((a, b) => (b.state === "running") - (a.state === "running") || a.before - b.before);
 
+/** Runs of a photo that wait for others. */
+export const waitingOf = (photo) =>
+  [...photo.runs.values()].filter((run) => run.state === "waiting" && run.before > 0 && run.active);
+
 /** Why no run can start now, in one sentence; empty if one can. */
 export function obstacle() {
   if (!state.photo) return "Open a photo first.";
@@ -102,7 +106,8 @@ export function note(data) {
   if (starting) photo.runs.delete(STARTING);
   run.active = data.state === "waiting" || data.state === "running";
   photo.runs.set(run.id, run);
-  if (!run.active) attempt(() => end(photo, run));
+  photo.landing = run.state === "done" && run.versions.length === 1; // its fill is there, but not known here yet
+  if (!run.active) attempt(() => end(photo, run)).finally(() => (photo.landing = false));
   else if (run.state === "running" && run.done === 0) say("Filling.");
   emit("run", run);
 }

@@ -1,13 +1,13 @@
 // Many photos: thumbnails with their states, filters, and one key that queues a photo and shows the next.
 
 import { get, post, versionUrl } from "./api.js";
-import { $, attempt, complain, make, say } from "./dom.js";
+import { $, attempt, complain, icon, make, say } from "./dom.js";
 import { loaded, refresh, show } from "./photos.js";
 import * as runs from "./runs.js";
 import * as settings from "./settings.js";
 import { view } from "./stage.js";
 import { byId, emit, isFill, listen, state, version } from "./state.js";
-import { painted, replace } from "./strokes.js";
+import { painted, recallUnsent, replace } from "./strokes.js";
 import * as tiles from "./tiles.js";
 import { saveVersion } from "./versions.js";
 
@@ -40,7 +40,7 @@ function adoptItem(item) {
     Object.assign(photo, { id: item.id, versions: [], redo: [], requests: {} });
     if (photo.strokes) replace(photo, [...taken, ...photo.strokes.done]);
   }
-  Object.assign(photo, item, { inSeries: true, inFolder: true });
+  Object.assign(photo, item, { inSeries: true, inFolder: true, skipped: item.state === "skipped" });
 }
 
 /** Load the server's series: the photos of a folder. */
@@ -48,6 +48,7 @@ export async function loadSeries() {
   const { name, out, items } = await get("/api/series");
   state.series = { name, out };
   items.forEach(adoptItem);
+  for (const photo of inSeries().filter((one) => one.inFolder)) recallUnsent(photo);
   if (state.photo && !loaded(state.photo)) await refresh(state.photo);
   emit("photos");
 }
@@ -56,20 +57,20 @@ export async function loadSeries() {
 export function startSeries(photos) {
   if (state.series?.out) return; // a folder's series takes in no other photos
   state.series ??= { name: "", out: null };
-  for (const photo of photos) {
-    photo.inSeries = true;
-    if (photo.state !== "skipped") photo.state = stateOf(photo);
-  }
+  for (const photo of photos) photo.inSeries = true;
   emit("photos");
   emit("photo", state.photo);
 }
 
-/** The state of a photo, from what the page knows of it. */
+/** The state of a photo, from what the page knows of it; for one that was not looked at, what the server said. */
 function stateOf(photo) {
   const run = [...photo.runs.values()].find((sent) => sent.active);
   if (run || toSend.some((waiting) => waiting.photo === photo)) return run?.state === "running" ? "running" : "queued";
-  if (!loaded(photo)) return photo.state;
-  if (painted(photo)) return "painted";
+  if (photo.skipped) return "skipped";
+  if (photo.error) return "failed";
+  if (photo.strokes && painted(photo)) return "painted";
+  if (photo.landing) return "done";
+  if (!loaded(photo)) return photo.state ?? "todo";
   return isFill(version(photo)) ? "done" : "todo";
 }
 
@@ -92,6 +93,13 @@ function nextToDo() {
   return order.find((photo) => photo.inSeries && ["todo", "painted"].includes(photo.state)) ?? null;
 }
 
+/** Show the next photo that has still to be done, or if there is none, the next one. */
+export async function goOn() {
+  if (await showNext()) return;
+  await go(1);
+  say("Nothing is left to do.");
+}
+
 /** Save the mask, queue the photo, show the next one. */
 export async function queueAndNext() {
   const { photo } = state;
@@ -105,7 +113,7 @@ export async function queueAndNext() {
 
 function queue(photo) {
   toSend.push({ photo, body: { ...settings.values(), count: 1 } });
-  photo.state = "queued";
+  Object.assign(photo, { skipped: false, error: null });
   emit("photos");
   return sendNext();
 }
@@ -116,9 +124,16 @@ async function sendNext() {
     const { photo, body } = toSend.shift();
     if (!byId(photo.id)) continue;
     await runs.send(photo, body, [...photo.strokes.done], true);
-    photo.state = stateOf(photo);
     emit("photos");
   }
+}
+
+/** Take a photo out of the queue, or end its run. */
+async function unqueue(photo) {
+  const at = toSend.findIndex((waiting) => waiting.photo === photo);
+  if (at >= 0) toSend.splice(at, 1);
+  for (const run of [...photo.runs.values()].filter((sent) => sent.active)) await runs.cancel(run);
+  emit("photos");
 }
 
 /** Paint the mask of the photo queued last on this photo too, for a camera on a tripod. */
@@ -135,6 +150,7 @@ export async function skip() {
   const { photo } = state;
   if (!photo?.inSeries) return;
   if (state.series.out) await post(`/api/series/${photo.id}/skip`);
+  photo.skipped = true;
   photo.state = "skipped";
   emit("keep", photo);
   emit("photos");
@@ -154,6 +170,7 @@ async function lookAhead() {
 }
 
 function update() {
+  for (const photo of inSeries()) photo.state = stateOf(photo);
   const album = $("#album");
   const hidden = !state.series && state.photos.length < 2;
   if (album.hidden !== hidden) {
@@ -200,20 +217,24 @@ function itemOf(photo) {
     const image = make("img", { alt: "", loading: "lazy" });
     const button = make(
       "button",
-      { type: "button", onclick: () => attempt(() => show(photo)) },
+      { type: "button", class: "photo", onclick: () => attempt(() => show(photo)) },
       image,
       make("span", { class: "state" }),
     );
-    item = make("li", {}, button);
+    const stop = make("button", { type: "button", class: "icon stop", title: "Cancel" }, icon("close"));
+    stop.setAttribute("aria-label", `Cancel ${photo.name}`);
+    stop.onclick = () => attempt(() => unqueue(photo));
+    item = make("li", {}, button, stop);
     items.set(photo, item);
   }
-  const button = item.firstChild;
+  const [button, stop] = item.children;
   const [image, label] = button.children;
   const url = photo.inFolder ? photo.thumbnail : `${versionUrl(photo, photo.current)}/thumbnail`;
   if (image.getAttribute("src") !== url) image.src = url;
   const name = NAMES[photo.state] ?? "";
   if (label.textContent !== name) label.textContent = name;
   item.dataset.state = photo.state ?? "";
+  stop.hidden = !["queued", "running"].includes(photo.state);
   button.title = [photo.name, photo.error].filter(Boolean).join(": ");
   button.setAttribute("aria-label", [photo.name, name].filter(Boolean).join(", "));
   const current = photo === state.photo;
@@ -242,18 +263,14 @@ export function prepare() {
     sendNext();
     const photo = run && byId(run.photo);
     if (!photo?.inSeries) return;
-    const known = { done: "done", failed: "failed", cancelled: "painted" }[run.state] ?? "queued";
-    photo.state = run.state === "failed" || !loaded(photo) ? known : stateOf(photo);
+    if (!loaded(photo)) photo.state = { done: "done", cancelled: "painted" }[run.state] ?? photo.state;
     if (run.versions?.length) photo.thumbnail = `/api/series/${photo.id}/thumbnail?${run.versions.at(-1)}`;
     photo.error = run.error ?? null;
     emit("photos");
   });
   listen("strokes", (photo) => {
-    if (!photo?.inSeries || !["todo", "painted"].includes(photo.state)) return;
-    const now = painted(photo) ? "painted" : "todo";
-    if (now !== photo.state) {
-      photo.state = now;
-      update();
-    }
+    if (!photo?.inSeries) return;
+    if (loaded(photo)) photo.error = null; // that of the last run, which filled something else
+    if (stateOf(photo) !== photo.state) update();
   });
 }

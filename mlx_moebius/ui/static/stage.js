@@ -4,7 +4,7 @@ import { versionUrl } from "./api.js";
 import { $ } from "./dom.js";
 import { drawPaint, paintColour, repaint } from "./paint.js";
 import { listenOnStage } from "./pointers.js";
-import { isFill, listen, state, version } from "./state.js";
+import { listen, originalOf, state, version } from "./state.js";
 import * as tiles from "./tiles.js";
 import { shaped, suggestSize, tools } from "./tools.js";
 import { View } from "./view.js";
@@ -87,11 +87,12 @@ function drawPicture(size) {
     const [left, top, right, bottom] = box.map((value) => value * view.zoom);
     picture.drawImage(bitmap, x + left, y + top, right - left, bottom - top);
   }
-  const old = isFill(current) ? version(photo, current.made_from) : null;
+  const { original, offset } = originalOf(photo, current);
+  const old = original === current ? null : original;
   placeDivider(old);
   if (!old || !(compare.hold || (compare.divider && compare.share > 0))) return;
   const [right, bottom] = [current.width * view.zoom, current.height * view.zoom];
-  const [dx, dy] = (current.offset ?? [0, 0]).map((value) => value * view.zoom);
+  const [dx, dy] = offset.map((value) => value * view.zoom);
   picture.save();
   picture.beginPath();
   picture.rect(x, y, compare.hold ? right : Math.round(right * compare.share), bottom);

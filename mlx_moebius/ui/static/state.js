@@ -20,4 +20,17 @@ export function version(photo = state.photo, id = photo?.current) {
 /** Whether a version was made from another one (whose id may be 0), not opened. */
 export const isFill = (version) => (version?.made_from ?? null) !== null;
 
+/** The version as it was opened that another one comes from, and where its corner lies in that one: { original, offset }. */
+export function originalOf(photo, made) {
+  const offset = [0, 0];
+  let original = made;
+  while (isFill(original)) {
+    const [x, y] = original.offset ?? [0, 0];
+    offset[0] += x;
+    offset[1] += y;
+    original = version(photo, original.made_from) ?? photo.versions[0];
+  }
+  return { original, offset };
+}
+
 export const byId = (id) => state.photos.find((photo) => photo.id === id) ?? null;

@@ -1,7 +1,7 @@
 // Keeps photos, strokes and versions in the browser (IndexedDB): they survive a reload and a restart of the server.
 // Every tab has separate photos. The photos of a closed tab go to the next tab that opens.
 
-import { get, photoUrl, post, put, request, upload, versionUrl } from "./api.js";
+import { get, photoUrl, post, put, remove, request, upload, versionUrl } from "./api.js";
 import { adopt } from "./photos.js";
 import { recall, remember } from "./remember.js";
 import { view } from "./stage.js";
@@ -61,6 +61,8 @@ function recordOf(photo) {
     requests,
     inSeries,
     state: photo.state,
+    closed: photo.closed === true,
+    skipped: photo.skipped === true,
     view: photo.view,
     taken: taken(photo),
   };
@@ -136,7 +138,8 @@ export async function restore() {
   for (const record of aside) await done(at("photos", "readwrite").put(record));
   const records = await done(at("photos").getAll());
   await nameTab(records);
-  const mine = records.filter((record) => record.tab === tab).sort((a, b) => a.order - b.order);
+  for (const record of records.filter((one) => one.tab === tab && one.closed)) await forgetClosed(record);
+  const mine = records.filter((record) => record.tab === tab && !record.closed).sort((a, b) => a.order - b.order);
   return mine.map(({ order, tab: _, ...record }) => {
     const photo = {
       ...record,
@@ -148,6 +151,12 @@ export async function restore() {
     state.photos.push(photo);
     return photo;
   });
+}
+
+/** Forget a photo that was closed before the page was left. */
+async function forgetClosed(record) {
+  await forget(record);
+  await remove(photoUrl(record)).catch(() => {});
 }
 
 /** Make sure that the server knows a photo: ask, and send everything again if it does not. */
@@ -224,5 +233,7 @@ export function prepare() {
   for (const name of ["strokes", "photo", "keep"]) listen(name, writeSoon);
   listen("run", (run) => run && writeSoon(state.photos.find((photo) => photo.id === run.photo)));
   listen("filled", ({ photo }) => keepVersions(photo).catch(() => {})); // a reload is then without this version
-  listen("closed", (photo) => forget(photo).catch(() => {}));
+  listen("closed", (photo) => writeSoon(Object.assign(photo, { closed: true })));
+  listen("reopened", (photo) => writeSoon(Object.assign(photo, { closed: false })));
+  listen("forgotten", (photo) => forget(photo).catch(() => {}));
 }

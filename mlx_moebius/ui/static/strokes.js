@@ -1,6 +1,7 @@
 // The strokes of a photo: vectors in photo pixels, in a list of what was done and a list of what was undone.
 
 import { photoUrl, put } from "./api.js";
+import { recall, remember } from "./remember.js";
 import { emit, state } from "./state.js";
 
 const DELAY = 250; // ms from the last change until the server is told
@@ -45,7 +46,20 @@ export async function flush(photo, options = {}) {
   clearTimeout(timers.get(photo));
   timers.delete(photo);
   const { done, undone } = photo.strokes;
+  keepUnsent(photo, { done, undone });
   await put(`${photoUrl(photo)}/strokes`, { done, undone }, options);
+  keepUnsent(photo);
 }
 
 export const flushAll = () => Promise.all([...timers.keys()].map((photo) => flush(photo, { keepalive: true })));
+
+// Strokes on a folder's photos are kept by the server, in the folder of results. Until it has them, the browser does.
+
+const unsentKey = (photo) => `moebius.unsent ${state.series?.out} ${photo.name}`;
+const keepUnsent = (photo, strokes) => photo.inFolder && remember("localStorage", unsentKey(photo), strokes);
+
+/** Take over strokes that the server did not get before the page was left. */
+export function recallUnsent(photo) {
+  const strokes = recall("localStorage", unsentKey(photo));
+  if (strokes) replace(photo, strokes.done, strokes.undone);
+}

@@ -1,13 +1,35 @@
 // The versions of the photo: a strip of thumbnails, the photo before while a key is held, a divider to compare.
 
 import { download, versionUrl } from "./api.js";
-import { $, attempt, make, save } from "./dom.js";
+import { $, attempt, icon, make, save } from "./dom.js";
+import * as runs from "./runs.js";
 import { compare, view } from "./stage.js";
 import { emit, isFill, listen, state, version } from "./state.js";
 import { choose } from "./undo.js";
 
-const label = (version, index) =>
-  index === 0 ? "Original" : version.seed === null ? `Version ${index}` : `Seed ${version.seed}`;
+const label = (index) => (index === 0 ? "Original" : `Removal ${index}`);
+
+const titleOf = ({ seed, saved }, index) =>
+  [seed === null ? "" : `Seed ${seed}`, saved || index === 0 ? "" : "Not downloaded yet"].filter(Boolean).join(". ");
+
+/** A run of this photo that waits, and a button that takes it out of the queue. */
+function waiting(run) {
+  const onclick = () => runs.cancel(run);
+  const stop = make(
+    "button",
+    { type: "button", class: "icon", title: "Cancel", "aria-label": "Cancel" },
+    icon("close"),
+  );
+  stop.onclick = onclick;
+  const before = run.before === 1 ? "1 before it" : `${run.before} before it`;
+  return make(
+    "li",
+    { class: "waiting", "data-run": run.id },
+    make("span", {}, "Waiting"),
+    make("small", {}, before),
+    stop,
+  );
+}
 
 function update() {
   const { photo } = state;
@@ -16,16 +38,12 @@ function update() {
   list.hidden = all.length === 0;
   const buttons = all.map((made, index) => {
     const image = make("img", { src: `${versionUrl(photo, made.id)}/thumbnail`, alt: "" });
-    const button = make(
-      "button",
-      { type: "button", title: made.saved || index === 0 ? "" : "Not downloaded yet" },
-      image,
-      label(made, index),
-    );
+    const button = make("button", { type: "button", title: titleOf(made, index) }, image, label(index));
     if (made.id === photo.current) button.setAttribute("aria-current", "true");
     button.onclick = () => attempt(() => choose(photo, made.id));
     return make("li", {}, button);
   });
+  if (photo) buttons.push(...runs.waitingOf(photo).map(waiting));
   if (buttons.map((item) => item.outerHTML).join() !== [...list.children].map((item) => item.outerHTML).join()) {
     list.replaceChildren(...buttons);
     $("[aria-current]", list)?.scrollIntoView({ block: "nearest", inline: "nearest" });

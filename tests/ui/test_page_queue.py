@@ -1,0 +1,99 @@
+"""The queue: buttons stay where they are, states say what is, and what is compared is the photo as it was opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import expect
+
+from mlx_moebius.ui.server import Server
+from tests.support.visitor import Held
+from tests.ui.stage import PHOTO, Stage, pixel
+from tests.ui.test_page_series import crops
+
+WATCH = """() => {
+    window.labels = new Set();
+    const note = () => document.querySelectorAll('#photos .photo').forEach((item, index) =>
+        window.labels.add(item.getAttribute('aria-label')));
+    new MutationObserver(note).observe(document.querySelector('#photos'),
+        { subtree: true, childList: true, attributes: true });
+}"""
+
+
+def small(folder: Path) -> Path:
+    path = folder / "small.png"
+    Image.open(PHOTO).convert("RGB").crop((100, 100, 196, 196)).save(path)
+    return path
+
+
+def test_buttons_stay_where_they_are_while_the_queue_grows(server: Server, stage: Stage, tmp_path: Path) -> None:
+    page = stage.page
+    photos = crops(tmp_path, 6)
+    page.set_input_files("#files", photos)
+    items = page.locator("#photos .photo")
+    expect(items).to_have_count(6)
+    run = page.locator("#run")
+    with Held(server):
+        places = []
+        for number in range(1, 5):
+            expect(page.locator("#name")).to_contain_text(f"{number}.png")
+            stage.sharp()
+            stage.stroke((60, 60), (90, 90))
+            places.append((run.bounding_box(), page.locator("#photos").bounding_box()))
+            run.click()
+        expect(items.nth(3)).to_have_attribute("aria-label", "4.png, queued")
+        places.append((run.bounding_box(), page.locator("#photos").bounding_box()))
+        assert places == [places[0]] * 5
+        page.get_by_role("button", name="Cancel 3.png").click()
+        expect(items.nth(2)).to_have_attribute("aria-label", "3.png, painted")
+        expect(items.nth(3)).to_have_attribute("aria-label", "4.png, queued")
+        for number in (1, 2, 4):
+            page.get_by_role("button", name=f"Cancel {number}.png").click()
+        expect(page.locator("#cancel")).to_be_disabled()
+
+
+def test_states_do_not_flicker_and_errors_go_with_their_cause(stage: Stage, tmp_path: Path) -> None:
+    page = stage.page
+    page.set_input_files("#files", crops(tmp_path, 2))
+    items = page.locator("#photos .photo")
+    expect(items).to_have_count(2)
+    stage.without_detail()
+    stage.sharp()
+    stage.stroke((60, 60), (90, 90))
+    page.evaluate(WATCH)
+    page.keyboard.press("Control+Enter")
+    expect(items.first).to_have_attribute("aria-label", "1.png, done", timeout=60_000)
+    assert "1.png, to do" not in page.evaluate("[...window.labels]")
+    expect(page.locator("#name")).to_contain_text("2.png")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#error")).to_contain_text("Paint over what should go")
+    page.keyboard.press("PageUp")
+    expect(page.locator("#name")).to_contain_text("1.png")
+    expect(page.locator("#error")).to_be_hidden()
+    page.keyboard.press("PageDown")
+    expect(page.locator("#name")).to_contain_text("2.png")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#error")).to_be_visible()
+    stage.sharp()
+    stage.stroke((20, 20), (40, 20))
+    expect(page.locator("#error")).to_be_hidden()
+
+
+def test_before_is_the_photo_as_it_was_opened(stage: Stage, tmp_path: Path) -> None:
+    page = stage.page
+    stage.open(small(tmp_path))
+    stage.without_detail()
+    at = stage.on_screen((20, 20))[0]
+    opened = pixel(page, at)
+    stage.stroke((14, 20), (26, 20))
+    stage.run()
+    filled = pixel(page, at)
+    assert filled != opened
+    stage.stroke((70, 70), (80, 70))
+    stage.run()
+    assert stage.versions() == ["Original", "Removal 1", "Removal 2"]
+    assert pixel(page, at) == filled
+    page.keyboard.down("x")
+    assert pixel(page, at) == opened
+    page.keyboard.up("x")

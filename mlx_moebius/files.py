@@ -168,6 +168,16 @@ def permissions(paths: Iterable[Path]) -> int:
     return mode | stat.S_IRUSR | stat.S_IWUSR
 
 
+def make_folder(folder: Path, mode: int) -> None:
+    """Make a folder and its parents. Only their owner gets more permissions than `mode` has. Raises MoebiusError."""
+    try:
+        if not folder.parent.is_dir():
+            make_folder(folder.parent, mode)
+        folder.mkdir(mode=mode | stat.S_IRWXU, exist_ok=True)
+    except OSError as error:
+        raise MoebiusError(f"{folder} cannot be made: {error.strerror or error}") from None
+
+
 def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file. Raises MoebiusError when it cannot be read."""
     try:

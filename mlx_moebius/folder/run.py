@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mlx_moebius.errors import Change, MoebiusError, worded
-from mlx_moebius.files import locked, permissions, remove_left_parts
+from mlx_moebius.files import locked, make_folder, permissions, remove_left_parts
 from mlx_moebius.folder import ledger, review
 from mlx_moebius.folder.batch import NETWORK, Job, load, run
 from mlx_moebius.folder.ledger import Record
@@ -119,14 +119,14 @@ def _fill_folder(
     started = time.perf_counter()
     with ExitStack() as stack:
         private = stat.S_IMODE(job.folder.stat().st_mode) & 0o777
-        _make(job.output, private)
+        make_folder(job.output, private)
         if rank == 0:
             stack.enter_context(locked(job.output, report.warning))
             ledger.claim(job.output, job.mode)
             remove_left_parts(job.output)
             ledger.merge(job.output, report.warning, job.mode)
             for parent in sorted({(job.output / photo.name).parent for photo in pairing.pairs}):
-                _make(parent, private)
+                make_folder(parent, private)
         ranks.meet()
         share = ranks.share(_distinguishable(pairing.pairs, job.output))
         done = {} if force else ledger.read(job.output)
@@ -249,13 +249,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _make(folder: Path, mode: int) -> None:
-    """Make a folder and its parents. Only their owner gets more permissions than `mode` has."""
-    try:
-        if not folder.parent.is_dir():
-            _make(folder.parent, mode)
-        folder.mkdir(mode=mode | stat.S_IRWXU, exist_ok=True)
-    except OSError as error:
-        raise MoebiusError(f"{folder} cannot be made: {error.strerror or error}") from None

@@ -47,7 +47,7 @@ class Record:
             "mlx-moebius": (self.version, version),
             "the device": (self.device, device),
             "MLX": (self.mlx, mlx),
-            "the windows at once": (self.batch_size, batch_size),
+            "the number of crops in a batch": (self.batch_size, batch_size),
         }
         return ", ".join(f"{name} was {was}, is {now}" for name, (was, now) in pairs.items() if was not in (None, now))
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from mlx_moebius.convert.card import Card
 from mlx_moebius.errors import ANOTHER, LESS, Change, MoebiusError
-from mlx_moebius.files import replacing
+from mlx_moebius.files import permissions, replacing
 from mlx_moebius.networks.config import VAE_NAME, ModelConfig
 from mlx_moebius.networks.unet import UNet
 from mlx_moebius.networks.vae import AutoencoderKL
@@ -154,7 +154,7 @@ def _learn(
         before = judged if trainer.step == 0 else before
         log.add({"step": trainer.step, "bands": judged.losses, "psnr": judged.psnr})
         log.draw()
-        with replacing(out / SHEET_NAME) as file:
+        with replacing(out / SHEET_NAME, mode=permissions(photo.path for photo in start.library.held_out)) as file:
             validation.sheet(before, judged, trainer.step).save(file, "PNG")
         bands = " ".join(f"{t}: {loss:.4f}" for t, loss in judged.losses.items())
         report(f"step {trainer.step}: held out {judged.loss:.4f} ({bands}), {judged.psnr:.2f} dB within holes")

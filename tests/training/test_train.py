@@ -62,8 +62,11 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 def test_a_new_network_learns_and_its_folder_is_a_model(studio: Path) -> None:
+    for path in (studio / "photos").iterdir():
+        path.chmod(0o600)
     assert train(*arguments(studio, "mine", 40, "--lr", "3e-3", "--ema", "0.9", "--val-every", "20")) == 0
     folder = studio / "mine"
+    assert (folder / "held_out.png").stat().st_mode & 0o777 == 0o600  # it shows private photos
     verify(folder)
     bands = [line for line in lines(folder) if "bands" in line]
     assert [line["step"] for line in bands] == [0, 20, 40]

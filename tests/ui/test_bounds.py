@@ -179,6 +179,32 @@ def test_a_cleaner_of_temporary_files_closes_photos_and_no_more(photo: Path) -> 
     assert not folder.exists()
 
 
+def test_a_temporary_folder_that_cannot_be_used_is_named(photo: Path) -> None:
+    with launch("nano") as server:
+        visitor = Visitor(server)
+        folder = server.sessions.folder
+        shutil.rmtree(folder)
+        folder.write_bytes(b"a file in its place")
+        answer = visitor.post("/api/photos?name=a.png", content=photo.read_bytes())
+        assert answer.status_code == 507
+        assert "temporary folder cannot be used" in answer.json()["error"].lower()
+        folder.unlink()
+        assert visitor.open(photo)
+
+
+def test_too_many_pages_are_refused_and_those_left_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "MAX_SESSIONS", 2)
+    with launch("nano") as server, httpx.Client(base_url=server.address, trust_env=False) as client:
+        in_use = [server.sessions.new_session() for _ in range(2)]
+        for session in in_use:
+            session.held = True
+        answer = client.get(server.url)
+        assert answer.status_code == 503
+        assert "pages are open, which is the limit" in answer.json()["error"]
+        in_use[0].held = False
+        assert client.get(server.url).status_code == 200
+
+
 @pytest.mark.slow
 def test_ending_the_page_while_it_fills_is_no_crash(photo: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mlx_moebius.ui", "--model", "nano", "--no-browser", "--port", "0"]

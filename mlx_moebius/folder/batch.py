@@ -29,10 +29,9 @@ from mlx_moebius.folder import ledger
 from mlx_moebius.folder.ledger import Record
 from mlx_moebius.inpainting.compose import PreparedCrops
 from mlx_moebius.inpainting.detail import Detail
-from mlx_moebius.inpainting.pipeline import MoebiusPipeline
+from mlx_moebius.inpainting.pipeline import Event, MoebiusPipeline
 from mlx_moebius.inpainting.prepare import prepare
 from mlx_moebius.inpainting.settings import Settings
-from mlx_moebius.networks.diffusion import Step
 from mlx_moebius.photos.geometry import Colours
 from mlx_moebius.photos.mask_files import ALPHA, check_share, load_mask
 from mlx_moebius.photos.pairing import Pair
@@ -119,7 +118,7 @@ def run(
     job: Job,
     pairs: Iterable[Pair],
     done: dict[str, Record],
-    on_step: Callable[[str, Step], None],
+    on_step: Callable[[str, Event], None],
     rank: int = 0,
 ) -> Generator[Task, None, None]:
     """Fill photos. Yields a photo's task when its record is in the ledger, or when there was nothing to fill.
@@ -184,7 +183,7 @@ def load(pair: Pair, job: Job, size: int, request: Record, done: dict[str, Recor
 
 
 def fill(
-    pipeline: MoebiusPipeline, tasks: Iterable[Task], settings: Settings, on_step: Callable[[str, Step], None]
+    pipeline: MoebiusPipeline, tasks: Iterable[Task], settings: Settings, on_step: Callable[[str, Event], None]
 ) -> Iterator[Task]:
     """Run the network on the crops of every task, `batch_size` at a time. Yields a task when it is complete.
 
@@ -208,7 +207,9 @@ def fill(
             yield task
             continue
         with task.timed("detail"):
-            task.fills, task.details = pipeline.add_detail(task.prepared, task.fills, settings)
+            task.fills, task.details = pipeline.add_detail(
+                task.prepared, task.fills, settings, partial(on_step, task.record["input"])
+            )
         peak = max(stage.peak_bytes for stage in pipeline.stages.by_name.values())
         task.record["peak_bytes"] = {"network": peak, "process": process_peak()}
         yield task

@@ -14,6 +14,7 @@ from unicodedata import east_asian_width
 
 from mlx_moebius.files import printable
 from mlx_moebius.folder.batch import Task
+from mlx_moebius.inpainting.pipeline import Event
 from mlx_moebius.networks.diffusion import Step
 from mlx_moebius.words import counted
 
@@ -50,8 +51,12 @@ class Report:
         self._event("warning", warning=line)
         self._line(f"warning: {line}")
 
-    def step(self, name: str, step: Step) -> None:
-        """Say that the network has done a step on the photo `name`."""
+    def step(self, name: str, step: Event) -> None:
+        """Say that the network has done a step on the photo `name`, or that detail was grown in it."""
+        if not isinstance(step, Step):
+            if self.mode == "bar":
+                self._status(f"{name}, detail {step.number} of {step.total}")
+            return
         self._event("step", input=name, step=step.number, steps=step.total)
         if self.mode == "bar":
             self._status(f"{name}, step {step.number} of {step.total}")

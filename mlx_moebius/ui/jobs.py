@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from mlx_moebius.inpainting.compose import PreparedCrops, Result
+from mlx_moebius.inpainting.detail import Growth
 from mlx_moebius.inpainting.pipeline import Event, MoebiusPipeline
 from mlx_moebius.inpainting.prepare import prepare
 from mlx_moebius.inpainting.settings import Settings
@@ -115,6 +116,9 @@ class Progress:
     picture: tuple[Image.Image, Box] | None = None
 
 
+Report = Callable[[Progress | Growth | Filled], None]
+
+
 @dataclass(slots=True)
 class Job:
     """A photo, a mask, and one fill for each seed; `changes` are fields of `Settings`.
@@ -129,8 +133,8 @@ class Job:
     seeds: list[int]
     stopped: threading.Event = field(default_factory=threading.Event)
 
-    def work(self, worker: Worker, report: Callable[[Progress | Filled], None]) -> None:
-        """Do the job, on the worker's thread; `report` gets every step, and every fill when it is finished.
+    def work(self, worker: Worker, report: Report) -> None:
+        """Do the job, on the worker's thread; `report` gets every step, growth of detail, and every finished fill.
 
         Raises MoebiusError for what cannot be done, Cancelled after `stopped`.
         """
@@ -145,6 +149,8 @@ class Job:
             self._go_on()
             if isinstance(event, Step):
                 report(Progress(event.number, event.total, preview.draw(event) if preview else None))
+            else:
+                report(event)
 
         results: Iterable[Result]
         if self.mask is None or settings.extend:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from PIL import Image
 
 from mlx_moebius.errors import Face, MoebiusError
+from mlx_moebius.inpainting.detail import Growth
 from mlx_moebius.inpainting.extend import Extension, parse_aspect, parse_sides
 from mlx_moebius.inpainting.presets import Preset, preset_settings
 from mlx_moebius.inpainting.settings import Seed
@@ -24,7 +25,8 @@ from mlx_moebius.photos.growth import check_growth, grow, large_share
 from mlx_moebius.photos.masks import components
 from mlx_moebius.photos.photo import Photo
 from mlx_moebius.schema import Bounds
-from mlx_moebius.ui.jobs import Cancelled, Filled, Job, Progress, Worker
+from mlx_moebius.ui.jobs import Cancelled, Filled, Job, Progress, Report, Worker
+from mlx_moebius.ui.pace import Course, Pace
 from mlx_moebius.ui.pictures import Painted, Picture
 from mlx_moebius.ui.refusals import Refused, on_page, sentence
 from mlx_moebius.ui.sessions import Session, Sessions
@@ -112,10 +114,11 @@ class Run:
     ended: float | None = None
     preview: bytes = b""
     finished: Future[None] = field(default_factory=Future)
-    task: Callable[[Worker, Callable[[Progress | Filled], None]], None] | None = None
+    task: Callable[[Worker, Report], None] | None = None
     face: Face = on_page
     as_patch: bool = False
     """Write only what changed, as a layer over the photo."""
+    course: Course | None = None
 
     def shown(self, before: int) -> dict[str, Any]:
         """As the page gets it; `before` runs come first."""
@@ -127,6 +130,7 @@ class Run:
             "before": before,
             "done": self.done,
             "total": self.total,
+            **(self.course.shown() if self.course else {}),
             "error": self.error,
             "versions": self.versions,
             "warnings": self.warnings,
@@ -141,6 +145,7 @@ class Runs:
     def __init__(self, sessions: Sessions) -> None:
         self.sessions = sessions
         self._runs: dict[str, Run] = {}
+        self._paces: dict[str, Pace] = {}
         self._lock = threading.RLock()
         sessions.leaving.append(self.leave)
 
@@ -197,11 +202,18 @@ class Runs:
             if run.task is None and len(waiting) >= MAX_WAITING:
                 raise Refused(429, f"{MAX_WAITING} runs are waiting, which is the limit: wait for one to end")
             self._runs[run.id] = run
+            run.course = self._course(run)
             for old in [other for other in self._runs.values() if other.ended is not None][:-KEPT_RUNS]:
                 del self._runs[old.id]
         self._tell(run)
         self.sessions.worker.submit(lambda: self._work(run), background=run.task is not None)
         return run
+
+    def _course(self, run: Run) -> Course:
+        request, pace = run.request, self._paces.setdefault(run.request.model, Pace())
+        area = sum((right - left) * (bottom - top) for left, top, right, bottom in run.boxes)
+        steps = run.changes.get("num_steps") or self.sessions.sampling(request.model).num_steps
+        return Course(pace, steps, request.count, area, request.detail)
 
     def cancel(self, run: Run) -> None:
         """End a run at once, whether it is under way or waiting; the worker's thread stops after its step."""
@@ -241,6 +253,8 @@ class Runs:
             if run.ended is not None:
                 return
             run.state = "running"
+        assert run.course is not None
+        run.course.begin()
         self._tell(run)
         try:
             work = run.task or self._job(run).work
@@ -272,7 +286,12 @@ class Runs:
         changes = {**run.changes, "extend": extension}
         return Job(photo, mask, self.sessions.source(request.model), changes, request.seeds(), run.stopped)
 
-    def _progress(self, run: Run, event: Progress | Filled) -> None:
+    def _progress(self, run: Run, event: Progress | Growth | Filled) -> None:
+        assert run.course is not None
+        if isinstance(event, Growth):
+            run.course.grown(event.number, event.total)
+            self._tell(run)
+            return
         if isinstance(event, Filled):
             number, warnings = run.picture.add_fill(
                 event, run.base, run.painted, run.id, lambda: run.ended is None, run.face, run.as_patch
@@ -281,8 +300,10 @@ class Runs:
             if run.request.count > 1:
                 warnings = [f"Seed {event.settings.seed}: {line}" for line in warnings]
             run.warnings += [line for line in warnings if line not in run.warnings]
+            run.course.written()
             return
         run.done, run.total = event.done, event.total
+        run.course.step(event.done, event.total)
         self._tell(run)
         if event.picture is not None:
             image, box = event.picture

@@ -18,12 +18,13 @@ from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import locked, replacing
 from mlx_moebius.folder import batch, ledger, review
 from mlx_moebius.folder.run import find_pairs
-from mlx_moebius.inpainting.pipeline import MoebiusPipeline
+from mlx_moebius.inpainting.detail import Growth
+from mlx_moebius.inpainting.pipeline import Event, MoebiusPipeline
 from mlx_moebius.networks.diffusion import Step
 from mlx_moebius.photos.masks import components
 from mlx_moebius.photos.pairing import Pair
 from mlx_moebius.photos.photo import read_photo, to_image
-from mlx_moebius.ui.jobs import Cancelled, Filled, Progress, Worker
+from mlx_moebius.ui.jobs import Cancelled, Progress, Report, Worker
 from mlx_moebius.ui.pictures import Painted, Picture, Version, reading
 from mlx_moebius.ui.refusals import Refused, on_page, sentence
 from mlx_moebius.ui.results import MASK, MASKS, Results, beside, same_file
@@ -271,17 +272,18 @@ class Series:
         picture: FolderPicture,
         mask: bytes,
         worker: Worker,
-        report: Callable[[Progress | Filled], None],
+        report: Report,
     ) -> None:
         """Fill one photo as the command line does, once for every seed; on the worker's thread."""
         pipeline = worker.pipeline(self.sessions.source(run.request.model))
         seeds = run.request.seeds()
         for index, (seed, number) in enumerate(zip(seeds, picture.new_numbers(len(seeds)), strict=True)):
 
-            def watch(_: str, step: Step, before: int = index) -> None:
+            def watch(_: str, event: Event, before: int = index) -> None:
                 if run.stopped.is_set():
                     raise Cancelled
-                report(Progress(step.number + before * step.total, step.total * len(seeds)))
+                done, total = event.number + before * event.total, event.total * len(seeds)
+                report(Progress(done, total) if isinstance(event, Step) else Growth(done, total))
 
             if run.stopped.is_set():
                 raise Cancelled
@@ -292,6 +294,8 @@ class Series:
                 raise
             run.warnings += [line for line in record["warnings"] if line not in run.warnings]
             run.versions.append(number)
+            if run.course:
+                run.course.written()
         picture.error = None
         if len(run.versions) == 1:
             picture.go_to(run.versions[0])
@@ -303,7 +307,7 @@ class Series:
         run: Run,
         picture: FolderPicture,
         wanted: tuple[int, int, bytes],
-        watch: Callable[[str, Step], None],
+        watch: Callable[[str, Event], None],
     ) -> ledger.Record:
         """Make one result, with a seed, a number and the mask's PNG. Raises MoebiusError, Cancelled."""
         seed, number, mask = wanted

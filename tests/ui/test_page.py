@@ -115,7 +115,9 @@ def test_painting_goes_on_while_it_runs_and_cancel_is_at_once(stage: Stage) -> N
     stage.stroke(*STRANGER)
     wanted = stage.painted()
     page.click("#run")
-    expect(page.locator("#status")).to_contain_text(re.compile(r"Step \d+ of \d+"))
+    expect(page.locator("#status")).to_contain_text(re.compile(r"Step \d+ of \d+"), timeout=60_000)
+    expect(page.locator("#status")).to_contain_text("left")
+    expect(page).to_have_title(re.compile(r"^\d+ %, \d+ (s|min) – landscape.png"))
     assert stage.strokes() == 0
 
     stage.stroke((40, 40), (80, 60))  # the next run queues, with a Cancel of its own
@@ -134,7 +136,7 @@ def test_painting_goes_on_while_it_runs_and_cancel_is_at_once(stage: Stage) -> N
         expect(page.locator("#cancel")).to_be_disabled()
         assert np.array_equal(stage.painted(), wanted | later)
         page.click("#run")
-        expect(page.locator("#status")).to_contain_text(re.compile(r"Step \d+ of \d+"))
+        expect(page.locator("#status")).to_contain_text(re.compile(r"Step \d+ of \d+"), timeout=60_000)
     page.keyboard.press("Escape")
     expect(page.locator("#status")).to_contain_text("Cancelled")
     assert stage.versions() == ["Original"]  # no half picture

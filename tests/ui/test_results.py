@@ -29,10 +29,15 @@ def go_to(visitor: Visitor, photo: dict[str, Any], number: int) -> None:
     assert answer.status_code == 200, answer.text
 
 
+def small_photo(path: Path) -> Path:
+    Image.open(PHOTO).convert("RGB").crop((100, 100, 196, 196)).save(path)
+    return path
+
+
 def folder_of_one(tmp_path: Path) -> tuple[Path, Path]:
     folder = tmp_path / "wedding"
     folder.mkdir()
-    Image.open(PHOTO).convert("RGB").crop((100, 100, 196, 196)).save(folder / "1.png")
+    small_photo(folder / "1.png")
     return folder, tmp_path / "finished"
 
 

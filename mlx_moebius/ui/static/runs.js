@@ -102,12 +102,13 @@ export function note(data) {
   if (known && !known.active) return;
   const starting = known ? null : photo.runs.get(STARTING);
   const run = Object.assign(known ?? { taken: starting?.taken ?? !data.on, body: starting?.body ?? {} }, data);
+  run.heard = performance.now();
   run.strokes = data.strokes ?? known?.strokes ?? starting?.strokes ?? [];
   if (starting) photo.runs.delete(STARTING);
   run.active = data.state === "waiting" || data.state === "running";
   photo.runs.set(run.id, run);
-  photo.landing = run.state === "done" && run.versions.length === 1; // its fill is there, but not known here yet
-  if (!run.active) attempt(() => end(photo, run)).finally(() => (photo.landing = false));
+  photo.landing = run.state === "done" ? run.versions.length : 0; // its fills are there, but not known here yet
+  if (!run.active) attempt(() => end(photo, run)).finally(() => (photo.landing = 0));
   else if (run.state === "running" && run.done === 0) say("Filling.");
   emit("run", run);
 }

@@ -22,6 +22,7 @@ const NAMES = {
 };
 const AT_ONCE = 12; // runs that the server gets at a time
 const toSend = []; // { photo, body } of runs that the server gets later
+export const unsent = () => toSend.length;
 let lastQueued = null;
 let filter = "";
 
@@ -69,7 +70,7 @@ function stateOf(photo) {
   if (photo.skipped) return "skipped";
   if (photo.error) return "failed";
   if (photo.strokes && painted(photo)) return "painted";
-  if (photo.landing) return "done";
+  if (photo.landing === 1) return "done";
   if (!loaded(photo)) return photo.state ?? "todo";
   return isFill(version(photo)) ? "done" : "todo";
 }

@@ -96,5 +96,5 @@ def in_python(change: Change) -> str:
 
 
 def _sentence(message: str, remedies: Sequence[Remedy], face: Face) -> str:
-    ways = [way for each in remedies if (way := each if isinstance(each, str) else face(each))]
+    ways = [way for remedy in remedies if (way := remedy if isinstance(remedy, str) else face(remedy))]
     return f"{message}: {' or '.join(filter(None, [', '.join(ways[:-1]), ways[-1]]))}" if ways else message

@@ -16,7 +16,7 @@ from mlx_moebius.inpainting.record import Record
 from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.models import DEFAULT_MODEL, find_model, locate
 from mlx_moebius.networks.config import ModelConfig
-from mlx_moebius.networks.footprint import windows_within
+from mlx_moebius.networks.footprint import crops_within
 from mlx_moebius.options import generate as options
 from mlx_moebius.options.common import DtypeName
 from mlx_moebius.version import __version__
@@ -63,14 +63,14 @@ class ModelChoice:
         config = ModelConfig.load(find_model(model))
         if self.earlier is not None and self.model is None:
             self.earlier.check_model(config)
-        windows = windows_within(config, self.memory_limit, beside)
+        crops = crops_within(config, self.memory_limit, beside)
         pipeline = MoebiusPipeline.from_pretrained(model, dtype)
-        pipeline.batch_size = windows
+        pipeline.batch_size = crops
         settings: dict[str, Any] = {}
         if self.earlier is not None:
             settings = self.earlier.settings
             if alone:  # one photo: in the same batches, for the same bytes
-                pipeline.batch_size = min(windows, self.earlier.batch_size or windows)
+                pipeline.batch_size = min(crops, self.earlier.batch_size or crops)
             self.warn_of_differences(self.earlier, pipeline)
         preset = preset_settings(self.preset, pipeline.sampling) if self.preset else {}
         return pipeline, pipeline.settings(**settings | preset | self.settings)

@@ -107,8 +107,8 @@ class PreparedCrops:
                 for detail in grown:
                     lay(detail, band, colours, weights)
                 photo = photo.composite(colours, weights, band, settings.opaque, keep)
-                own = np.ceil(weights.clip(0, 1) * np.float32(65535)).astype(np.uint16)
-                shares[band[1] : band[3]] = np.maximum(shares[band[1] : band[3]], own)
+                drawn = np.ceil(weights.clip(0, 1) * np.float32(65535)).astype(np.uint16)
+                shares[band[1] : band[3]] = np.maximum(shares[band[1] : band[3]], drawn)
         photo = replace(photo, gains=filled_gains(photo, shares > 0))
         seam = measure_seam(photo.rgb(), self.mask, widest_feather(crops))
         result = Result(photo, self.mask, self.crops, seam, [], details, shares)

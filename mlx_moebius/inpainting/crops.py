@@ -151,13 +151,13 @@ class _Planner:
         for part in components(dilate(cells, 2 * near + 1)):
             left, top, right, bottom = part.box
             here = np.s_[top:bottom, left:right]
-            own = part.mask() & cells[here]
-            box = self._box(own, left, top)
+            wanted = part.mask() & cells[here]
+            box = self._box(wanted, left, top)
             needed = self._side(box)
             if needed <= side or (last and needed <= self.largest):
                 found.append(box)
                 continue
-            core, limbs = self._split(own, side)
+            core, limbs = self._split(wanted, side)
             if core.any() and needed <= min(2 * side, self.largest):
                 found.append(box)
             else:
@@ -197,8 +197,8 @@ class _Planner:
         left, top = left * self.cell, top * self.cell
         pixels = self.mask[top : top + cells.shape[0] * self.cell, left : left + cells.shape[1] * self.cell]
         rows, columns = pixels.shape
-        own = cells.repeat(self.cell, axis=0)[:rows].repeat(self.cell, axis=1)[:, :columns]
-        return _exact_box(pixels & own, left, top)
+        enlarged = cells.repeat(self.cell, axis=0)[:rows].repeat(self.cell, axis=1)[:, :columns]
+        return _exact_box(pixels & enlarged, left, top)
 
     def _share(self, pieces: list[tuple[Box, int]]) -> list[tuple[Box, int]]:
         """Join pieces, largest first, to an earlier piece if its crop need not grow for that."""

@@ -149,6 +149,6 @@ def extended(photo: Photo, extension: Extension) -> tuple[Photo, Mask]:
     gains = photo.gains
     if gains is not None:  # the gain map covers the frame, but in other pixels
         down, across = gains.pixels.shape[0] / photo.height, gains.pixels.shape[1] / photo.width
-        own = [[round(side * scale) for side in pair] for pair, scale in zip(sides, (down, across), strict=True)]
-        gains = replace(gains, pixels=np.pad(gains.pixels, (*own, *[(0, 0)] * (gains.pixels.ndim - 2)), "edge"))
+        added = [[round(side * scale) for side in pair] for pair, scale in zip(sides, (down, across), strict=True)]
+        gains = replace(gains, pixels=np.pad(gains.pixels, (*added, *[(0, 0)] * (gains.pixels.ndim - 2)), "edge"))
     return replace(photo, pixels=pixels, metadata=carried, gains=gains), mask

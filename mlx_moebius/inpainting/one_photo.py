@@ -80,7 +80,7 @@ def fill(
         check_output(picture, target)
         notes, hole = [*picture.notes], None
         if mask is not None or boxes or not (changes.get("extend") or (settings and settings.extend)):
-            drawings = [] if mask is None else [as_mask(each) for each in several(mask)]
+            drawings = [] if mask is None else [as_mask(drawing) for drawing in several(mask)]
             hole, said = load_mask(picture, drawings, boxes, invert)
             notes += said
             asked = changes.get("dilate", settings.dilate if settings else None)

@@ -120,8 +120,8 @@ def _take_off(outside: Colours, steps: Colours, start: int) -> None:
     for row in range(depth):
         low, high = depth - row, depth + row + 1
         means = (sums[high : high + length] - sums[low : low + length]) / (2 * row + 1)
-        own = beyond <= row
-        outside[row, own] += (1 - row / depth) * means[own]
+        reached = beyond <= row
+        outside[row, reached] += (1 - row / depth) * means[reached]
 
 
 def _surroundings(part: Box, inner: Box, canvas: Photo) -> Box:

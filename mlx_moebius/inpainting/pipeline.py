@@ -27,7 +27,7 @@ from mlx_moebius.memory import parse_size
 from mlx_moebius.models import find_model
 from mlx_moebius.networks.config import UNET_NAME, VAE_NAME, ModelConfig, SamplingConfig
 from mlx_moebius.networks.diffusion import Diffusion, Encoded, NewLatents, Noise, Step, checked_finite, draw_noise
-from mlx_moebius.networks.footprint import windows_within
+from mlx_moebius.networks.footprint import crops_within
 from mlx_moebius.networks.stages import Stages
 from mlx_moebius.networks.weights import load_diffusion
 from mlx_moebius.photos.geometry import Colours, Mask, slices
@@ -75,7 +75,7 @@ class MoebiusPipeline:
         stages = Stages()
         folder = find_model(name)
         limit = parse_size(memory_limit) if isinstance(memory_limit, str) else memory_limit
-        batch_size = windows_within(ModelConfig.load(folder), limit)
+        batch_size = crops_within(ModelConfig.load(folder), limit)
         with stages.measure("load"), private_kernels():
             diffusion = load_diffusion(folder, dtype)
         return cls(diffusion, name, batch_size, stages)

@@ -1,6 +1,6 @@
 """Speed and accuracy in one word, for people who do not want to think about solvers and steps.
 
-Measured by `python -m mlx_moebius.benchmark --approximations` with 20 steps of the bundled model (docs/benchmarks):
+Measured by `mlx-moebius benchmark --approximations` with 20 steps of the bundled model (docs/benchmarks):
 arithmetic relative to the model's default settings, and how far the latents end from those of 200 steps of the official
 solver. That is nearness to what the network means, not how good it looks; a released model's has not been measured.
 

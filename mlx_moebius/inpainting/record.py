@@ -58,11 +58,11 @@ def read_record(path: Path) -> Record:
     asked = values.get("settings")
     if not isinstance(asked, dict) or not isinstance(values.get("model"), str):
         raise MoebiusError(f"{path} does not say how it was filled: it was written without a record, or elsewhere")
-    if unknown := set(asked) - {each.name for each in fields(Settings)}:
+    if unknown := set(asked) - {field.name for field in fields(Settings)}:
         raise MoebiusError(f"{path} was filled by another version, with the unknown setting {min(unknown)!r:.60}")
     try:
         settings = build(Settings, asked)
-        known = {each.name: values[each.name] for each in fields(Record) if each.name in values}
+        known = {field.name: values[field.name] for field in fields(Record) if field.name in values}
         return build(Record, known | {"settings": {name: getattr(settings, name) for name in asked}})
     except (ValueError, MoebiusError) as error:
         raise MoebiusError(f"{path} was filled with settings that cannot be: {error}") from None

@@ -51,7 +51,7 @@ class Settings:
         check(self)
 
 
-FIELDS = tuple(each.name for each in fields(Settings))
+FIELDS = tuple(field.name for field in fields(Settings))
 
 
 class Changes(TypedDict, total=False):

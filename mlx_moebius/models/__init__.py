@@ -1,6 +1,6 @@
 """Find the folder of a model by its name: bundled, a folder of the user's, in the cache, or downloaded first.
 
-`python -m mlx_moebius.models` shows and changes the cache. Once a model is there, the internet is not needed.
+`mlx-moebius models` shows and changes the cache. Once a model is there, the internet is not needed.
 Begin with `acquire.find_model`; `cache` knows which models are here. May import convert and what is below it.
 """
 

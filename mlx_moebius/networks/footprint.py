@@ -49,7 +49,7 @@ def float32_bytes(config: UNetConfig | VAEConfig) -> int:
     return 4 * sum(array.size for _, array in parameters)
 
 
-def windows_within(config: ModelConfig, limit: int | None = None, beside: int = 0) -> int:
+def crops_within(config: ModelConfig, limit: int | None = None, beside: int = 0) -> int:
     """How many crops fit into `limit` bytes, at most `MOST`.
 
     The default limit is a share of the device's memory, or what `beside` bytes (a photo) leave of it, if that is less.

@@ -33,14 +33,14 @@ def with_levels(
     pixels = photo.pixels.copy()
     whole = pixels.reshape(photo.height, photo.width, -1)
     most = np.iinfo(pixels.dtype).max
-    own = whole[where].astype(np.float32)
-    own[:, : _channels(photo)] = colours * np.float32(most / 255)
+    values = whole[where].astype(np.float32)
+    values[:, : _channels(photo)] = colours * np.float32(most / 255)
     if opaque:
-        own[:, _channels(photo) :] = most
+        values[:, _channels(photo) :] = most
     if keep is not None and photo.mode != "CMYK":
         channels = photo.palette.shape[1] if photo.palette is not None else _channels(photo)
-        own[:, :channels] = keep(own[:, :channels])
-    whole[where] = np.rint(own).clip(0, most)
+        values[:, :channels] = keep(values[:, :channels])
+    whole[where] = np.rint(values).clip(0, most)
     return replace(photo, pixels=pixels, metadata=photo.without_regions(where.astype(np.float32), photo.box))
 
 

@@ -219,9 +219,7 @@ def _learn(
 def _card(start: Start, step: int) -> Card:
     """The model card of what was learnt in `step` steps."""
     photos = len(start.library.train)
-    made = (
-        f"Trained by `python -m mlx_moebius.train` (mlx-moebius {__version__}) in {step} steps on {photos} photographs"
-    )
+    made = f"Trained by `mlx-moebius train` (mlx-moebius {__version__}) in {step} steps on {photos} photographs"
     begun = "a new network with random weights, with the VAE of" if start.is_new else "a model, going on from"
     return Card(made=f"{made}: {begun}")
 

@@ -135,7 +135,7 @@ def assemble(
         np.stack([latent_mask(crop.hole, config.vae.downsampling) for crop in crops])[..., None],
         tokens[[int(crop.foreground) for crop in crops]],
         timesteps,
-        *(np.stack(each) for each in zip(*draws, strict=True)),
+        *(np.stack(arrays) for arrays in zip(*draws, strict=True)),
     )
 
 

@@ -109,7 +109,7 @@ def check_teacher(teacher: ModelConfig, student: ModelConfig, timesteps: Timeste
 
 def same_vae(folder: Path, other: Path) -> bool:
     """Whether the VAEs of two model folders are one, perhaps rounded to different types."""
-    paths = [each / VAE_NAME for each in (folder, other)]
+    paths = [place / VAE_NAME for place in (folder, other)]
     try:
         if len({file_record(path, VAE_NAME).sha256 for path in paths}) == 1:
             return True

@@ -1,6 +1,6 @@
 """A local web page: paint over the thing, look at the fill, download. Needs the extra `ui`.
 
-Start it with `python -m mlx_moebius.ui`, or from Python with `mlx_moebius.ui.launch()`.
+Start it with `mlx-moebius ui`, or from Python with `mlx_moebius.ui.launch()`.
 Begin with `app`, which maps addresses to handlers. `guard` decides who is let in; `api` answers the page, `rest_api`
 other programs; `sessions` holds visitors, `pictures` their photos, `runs` what they wait for; `jobs` does the work. May
 import folder, inpainting and the layers below them.

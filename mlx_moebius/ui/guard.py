@@ -95,9 +95,9 @@ class Guard:
             raise Refused(421, "this address is not one of the page's own: whoever starts it can add one")
         site = request.headers.get("sec-fetch-site")
         origin = request.headers.get("origin")
-        own = origin is None or urlsplit(origin).netloc == request.headers.get("host")
+        same_origin = origin is None or urlsplit(origin).netloc == request.headers.get("host")
         navigation = request.method in ("GET", "HEAD") and request.url.path in OPEN_FROM_ANYWHERE
-        if not navigation and (not own or site not in (None, "none", "same-origin")):
+        if not navigation and (not same_origin or site not in (None, "none", "same-origin")):
             raise Refused(403, "only the page itself may ask for this, not another one")
         if not request.url.path.startswith(OWN_SECRETS) and not any(map(self._opens, self._tokens(request))):
             raise Refused(401, "open the page by the whole address that was printed when it was started")
@@ -113,16 +113,16 @@ class Guard:
         """Whether a host is the very address that the connection came in by; names can be made to mean anything."""
         server: Any = request.scope.get("server") or ("", 0)
         try:
-            own = ipaddress.ip_address(server[0])
+            interface = ipaddress.ip_address(server[0])
             # A socket for both versions of IP shows an IPv4 address as ::ffff:192.0.2.2.
-            return ipaddress.ip_address(host) in (own, getattr(own, "ipv4_mapped", None))
+            return ipaddress.ip_address(host) in (interface, getattr(interface, "ipv4_mapped", None))
         except ValueError:
             return False
 
     def _tokens(self, request: Request) -> list[str]:
         scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
         given = [request.query_params.get("token"), request.cookies.get(self.door.token_cookie)]
-        return [each for each in (*given, bearer if scheme.lower() == "bearer" else None) if each]
+        return [token for token in (*given, bearer if scheme.lower() == "bearer" else None) if token]
 
     def _set_headers(self, headers: MutableHeaders, path: str) -> None:
         headers["content-security-policy"] = POLICY.format(ancestors=NOTEBOOKS if self.door.frames else "'none'")

@@ -95,7 +95,7 @@ class Worker:
 
 def not_here(model: str) -> Refused:
     """The error for a model that is not on this computer."""
-    return Refused(400, f"{model} is not on this computer: get it with `python -m mlx_moebius.models download {model}`")
+    return Refused(400, f"{model} is not on this computer: get it with `mlx-moebius models download {model}`")
 
 
 @dataclass(frozen=True, slots=True)

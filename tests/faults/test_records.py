@@ -21,7 +21,7 @@ from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.model_choice import ModelChoice
 from mlx_moebius.models import BUNDLED
 from mlx_moebius.networks.config import CONFIG_NAME, UNET_NAME, VAE_NAME, ModelConfig
-from mlx_moebius.networks.footprint import windows_within
+from mlx_moebius.networks.footprint import crops_within
 from mlx_moebius.networks.weights import load_diffusion
 from mlx_moebius.photos.photo import photo_from_image
 from mlx_moebius.photos.save import write_photo
@@ -152,7 +152,7 @@ def test_any_configuration_is_read_or_one_line(tmp_path: Path, share: float) -> 
     for values in rng.sample(everything, round(share * len(everything))):
         folder = model_folder(tmp_path / "model", values)
         try:
-            windows_within(ModelConfig.load(folder), 2**40)
+            crops_within(ModelConfig.load(folder), 2**40)
             read.append(values)
         except MoebiusError as error:
             refused.append(str(error))

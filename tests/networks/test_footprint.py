@@ -10,7 +10,7 @@ from mlx_moebius import MoebiusError, MoebiusPipeline
 from mlx_moebius.memory import parse_size
 from mlx_moebius.networks import footprint
 from mlx_moebius.networks.config import ModelConfig, UNetConfig
-from mlx_moebius.networks.footprint import MOST, needed, windows_within
+from mlx_moebius.networks.footprint import MOST, crops_within, needed
 from mlx_moebius.networks.unet import UNet
 from mlx_moebius.photos.limits import bytes_taken
 from mlx_moebius.photos.photo import photo_from_image
@@ -35,26 +35,26 @@ def test_the_estimate_covers_what_a_run_takes(windows: int) -> None:
 
 def test_windows_grow_with_the_limit_up_to_what_is_useful() -> None:
     released = ModelConfig()
-    counts = [windows_within(released, gigabytes << 30) for gigabytes in (3, 4, 6, 64)]
+    counts = [crops_within(released, gigabytes << 30) for gigabytes in (3, 4, 6, 64)]
     assert counts == sorted(counts)
     assert counts[0] >= 1
     assert counts[-1] == MOST
     for count, gigabytes in zip(counts[:-1], (3, 4, 6), strict=True):
         assert needed(released, count) <= gigabytes << 30 < needed(released, count + 1)
     with pytest.raises(MoebiusError, match=r"the model needs 2\.\d\d GB and may take 1\.00 GB"):
-        windows_within(released, 1 << 30)
+        crops_within(released, 1 << 30)
 
 
 def test_a_photo_leaves_fewer_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     released = ModelConfig()
     monkeypatch.setattr(footprint, "device_memory", lambda: 8 << 30)
-    alone, beside = windows_within(released), windows_within(released, beside=bytes_taken(20_000, 11_000))
-    assert windows_within(released, beside=bytes_taken(6000, 4000)) == alone  # within what the network leaves
+    alone, beside = crops_within(released), crops_within(released, beside=bytes_taken(20_000, 11_000))
+    assert crops_within(released, beside=bytes_taken(6000, 4000)) == alone  # within what the network leaves
     assert alone > beside >= 1
     assert needed(released, beside) + bytes_taken(20_000, 11_000) <= 8 << 30
     with pytest.raises(MoebiusError, match=r"may take 0\.00 GB"):
-        windows_within(released, beside=9 << 30)
-    assert windows_within(released, 4 << 30, beside=9 << 30) == windows_within(released, 4 << 30)  # as asked for
+        crops_within(released, beside=9 << 30)
+    assert crops_within(released, 4 << 30, beside=9 << 30) == crops_within(released, 4 << 30)  # as asked for
 
 
 def test_sizes() -> None:
@@ -76,5 +76,5 @@ def test_the_networks_shapes_are_looked_at_once(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(footprint, "UNet", Counted)
     footprint.float32_bytes.cache_clear()
     for _ in range(2):
-        windows_within(ModelConfig(), 64 << 30)
+        crops_within(ModelConfig(), 64 << 30)
     assert built == [ModelConfig().unet]

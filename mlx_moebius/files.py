@@ -152,6 +152,14 @@ def printable(name: str) -> str:
     return "".join(c if c.isprintable() or "\ud800" <= c <= "\udfff" else repr(c)[1:-1] for c in name)
 
 
+def expanded(name: str) -> Path:
+    """A path of which `~` or `~somebody` is the home folder, where there is such a user."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
+
+
 def check_regular(path: Path) -> None:
     """Raise MoebiusError for a pipe, a device or a socket: reading one could wait for ever. Raises OSError."""
     mode = path.stat().st_mode

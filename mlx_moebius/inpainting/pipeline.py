@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
 import numpy as np
 
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.files import expanded
 from mlx_moebius.inpainting.call import check_names, fill_pictures
 from mlx_moebius.inpainting.compose import PreparedCrops, Result
 from mlx_moebius.inpainting.detail import Detail, Growth
@@ -113,7 +113,7 @@ class MoebiusPipeline:
         """
         files = {file.name: file.sha256 for file in self.diffusion.config.files}
         seam = asdict(result.seam) if result.seam else None
-        folder = Path(self.name).expanduser()
+        folder = expanded(self.name)
         return {
             "version": __version__,
             "model": folder.resolve().name if folder.is_dir() else self.name,  # no folders of the user's

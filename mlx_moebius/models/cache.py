@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 
 from mlx_moebius.convert.checkpoint import WEIGHT_NAMES
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.files import lock
+from mlx_moebius.files import expanded, lock
 from mlx_moebius.networks.config import CONFIG_NAME, ModelConfig
 from mlx_moebius.schema import build
 
@@ -36,7 +36,7 @@ def locate(name: str) -> Path | None:
         return BUNDLED[name]
     base = name.partition("@")[0]
     if base not in RELEASED:
-        path = Path(name).expanduser()
+        path = expanded(name)
         if _is_checkpoint(path):
             raise MoebiusError(
                 f"{name} is a checkpoint of PyTorch: convert it first (`mlx-moebius convert {name} MODEL`), "
@@ -81,7 +81,7 @@ def _is_name(name: str) -> bool:
 def home() -> Path:
     """The folder of downloaded models: MLX_MOEBIUS_HOME, or else beside the cache of the hub's client."""
     if value := os.environ.get("MLX_MOEBIUS_HOME"):
-        return Path(value).expanduser()
+        return expanded(value)
     from huggingface_hub.constants import HF_HUB_CACHE
 
     return Path(HF_HUB_CACHE).parent / "mlx-moebius"

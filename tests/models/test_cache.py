@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mlx_moebius.models import BUNDLED, slug
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.models import BUNDLED, locate, slug
 from mlx_moebius.models.__main__ import main
 from mlx_moebius.models.cache import ORIGIN_NAME, installed, locked
 from tests.support.command import run
@@ -71,3 +72,8 @@ def test_a_model_that_is_being_downloaded_is_not_removed(kept: Path) -> None:
     assert (kept / "unet.safetensors").is_file()
     assert run(main, "remove", "places2").returncode == 0
     assert not kept.exists()
+
+
+def test_the_home_of_a_user_who_is_not_there_is_an_unknown_model() -> None:
+    with pytest.raises(MoebiusError, match="unknown model '~nobody-of-this-name/m'"):
+        locate("~nobody-of-this-name/m")

@@ -1,0 +1,183 @@
+"""An object, found from a box, a lasso or a rough line, and corrected by strokes.
+
+Two steps: a cut between the colours of the object and of its surroundings, on the surroundings reduced to a few
+hundred pixels (Rother, Kolmogorov, Blake, "GrabCut", 2004); then the edge at the photo's own resolution (`edges.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.photos.geometry import Box, Mask, intersection
+from mlx_moebius.selection.edges import snap
+from mlx_moebius.selection.opencv import opencv
+
+Point = tuple[float, float]
+"""x, y in pixels of the upright photo."""
+
+SIDE = 400  # pixels of the longer side in which colours are told apart
+AROUND = 0.25  # of the longer side of the box: what is seen of the surroundings
+ROUND_LINE = 0.4  # of a line's extent: how far the object that it crosses may reach beyond it
+FIRST, AGAIN = 2, 1  # rounds of the cut for the first outline, and after a stroke
+NEAR = 16
+CAUTION = 0.5
+SMALLEST = 0.02  # of the largest part: smaller parts and holes are left out, unless a stroke is in them
+LIGHT = np.array([0.6, 1.4, 1.4], np.float32)  # weight of lightness, a and b: shadows differ in lightness alone
+LEAST = 4  # pixels: a box or lasso must be as large
+
+
+class ObjectCut:
+    """An object being selected. Strokes correct it one after the other; `mask` is what is selected now.
+
+        cut = ObjectCut(photo.rgb(), box=(100, 50, 300, 350))
+        cut.add([(120, 90), (140, 95)], width=20)
+    """
+
+    def __init__(
+        self,
+        rgb: NDArray[np.uint8],
+        box: Box | None = None,
+        lasso: Sequence[Point] = (),
+        line: Sequence[Point] = (),
+    ) -> None:
+        """Select what lies in a box, in a lasso or below a line.
+
+        Args:
+            rgb: the photo, uint8 [H, W, 3].
+            box: left, top, right, bottom in pixels; all of the object is inside.
+            lasso: corners of a polygon round the object.
+            line: points of a line drawn over the object.
+
+        Raises MoebiusError where this is outside the photo or too small.
+        """
+        if sum((box is not None, len(lasso) > 0, len(line) > 0)) != 1:
+            raise MoebiusError("an object is selected by one of a box, a lasso and a line")
+        cv2 = opencv()
+        self.rgb = rgb
+        whole: Box = (0, 0, rgb.shape[1], rgb.shape[0])
+        points = np.array(lasso or line, np.float64).reshape(-1, 2)
+        wanted = box or _box_of(points, len(line) > 0)
+        inside = intersection(wanted, whole)
+        if inside is None or min(inside[2] - inside[0], inside[3] - inside[1]) < LEAST:
+            raise MoebiusError(
+                f"what was drawn is outside the photo ({whole[2]} x {whole[3]} pixels) or smaller than {LEAST} pixels"
+            )
+        margin = int(AROUND * max(inside[2] - inside[0], inside[3] - inside[1])) + LEAST
+        grown = (inside[0] - margin, inside[1] - margin, inside[2] + margin, inside[3] + margin)
+        self.seen: Box = intersection(grown, whole) or whole
+        left, top, right, bottom = self.seen
+        self.scale = min(1.0, SIDE / max(right - left, bottom - top))
+        size = max(1, round((right - left) * self.scale)), max(1, round((bottom - top) * self.scale))
+        self.small = cv2.resize(rgb[top:bottom, left:right], size, interpolation=cv2.INTER_AREA)
+        self.models = np.zeros((1, 65)), np.zeros((1, 65))
+        self.certain = np.full(self.small.shape[:2], -1, np.int8)  # what strokes say: 1 object, 0 surroundings
+        possible = np.zeros(self.small.shape[:2], np.uint8)
+        if len(lasso):
+            cv2.fillPoly(possible, [self._reduced(points)], 1)
+        else:
+            corners = self._reduced(np.array([inside[:2], inside[2:]]))
+            possible[corners[0, 1] : corners[1, 1], corners[0, 0] : corners[1, 0]] = 1
+        self.possible = possible > 0
+        if not self.possible.any() or self.possible.all():
+            raise MoebiusError("the object needs surroundings to be told from: draw a smaller box or lasso")
+        self.labels = self._guess()
+        if len(line):
+            self._draw(points, 1, max(1.0, SIDE / 100) / self.scale)
+        self._cut(FIRST, new=True)
+
+    def add(self, points: Sequence[Point], width: float = 1) -> None:
+        """Take what is below a stroke of `width` pixels, and what belongs to it."""
+        self._stroke(points, 1, width)
+
+    def remove(self, points: Sequence[Point], width: float = 1) -> None:
+        """Leave out what is below a stroke of `width` pixels, and what belongs to it."""
+        self._stroke(points, 0, width)
+
+    def mask(self) -> Mask:
+        """What is selected, bool [H, W] of the photo, with its edge at the photo's own resolution."""
+        cv2 = opencv()
+        left, top, right, bottom = self.seen
+        chosen = self._whole_parts().astype(np.float32)
+        rough = cv2.resize(chosen, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR) > 0.5
+        mask = np.zeros(self.rgb.shape[:2], bool)
+        reach = round(1.5 / self.scale) if self.scale < 1 else 1
+        mask[top:bottom, left:right] = snap(self.rgb[top:bottom, left:right], rough, reach)
+        return mask
+
+    def _stroke(self, points: Sequence[Point], label: int, width: float) -> None:
+        self._draw(np.array(points, np.float64).reshape(-1, 2), label, width)
+        self._cut(AGAIN, new=False)
+
+    def _draw(self, points: NDArray[np.float64], label: int, width: float) -> None:
+        cv2 = opencv()
+        drawn = np.zeros(self.certain.shape, np.uint8)
+        thickness = max(1, round(width * self.scale))
+        path = self._reduced(points)
+        cv2.polylines(drawn, [np.concatenate([path[:1], path])], False, 1, thickness)  # a point alone is a dot
+        self.certain[drawn > 0] = label
+
+    def _guess(self) -> NDArray[np.uint8]:
+        """Labels to begin with: inside the box, what differs from its surroundings continued into it."""
+        cv2 = opencv()
+        colours = cv2.cvtColor(self.small, cv2.COLOR_RGB2LAB).astype(np.float32) * LIGHT
+        outside = (~self.possible).astype(np.float32)
+        sigma = max(self.small.shape[:2]) / NEAR
+        weight = cv2.GaussianBlur(outside, (0, 0), sigma).clip(1e-6)
+        continued = cv2.GaussianBlur(colours * outside[..., None], (0, 0), sigma) / weight[..., None]
+        difference = np.linalg.norm(colours - continued, axis=-1)[self.possible]
+        steps = np.rint(difference * 2).clip(0, 255).astype(np.uint8)
+        threshold, _ = cv2.threshold(steps.reshape(-1, 1), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+        labels = np.full(self.possible.shape, cv2.GC_BGD, np.uint8)
+        labels[self.possible] = np.where(steps > CAUTION * threshold, cv2.GC_PR_FGD, cv2.GC_PR_BGD)
+        return labels
+
+    def _cut(self, rounds: int, new: bool) -> None:
+        cv2 = opencv()
+        self.labels[self.certain == 1] = cv2.GC_FGD
+        self.labels[self.certain == 0] = cv2.GC_BGD
+        kinds = np.isin(self.labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
+        if not kinds.any() or kinds.all():  # of one colour alone: there is no object, or nothing else
+            return
+        cv2.setRNGSeed(0)  # its first clusters are drawn by chance: the same box gives the same outline
+        mode = cv2.GC_INIT_WITH_MASK if new else cv2.GC_EVAL
+        cv2.grabCut(self.small, self.labels, None, *self.models, rounds, mode)
+
+    def _whole_parts(self) -> Mask:
+        """What the cut says, without specks and pinholes that no stroke has asked for."""
+        cv2 = opencv()
+        chosen = np.isin(self.labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
+        for value in (True, False):
+            count, numbers, figures, _ = cv2.connectedComponentsWithStats((chosen == value).astype(np.uint8))
+            areas = figures[:, cv2.CC_STAT_AREA]
+            least = SMALLEST * (chosen.sum() if not value else areas[1:].max(initial=0))
+            asked = set(np.unique(numbers[self.certain == int(value)]).tolist())
+            for number in range(1, count):
+                if areas[number] < least and number not in asked:
+                    chosen[numbers == number] = not value
+        return chosen
+
+    def _reduced(self, points: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.int32]:
+        return np.rint((points - np.array(self.seen[:2])) * self.scale).astype(np.int32)
+
+
+def select_object(
+    rgb: NDArray[np.uint8], box: Box | None = None, lasso: Sequence[Point] = (), line: Sequence[Point] = ()
+) -> Mask:
+    """The object in a box, in a lasso or below a line, bool [H, W]; see `ObjectCut`.
+
+    Raises MoebiusError where nothing there differs from its surroundings.
+    """
+    mask = ObjectCut(rgb, box, lasso, line).mask()
+    if not mask.any():
+        raise MoebiusError("nothing there differs from its surroundings: draw a smaller box, or a lasso")
+    return mask
+
+
+def _box_of(points: NDArray[np.float64], is_line: bool) -> Box:
+    low, high = np.floor(points.min(axis=0)), np.ceil(points.max(axis=0)) + 1
+    more = ROUND_LINE * (high - low).max() if is_line else 0
+    return int(low[0] - more), int(low[1] - more), int(high[0] + more), int(high[1] + more)

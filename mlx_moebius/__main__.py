@@ -12,6 +12,7 @@ from typing import NoReturn
 
 COMMANDS = {
     "generate": "mlx_moebius.generate",
+    "select": "mlx_moebius.select",
     "ui": "mlx_moebius.ui.__main__",
     "train": "mlx_moebius.train",
     "convert": "mlx_moebius.convert.__main__",

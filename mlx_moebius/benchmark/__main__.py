@@ -36,6 +36,7 @@ from mlx_moebius.benchmark.graph import (
     watch_calls,
 )
 from mlx_moebius.benchmark.picture import picture_report, picture_table
+from mlx_moebius.benchmark.selecting import select_report, select_table
 from mlx_moebius.cli.command import Program
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import replacing
@@ -258,6 +259,7 @@ def benchmark(
     with_approximations: options.Approximations = False,
     picture: options.Picture = None,
     keep: options.Keep = None,
+    select: options.Select = None,
     check: options.Check = False,
 ) -> None:
     """Measure speed and memory; with --check whether this device computes correctly, with --picture how fills look."""
@@ -267,6 +269,11 @@ def benchmark(
         pictures = picture_report(picture, keep)
         print(picture_table(pictures))
         write_report({"device": device_name(), "pictures": pictures}, json_path)
+        return
+    if select is not None:
+        selections = select_report(select)
+        print(select_table(selections))
+        write_report({"device": device_name(), "selections": selections}, json_path)
         return
     if full and model is not None:
         raise MoebiusError("--full means generated weights of the released size: leave it or --model out")

@@ -1,4 +1,4 @@
-"""Paints over photographs what a selection should find: wires and specks whose places are known."""
+"""Paints over photographs what a selection should find, at places that are known."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ FINE = 4  # the painting is drawn at so many times the photo's resolution, and r
 
 @dataclass(frozen=True, eq=False)
 class PaintedWire:
-    """A photo uint8 [H, W, 3] with a wire: its middle line [N, 2] as x, y, whether it differs there from what is behind, its width."""
+    """A photo uint8 [H, W, 3] with a wire.
+
+    `points` is its middle line [N, 2] as x, y, `seen` says where it differs from what is behind it.
+    """
 
     rgb: NDArray[np.uint8]
     points: NDArray[np.float64]

@@ -60,3 +60,12 @@ Keep = Annotated[
     Path | None,
     option("--keep", metavar="FOLDER", kind=Path, help="With --picture: write the filled photographs here."),
 ]
+Select = Annotated[
+    Path | None,
+    option(
+        "--select",
+        metavar="FOLDER",
+        kind=Path,
+        help="How well things and wires are selected instead of speed, on photographs with masks and without.",
+    ),
+]

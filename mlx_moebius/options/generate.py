@@ -27,6 +27,7 @@ EXAMPLES = (
 )
 OTHERS = (
     ("mlx-moebius ui", "the page in the browser"),
+    ("mlx-moebius select", "masks by pointing: a thing, a wire"),
     ("mlx-moebius models", "models on this machine, and downloads"),
     ("mlx-moebius train", "fine-tune a model on your own photos"),
     ("mlx-moebius convert", "a PyTorch checkpoint to a model folder, and back"),

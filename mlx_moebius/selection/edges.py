@@ -64,13 +64,21 @@ def _linear_functions(cv2: Any, guide: NDArray[np.float32], mask: NDArray[np.flo
     with_mask = mean(guide * mask[..., None]) - means * share[..., None]
     (m_r, m_g, m_b), (r, g, b) = np.moveaxis(means, -1, 0), np.moveaxis(guide, -1, 0)
     # The covariance of the colours in each window; its inverse by cofactors, which whole arrays compute fastest.
-    rr, gg, bb = mean(r * r) - m_r * m_r + NOISE**2, mean(g * g) - m_g * m_g + NOISE**2, mean(b * b) - m_b * m_b + NOISE**2
+    rr, gg, bb = (
+        mean(r * r) - m_r * m_r + NOISE**2,
+        mean(g * g) - m_g * m_g + NOISE**2,
+        mean(b * b) - m_b * m_b + NOISE**2,
+    )
     rg, rb, gb = mean(r * g) - m_r * m_g, mean(r * b) - m_r * m_b, mean(g * b) - m_g * m_b
     c_rr, c_rg, c_rb = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb
     c_gg, c_gb, c_bb = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
     t_r, t_g, t_b = np.moveaxis(with_mask / (rr * c_rr + rg * c_rg + rb * c_rb)[..., None], -1, 0)
     slopes = np.stack(
-        [c_rr * t_r + c_rg * t_g + c_rb * t_b, c_rg * t_r + c_gg * t_g + c_gb * t_b, c_rb * t_r + c_gb * t_g + c_bb * t_b],
+        [
+            c_rr * t_r + c_rg * t_g + c_rb * t_b,
+            c_rg * t_r + c_gg * t_g + c_gb * t_b,
+            c_rb * t_r + c_gb * t_g + c_bb * t_b,
+        ],
         axis=-1,
     )
     offset = share - (slopes * means).sum(axis=-1)

@@ -21,11 +21,12 @@ Point = tuple[float, float]
 
 SIDE = 400  # pixels of the longer side in which colours are told apart
 AROUND = 0.25  # of the longer side of the box: what is seen of the surroundings
-ROUND_LINE = 0.4  # of a line's extent: how far the object that it crosses may reach beyond it
+ROUND_LINE = 0.75  # of a line's extent: how far the object that it crosses may reach beyond it
 FIRST, AGAIN = 2, 1  # rounds of the cut for the first outline, and after a stroke
 NEAR = 16
 CAUTION = 0.5
 SMALLEST = 0.02  # of the largest part: smaller parts and holes are left out, unless a stroke is in them
+ALIKE = 3.0  # levels by which colours of one surface differ at least
 LIGHT = np.array([0.6, 1.4, 1.4], np.float32)  # weight of lightness, a and b: shadows differ in lightness alone
 LEAST = 4  # pixels: a box or lasso must be as large
 
@@ -33,8 +34,8 @@ LEAST = 4  # pixels: a box or lasso must be as large
 class ObjectCut:
     """An object being selected. Strokes correct it one after the other; `mask` is what is selected now.
 
-        cut = ObjectCut(photo.rgb(), box=(100, 50, 300, 350))
-        cut.add([(120, 90), (140, 95)], width=20)
+    cut = ObjectCut(photo.rgb(), box=(100, 50, 300, 350))
+    cut.add([(120, 90), (140, 95)], width=20)
     """
 
     def __init__(
@@ -109,16 +110,30 @@ class ObjectCut:
         return mask
 
     def _stroke(self, points: Sequence[Point], label: int, width: float) -> None:
-        self._draw(np.array(points, np.float64).reshape(-1, 2), label, width)
+        drawn = self._draw(np.array(points, np.float64).reshape(-1, 2), label, width)
+        if not drawn.any():
+            return
+        cv2 = opencv()
+        self.labels[self._belongs(drawn) & (self.certain < 0)] = cv2.GC_PR_FGD if label else cv2.GC_PR_BGD
         self._cut(AGAIN, new=False)
 
-    def _draw(self, points: NDArray[np.float64], label: int, width: float) -> None:
+    def _draw(self, points: NDArray[np.float64], label: int, width: float) -> Mask:
         cv2 = opencv()
         drawn = np.zeros(self.certain.shape, np.uint8)
-        thickness = max(1, round(width * self.scale))
         path = self._reduced(points)
+        thickness = max(1, round(width * self.scale))
         cv2.polylines(drawn, [np.concatenate([path[:1], path])], False, 1, thickness)  # a point alone is a dot
         self.certain[drawn > 0] = label
+        return drawn > 0
+
+    def _belongs(self, drawn: Mask) -> Mask:
+        """What has the colours below a stroke and hangs together with it."""
+        cv2 = opencv()
+        colours = cv2.cvtColor(self.small, cv2.COLOR_RGB2LAB).astype(np.float32)
+        middle, spread = colours[drawn].mean(axis=0), colours[drawn].std(axis=0) + ALIKE
+        alike = (np.abs(colours - middle) < 2 * spread).all(axis=-1) | drawn
+        _, numbers = cv2.connectedComponents(alike.astype(np.uint8), connectivity=4)
+        return np.isin(numbers, np.unique(numbers[drawn]))
 
     def _guess(self) -> NDArray[np.uint8]:
         """Labels to begin with: inside the box, what differs from its surroundings continued into it."""

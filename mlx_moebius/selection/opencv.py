@@ -1,4 +1,4 @@
-"""OpenCV, which all of this package computes with. It is an optional extra, imported only when something is selected."""
+"""OpenCV, with which all of this package computes: an optional extra, imported when something is selected."""
 
 from __future__ import annotations
 
@@ -13,6 +13,4 @@ def opencv() -> Any:
     try:
         return importlib.import_module("cv2")
     except ImportError:
-        raise MoebiusError(
-            'selecting needs an optional package, OpenCV: pip install "mlx-moebius[select]"'
-        ) from None
+        raise MoebiusError('selecting needs an optional package, OpenCV: pip install "mlx-moebius[select]"') from None

@@ -11,6 +11,7 @@ from mlx_moebius.selection.opencv import opencv
 
 Floats = NDArray[np.float32]
 WIDTHS = (1, 2, 3, 4, 6, 8)  # pixels of a thing that is looked for
+CLEAR = 20.0  # levels: a ridge of this contrast counts half of a perfect one, where lines are compared
 ALONG = 7  # pixels along the strip over which contrast is averaged
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.selection.opencv import opencv
-from mlx_moebius.selection.strips import Floats, Strip, best_path, ridges, strip
+from mlx_moebius.selection.strips import CLEAR, Floats, Strip, best_path, ridges, strip
 
 Points = NDArray[np.float64]
 """[N, 2], x and y in pixels."""
@@ -26,9 +27,10 @@ CLICK = 5  # pixels: how far a click may miss the wire
 SAG = 0.12  # of a span: how far a wire may hang from the straight line
 LEEWAY = 0.005  # of a span: how far it may be from a parabola
 DEGREE = 3  # of the curve through a span: a parabola seen from aside
+SOME = 4  # pixels along a long span: every so many decide which curve it is
+ENOUGH = 0.5  # of perfect clarity: coarser photos need not be looked at
 CLEARLY = 0.8  # a coarser photo has to show a wire so much better
 HALF = 6.0  # levels: a ridge of this contrast counts half of a perfect one
-CLEAR = 20.0  # levels: the same, where kinds of wire are compared
 ALIKE = 40.0  # levels by which the colour of a wire varies
 BEND = 0.15  # what a step up or down costs, in perfect ridges
 STEP = 64  # pixels by which a wire is followed
@@ -44,17 +46,20 @@ RIM = 1.0  # pixels of blur that belong to the wire on either side
 
 @dataclass(frozen=True, eq=False)
 class Wire:
-    """A wire: its middle line `points` [N, 2] in pixels of the photo, and its `widths` [N]."""
+    """A wire: its middle line `points` [N, 2] in pixels of the photo, its `widths` [N], and how far the photo was
+    reduced to see it best.
+    """
 
     points: Points
     widths: NDArray[np.float64]
+    reduction: int = 1
 
     def mask(self, size: tuple[int, int]) -> Mask:
         """The wire as bool [H, W], for a photo of (height, width)."""
         cv2 = opencv()
         drawn = np.zeros(size, np.uint8)
         fixed = np.rint(self.points * 16).astype(np.int32)
-        for (a, b), width in zip(zip(fixed[:-1], fixed[1:], strict=True), self.widths, strict=False):
+        for (a, b), width in zip(pairwise(fixed), self.widths, strict=False):
             thickness = max(1, round(width + 2 * RIM))
             cv2.line(drawn, a.tolist(), b.tolist(), 1, thickness, cv2.LINE_8, 4)
         return drawn > 0
@@ -77,8 +82,19 @@ class _Traced:
         return float(np.median(self.contrast))
 
 
-def follow_wire(rgb: NDArray[np.uint8], places: Sequence[tuple[float, float]]) -> Wire:
+def follow_wire(
+    rgb: NDArray[np.uint8],
+    places: Sequence[tuple[float, float]],
+    reductions: Sequence[int] = REDUCTIONS,
+    sag: float = SAG,
+) -> Wire:
     """The wire below one place or two (x, y), in a photo uint8 [H, W, 3].
+
+    Args:
+        rgb: the photo.
+        places: where it is clicked on.
+        reductions: of the photo, in which a wire is looked for.
+        sag: how far it may hang from the straight line between two places, of their distance.
 
     Raises MoebiusError for places outside the photo, and where no wire is there.
     """
@@ -89,44 +105,46 @@ def follow_wire(rgb: NDArray[np.uint8], places: Sequence[tuple[float, float]]) -
         raise MoebiusError("a wire is followed from one place or two")
     if (clicks < 0).any() or (clicks >= (width, height)).any():
         raise MoebiusError(f"a place is outside the photo ({width} x {height} pixels)")
+    if len(clicks) == 2 and np.linalg.norm(clicks[1] - clicks[0]) < CLICK:
+        clicks = clicks[:1]
     best: tuple[float, int, NDArray[np.uint8], _Traced] | None = None
-    for reduction in REDUCTIONS:
+    for reduction in reductions:
         size = max(1, width // reduction), max(1, height // reduction)
         image = rgb if reduction == 1 else cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
         at = (clicks + 0.5) / reduction - 0.5
-        found = _between(image, at[0], at[1]) if len(at) == 2 else _through(image, at[0])
-        # a coarser photo has to show the wire clearly better: fine ones place it better
+        found = _between(image, at[0], at[1], sag) if len(at) == 2 else _through(image, at[0])
         score = found.clarity * CLEARLY ** np.log2(reduction)
         if best is None or score > best[0]:
             best = score, reduction, image, found
+        if score > ENOUGH:
+            break
     assert best is not None
     _, reduction, image, found = best
     if found.strength < LEAST_CONTRAST:
         raise MoebiusError("there is no wire at that place: click on it, or at two places on it")
     points = _smooth(_followed(image, found))
     widths = _widths(image, points)
-    return Wire((points + 0.5) * reduction - 0.5, widths * reduction)
+    return Wire((points + 0.5) * reduction - 0.5, widths * reduction, reduction)
 
 
-def _between(image: NDArray[np.uint8], a: Points, b: Points) -> _Traced:
-    """The wire from `a` to `b`."""
-    span = float(np.linalg.norm(b - a))
-    sag = int(SAG * span)
-    here = strip(image, a, b, sag + 2 * CLICK)
+def _between(image: NDArray[np.uint8], a: Points, b: Points, sag: float) -> _Traced:
+    """The wire from `a` to `b`, at most `sag` of their distance from the straight line."""
+    most = int(sag * np.linalg.norm(b - a))
+    here = strip(image, a, b, most + 2 * CLICK)
     share = np.linspace(0, 1, here.length)
-    curve = 4 * share * (1 - share)
-    hanging = np.rint(here.half + np.arange(-sag, sag + 1)[:, None] * curve).astype(np.int64)
-    found = [_hanging(here, contrast, hanging, kind) for kind, contrast in enumerate(_kinds(here))]
-    first = max(found, key=lambda each: each.clarity)
-    alike = _alike(here, first)
-    again = [_hanging(here, contrast * alike, hanging, kind) for kind, contrast in enumerate(_kinds(here))]
+    curves = np.rint(here.half + np.arange(-most, most + 1)[:, None] * 4 * share * (1 - share)).astype(np.int64)
+    kinds = _kinds(here)
+    found = [_hanging(here, contrast, curves, kind) for kind, contrast in enumerate(kinds)]
+    alike = _alike(here, max(found, key=lambda each: each.clarity))
+    again = [_hanging(here, contrast * alike, curves, kind) for kind, contrast in enumerate(kinds)]
     return max(again, key=lambda each: each.clarity)
 
 
 def _hanging(here: Strip, contrast: Floats, curves: NDArray[np.int64], kind: int) -> _Traced:
     """The wire near that of `curves` [N, length], rows of a strip, along which the contrast is highest."""
-    near = _widened(contrast / (contrast + HALF), CLICK)
-    best = int(near[curves, np.arange(here.length)].mean(axis=1).argmax())
+    some = np.arange(0, here.length, SOME if here.length > 100 * SOME else 1)
+    near = _widened(contrast[:, some] / (contrast[:, some] + HALF), CLICK)
+    best = int(near[curves[:, some], np.arange(len(some))].mean(axis=1).argmax())
     rough = _near_curve(contrast, curves[best], CLICK + int(LEEWAY * here.length))
     return _traced(here, contrast, _near_curve(contrast, _fitted(contrast, rough), 2), kind)
 
@@ -167,7 +185,9 @@ def _near_curve(contrast: Floats, curve: NDArray[np.float64], reach: int) -> NDA
     """The rows of the best path through a strip within `reach` rows of a curve."""
     columns = np.arange(contrast.shape[1])
     rows = np.rint(curve).astype(np.int64)[None] + np.arange(-reach, reach + 1)[:, None]
-    local = np.where((rows >= 0) & (rows < len(contrast)), contrast[rows.clip(0, len(contrast) - 1), columns], 0)
+    local: Floats = np.where(
+        (rows >= 0) & (rows < len(contrast)), contrast[rows.clip(0, len(contrast) - 1), columns], np.float32(0)
+    )
     along: NDArray[np.int64] = rows[best_path(local / (local + HALF), BEND), columns]
     return along.clip(1, len(contrast) - 2)
 
@@ -175,8 +195,8 @@ def _near_curve(contrast: Floats, curve: NDArray[np.float64], reach: int) -> NDA
 def _fitted(contrast: Floats, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     """A smooth curve through the rows where the contrast is high; it bridges what is hidden."""
     columns = np.arange(len(rows), dtype=np.float64)
-    weight = contrast[rows, columns.astype(np.int64)]
-    weight = weight / (weight + HALF) + 1e-3
+    weight: Floats = contrast[rows, columns.astype(np.int64)]
+    weight = weight / (weight + np.float32(HALF)) + np.float32(1e-3)
     curve = rows.astype(np.float64)
     for _ in range(5):
         fit = np.polynomial.Polynomial.fit(columns, rows, DEGREE, w=weight / (1 + np.abs(rows - curve)))
@@ -220,7 +240,8 @@ def _steps(image: NDArray[np.uint8], points: Points, seed: _Traced) -> Iterator[
         curve = here.half + turn * np.arange(here.length) ** 2 / 2
         rows = _near_curve(contrast, curve, CLICK if missing else 3)
         found = _traced(here, contrast, rows, seed.kind).points
-        inside = ((found > -0.5) & (found < (width - 0.5, height - 0.5))).all(axis=1)
+        within = (found > -0.5) & (found < (width - 0.5, height - 0.5))
+        inside: NDArray[np.bool_] = np.logical_and(within[:, 0], within[:, 1])
         count = len(inside) if inside.all() else int(inside.argmin())
         distinct = _distinct(contrast[:, :count], rows[:count], max(LEAST_CONTRAST, FAINT * seed.strength))
         step = found[1:count]
@@ -239,10 +260,14 @@ def _steps(image: NDArray[np.uint8], points: Points, seed: _Traced) -> Iterator[
 
 def _distinct(contrast: Floats, rows: NDArray[np.int64], least: float) -> NDArray[np.bool_]:
     """Where a path through a strip stands out of the rows beside it, and has at least a contrast."""
+    if not len(rows):
+        return np.zeros(0, bool)
     columns = np.arange(len(rows))
     gain = contrast / (contrast + HALF)
     level = _beside(gain, rows).mean(axis=1)
-    stands_out = gain[rows, columns].mean() > level.mean() + CLEARER * max(float(level.std()), 0.03) if len(rows) else False
+    stands_out = (
+        gain[rows, columns].mean() > level.mean() + CLEARER * max(float(level.std()), 0.03) if len(rows) else False
+    )
     return np.asarray((contrast[rows, columns] >= least) & stands_out)
 
 
@@ -278,7 +303,9 @@ def _smooth(points: Points) -> Points:
 
 def _blurred(points: Points) -> Points:
     reach = min(12, len(points) - 1)
-    mirrored = np.concatenate([2 * points[0] - points[reach:0:-1], points, 2 * points[-1] - points[-2 : -reach - 2 : -1]])
+    mirrored = np.concatenate(
+        [2 * points[0] - points[reach:0:-1], points, 2 * points[-1] - points[-2 : -reach - 2 : -1]]
+    )
     weight = np.exp(-0.5 * (np.arange(-reach, reach + 1) / 5) ** 2)
     return np.column_stack([np.convolve(mirrored[:, axis], weight / weight.sum(), "valid") for axis in (0, 1)])
 

@@ -1,0 +1,41 @@
+"""The options of `mlx-moebius select`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from mlx_moebius.cli.values import argument, flag, option
+from mlx_moebius.options import common
+
+ABOUT = """
+Make a mask by pointing: the outline of a thing in a box, a wire from a click.
+
+The mask is a file of the photo's size, white where to fill. PHOTO_mask.png beside the photo is what filling looks for.
+"""
+EXAMPLES = (
+    "mlx-moebius select photo.jpg --box 100,50,200,300 -o mask.png",
+    "mlx-moebius select photo.jpg --wire 20,310 1800,240",
+)
+MOST_USED = ("photo", "box", "lasso", "wire", "output")
+
+Photo = Annotated[Path, argument("PHOTO", help="A photo.")]
+Boxes = Annotated[
+    list[str] | None,
+    option("--box", metavar="X,Y,W,H", help="The object in a box, in pixels. May be repeated, as all of these."),
+]
+Lassos = Annotated[
+    list[str] | None, option("--lasso", metavar="X,Y ...", help="The object inside of a line drawn round it.")
+]
+Lines = Annotated[
+    list[str] | None, option("--line", metavar="X,Y ...", help="The object below a rough line drawn over it.")
+]
+Wires = Annotated[
+    list[str] | None,
+    option("--wire", metavar="X,Y [X,Y]", help="The wire at a place, or at two, to where it ends or leaves the photo."),
+]
+Neighbours = Annotated[bool, flag("--neighbours", help="With --wire: also its neighbours of the same direction.")]
+Output = Annotated[
+    Path | None,
+    common.output(metavar="FILE", help="Where to write the mask, PNG.", shown="PHOTO_mask.png beside the photo"),
+]

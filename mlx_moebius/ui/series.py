@@ -7,6 +7,7 @@ goes on after the page is closed and started again, and the command line can rep
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 from PIL import Image
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.files import locked, replacing
+from mlx_moebius.files import locked, make_folder, permissions, replacing
 from mlx_moebius.folder import batch, ledger, review
 from mlx_moebius.folder.run import find_pairs
 from mlx_moebius.inpainting.detail import Growth
@@ -27,7 +28,7 @@ from mlx_moebius.photos.photo import read_photo, to_image
 from mlx_moebius.ui.jobs import Cancelled, Progress, Report, Worker
 from mlx_moebius.ui.pictures import Painted, Picture, Version, reading
 from mlx_moebius.ui.refusals import Refused, on_page, sentence
-from mlx_moebius.ui.results import MASK, MASKS, Results, beside, same_file
+from mlx_moebius.ui.results import MASK, MASKS, VERSIONS, Results, beside, same_file
 from mlx_moebius.ui.runs import Request, Run, Runs, check_amount, united, webp
 from mlx_moebius.ui.sessions import Sessions
 from mlx_moebius.ui.tiles import Levels, black_and_white, png
@@ -169,11 +170,14 @@ class Series:
         names = sorted([*(pair.name for pair in found.pairs), *found.without_mask])
         self._stack = ExitStack()
         sessions.closing.append(self.close)
+        self._mode = permissions(folder / name for name in names)  # what is made of them is as private
+        make_folder(output, stat.S_IMODE(folder.stat().st_mode) & 0o777)
         try:
-            output.mkdir(parents=True, exist_ok=True)
             self._stack.enter_context(locked(output))
-            ledger.claim(output)
-            records = ledger.merge(output)
+            ledger.claim(output, self._mode)
+            records = ledger.merge(output, mode=self._mode)
+            for inside in (MASKS, VERSIONS):
+                make_folder(output / inside, self._mode | (self._mode & 0o444) >> 2)
         except OSError as error:
             raise MoebiusError(f"{output} cannot be made: {error.strerror or error}") from None
         skipped = self._skipped()
@@ -236,7 +240,6 @@ class Series:
         """Leave a photo as it is, now and when the page is started again."""
         picture.skipped = skipped
         names = sorted(other.name for other in self.pictures.values() if other.skipped)
-        (self.output / MASKS).mkdir(exist_ok=True)
         with replacing(self.output / MASKS / SKIPPED) as file:
             file.write("".join(f"{json.dumps(name)}\n" for name in names).encode())
 
@@ -314,7 +317,7 @@ class Series:
         results = picture.results
         settings = pipeline.settings(**run.changes, seed=seed)
         folder = results.begin(number, mask)
-        job = batch.Job(self.folder, folder, settings, large=True, face=on_page)  # `queue` has asked
+        job = batch.Job(self.folder, folder, settings, large=True, mode=self._mode, face=on_page)  # `queue` has asked
         with closing(batch.run(pipeline, job, [Pair(results.name, folder / MASK)], {}, watch)) as tasks:
             [task] = tasks
         if "error" in task.record:
@@ -333,4 +336,4 @@ class Series:
             return
         records = ledger.read(self.output)
         names = [picture.name for picture in self.pictures.values() if picture.current]
-        review.write(self.folder, self.output, [records[name] for name in names if name in records])
+        review.write(self.folder, self.output, [records[name] for name in names if name in records], mode=self._mode)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
 
 from mlx_moebius.folder import ledger
@@ -97,3 +98,29 @@ def test_a_result_that_was_changed_elsewhere_is_kept_too(tmp_path: Path) -> None
         assert (out / "1.png").read_bytes() == changed
         go_to(visitor, photo, first)
         assert (out / "1.png").read_bytes() == made
+
+
+@pytest.mark.parametrize(("of_folder", "of_photo"), [(0o755, 0o600), (0o700, 0o644)])
+def test_what_is_made_of_private_photos_is_private(tmp_path: Path, of_folder: int, of_photo: int) -> None:
+    folder, out = folder_of_one(tmp_path)
+    small_photo(folder / "2.png")
+    for photo in folder.iterdir():
+        photo.chmod(of_photo)
+    folder.chmod(of_folder)
+    with launch("nano", folder=folder, output=out) as server:
+        visitor = Visitor(server)
+        first, second = visitor.get("/api/series").json()["items"]
+        fill(visitor, first)
+        visitor.paint(first, brush((10, 10), (20, 20)))
+        assert visitor.post(f"/api/series/{second['id']}/skip").status_code == 200
+    assert (out / "review.html").is_file()
+    assert open_to_others(out) == []
+
+
+def open_to_others(folder: Path) -> list[Path]:
+    """The files that other accounts can get at."""
+    if not folder.stat().st_mode & 0o011:
+        return []
+    inside = sorted(folder.iterdir())
+    files = [path for path in inside if path.is_file() and path.stat().st_mode & 0o077]
+    return files + [path for below in inside if below.is_dir() for path in open_to_others(below)]

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.inpainting.presets import PRESETS, presets_are_alike
 from mlx_moebius.photos.formats import EXTENSIONS
+from mlx_moebius.photos.pairing import masks_beside, match_masks
 from mlx_moebius.photos.save import check_output
 from mlx_moebius.ui.answers import Json, attachment, file_answer
 from mlx_moebius.ui.guard import Door
@@ -28,6 +29,11 @@ from mlx_moebius.ui.uploads import MAX_BYTES, built, check_size, file_name, read
 
 TOKEN = "x-moebius-token"
 FOREVER = {"cache-control": "private, max-age=86400, immutable"}  # a version's pixels never change
+
+
+def mask_stroke(name: str) -> dict[str, Any]:
+    """The stroke of a mask that came from a file."""
+    return {"tool": "mask", "mask": name, "size": 0, "points": []}
 
 
 class Api:
@@ -57,6 +63,7 @@ class Api:
             Route("/api/state", self.state),
             Route("/api/events", self.events),
             Route("/api/photos", self.open, methods=["POST"]),
+            Route("/api/pairs", self.pair, methods=["POST"]),
             Route(photo, self.photo),
             Route(photo, self.close, methods=["DELETE"]),
             Route(f"{photo}/versions", self.add_version, methods=["POST"]),
@@ -173,6 +180,18 @@ class Api:
         self.sessions.use(picture)
         return self.shown(picture)
 
+    async def pair(self, request: Asked) -> Response:
+        """Which of these names of files are masks, and of which photos among them."""
+        self.session(request)
+        values = await read_json(request)
+        names = values.get("names") if isinstance(values, dict) else None
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise Refused(400, "names must be a list of names")
+        files = [Path(name) for name in dict.fromkeys(names)]
+        masks = masks_beside(files)
+        found = match_masks([name for name in files if name not in masks], sorted(masks))
+        return Json({"masks": {str(few[0]): str(photo) for photo, few in found.items() if len(few) == 1}})
+
     def photo(self, request: Asked) -> Response:
         """A photo with its versions and strokes."""
         return Json(self.shown(self.picture(request)))
@@ -273,8 +292,7 @@ class Api:
 
         name, warnings = await self._kept(file, load)
         shutil.rmtree(file.parent, ignore_errors=True)
-        stroke = {"tool": "mask", "mask": name, "size": 0, "points": []}
-        return Json({"stroke": stroke, "warnings": warnings}, 201)
+        return Json({"stroke": mask_stroke(name), "warnings": warnings}, 201)
 
     def mask_tile(self, request: Asked) -> Response:
         """A tile of a mask that came from a file."""

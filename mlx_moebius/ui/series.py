@@ -45,6 +45,7 @@ class FolderPicture(Picture):
         self.name = results.name.as_posix()
         self.results = results
         self.notes_file = results.output / MASKS / "strokes" / beside(results.name, ".json")
+        self.mask_file: Path | None = None  # beside the photo
         self.error: str | None = None
         self.skipped = False
 
@@ -168,6 +169,7 @@ class Series:
         self.folder, self.output = folder, output
         found = find_pairs(folder, [], [], output, recursive=False, overwrite=False)
         names = sorted([*(pair.name for pair in found.pairs), *found.without_mask])
+        masks = {pair.name: pair.mask for pair in found.pairs if isinstance(pair.mask, Path) and not pair.problem}
         self._stack = ExitStack()
         sessions.closing.append(self.close)
         self._mode = permissions(folder / name for name in names)  # what is made of them is as private
@@ -188,6 +190,7 @@ class Series:
             record = records.get(name.as_posix(), {})
             picture.error = record.get("error")
             picture.skipped = picture.name in skipped
+            picture.mask_file = masks.get(name)
             picture.recall()
             self.pictures[picture.id] = picture
             sessions.shared.pictures[picture.id] = picture
@@ -209,7 +212,9 @@ class Series:
         state = self.state(picture)
         thumbnail = f"/api/series/{picture.id}/thumbnail?{picture.current}"
         error = picture.error if state == "failed" else None
-        return {"id": picture.id, "name": picture.name, "state": state, "error": error, "thumbnail": thumbnail}
+        mask = picture.mask_file.name if picture.mask_file and len(picture.versions) == 1 else None
+        shown = {"id": picture.id, "name": picture.name, "state": state, "error": error}
+        return shown | {"thumbnail": thumbnail, "mask": mask}
 
     def state(self, picture: FolderPicture) -> str:
         """The state of a photo: queued, running, skipped, painted, failed, done or todo."""

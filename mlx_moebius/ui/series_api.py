@@ -10,7 +10,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mlx_moebius.ui.answers import Json
-from mlx_moebius.ui.api import Api
+from mlx_moebius.ui.api import Api, mask_stroke
+from mlx_moebius.ui.refusals import Refused
 from mlx_moebius.ui.runs import Request
 from mlx_moebius.ui.series import FolderPicture, Series
 from mlx_moebius.ui.uploads import built, read_json
@@ -30,6 +31,7 @@ class SeriesApi:
             Route("/api/series/{id}/thumbnail", self.thumbnail),
             Route("/api/series/{id}/queue", self.queue, methods=["POST"]),
             Route("/api/series/{id}/skip", self.skip, methods=["POST"]),
+            Route("/api/series/{id}/mask", self.mask, methods=["POST"]),
         ]
 
     def picture(self, request: Asked) -> FolderPicture:
@@ -61,3 +63,12 @@ class SeriesApi:
         picture = self.picture(request)
         await run_in_threadpool(self.series.skip, picture)
         return Json(self.series.item(picture))
+
+    async def mask(self, request: Asked) -> Response:
+        """The mask that lies beside a photo, as a stroke."""
+        self.api.session(request)
+        picture = self.picture(request)
+        if picture.mask_file is None:
+            raise Refused(404, "no mask lies beside this photo")
+        name, warnings = await run_in_threadpool(picture.load_mask, picture.mask_file)
+        return Json({"stroke": mask_stroke(name), "warnings": warnings}, 201)

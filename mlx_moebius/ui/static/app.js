@@ -13,6 +13,7 @@ import * as progress from "./progress.js";
 import * as runs from "./runs.js";
 import * as series from "./series.js";
 import * as settings from "./settings.js";
+import * as masks from "./masks.js";
 import { measure, redraw, view } from "./stage.js";
 import { listen, state } from "./state.js";
 import * as store from "./store.js";
@@ -141,8 +142,10 @@ async function openAgain() {
   }
   state.photos = state.photos.filter((photo) => photo.versions.length);
   const several = kept.filter((photo) => photo.inSeries);
-  if (state.server.series) await series.loadSeries();
-  else if (several.length > 1) series.startSeries(several);
+  if (state.server.series) {
+    await series.loadSeries();
+    masks.offerBeside();
+  } else if (several.length > 1) series.startSeries(several);
   if (!state.photo) {
     const toDo = state.photos.filter((photo) => ["todo", "painted"].includes(photo.state));
     await showFirst([...toDo, ...state.photos.filter((photo) => !toDo.includes(photo))]);

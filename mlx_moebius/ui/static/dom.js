@@ -63,17 +63,25 @@ for (const name of ["settings", "server-back"]) listen(name, () => complain());
 const LASTS = 30_000; // ms for which something can be taken back
 let over = null; // { timer, act } of the notice that is shown
 
+/** Say something, with buttons [label, act] for what can be done about it. */
+export function offer(text, choices) {
+  endNotice();
+  const buttons = choices.map(([label, act]) => {
+    const onclick = () => {
+      over.act = null;
+      endNotice();
+      attempt(act);
+    };
+    return make("button", { type: "button", class: "link", onclick }, label);
+  });
+  $("#notice").replaceChildren(text, ...buttons);
+  $("#notice").hidden = false;
+  over = { act: null, timer: 0 };
+}
+
 /** Say what was done, with a button that takes it back; `gone` is called when the notice goes without that. */
 export function offerBack(text, act, gone) {
-  endNotice();
-  const onclick = () => {
-    over.act = null;
-    endNotice();
-    attempt(act);
-  };
-  const button = make("button", { type: "button", class: "link", onclick }, "Undo");
-  $("#notice").replaceChildren(text, " ", button);
-  $("#notice").hidden = false;
+  offer(text, [["Undo", act]]);
   over = { act: gone, timer: setTimeout(endNotice, LASTS) };
 }
 

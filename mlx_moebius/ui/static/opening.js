@@ -1,12 +1,13 @@
 // Opens photos that are chosen, dropped or pasted anywhere. Several become a series. A drop never leaves the page.
 
-import { photoUrl, request, upload } from "./api.js";
-import { $, attempt, complain, say } from "./dom.js";
+import { upload } from "./api.js";
+import { $, attempt, complain, make, offer, say } from "./dom.js";
+import { droppedFiles, ofFolder } from "./dropped.js";
+import { openMask, pairs, useMasks } from "./masks.js";
 import { adopt, show } from "./photos.js";
 import { startSeries } from "./series.js";
 import { state } from "./state.js";
-import { keepFile, keepPhoto } from "./store.js";
-import { commit } from "./strokes.js";
+import { keepPhoto } from "./store.js";
 
 async function openOne(file) {
   const photo = adopt(await upload(file));
@@ -15,29 +16,81 @@ async function openOne(file) {
   return photo;
 }
 
-/** Open files. One is shown, several become a series. Files that cannot be read are named. */
+let under = null; // what is being opened: { at, total, name, since, stop }
+
+/** Say what is being opened, with a count, as long as it takes. */
+function tell() {
+  $("#opening").hidden = !under;
+  document.body.classList.toggle("opening", Boolean(under));
+  if (!under) return;
+  const { at, total, name, since, stop } = under;
+  const seconds = Math.floor((performance.now() - since) / 1000);
+  const text = total > 1 ? `Opening ${at} of ${total}: ${name}` : `Opening ${name}${seconds ? `, ${seconds} s` : ""}`;
+  const bar = make("progress", { max: total, "aria-label": "Opening" });
+  if (total > 1) bar.value = at - 1;
+  const button = make("button", { type: "button", class: "small", onclick: stop }, "Stop");
+  $("#opening").replaceChildren(make("span", {}, text), bar, ...(total > 1 ? [button] : []));
+}
+
+/** Open files. One is shown at once, several become a series. Masks of photos are offered; files that cannot be read are
+ * named. */
 export async function openFiles(files) {
-  const wanted = [...files].filter((file) => !file.name.startsWith("."));
-  if (wanted.length === 0) return;
+  const all = [...files].filter((file) => !file.name.startsWith("."));
+  if (all.length === 0) return;
   complain();
-  document.body.classList.add("opening");
+  const masks = await pairs(all);
+  const wanted = all.filter((file) => !masks.has(file));
   const [opened, errors] = [[], []];
-  for (const [index, file] of wanted.entries()) {
-    if (wanted.length > 1) say(`Opening ${index + 1} of ${wanted.length}.`);
-    try {
-      const photo = await openOne(file);
-      opened.push(photo);
-      if (opened.length === 1) await showFirst(photo);
-    } catch (error) {
-      if (!error.expected) throw error;
-      errors.push(error.message);
-      if (error.status === 0) break; // the server is gone: the rest would not work either
+  let stopped = false;
+  const stop = () => (stopped = true);
+  const ticking = setInterval(tell, 500);
+  try {
+    for (const [index, file] of wanted.entries()) {
+      if (stopped) break;
+      under = { at: index + 1, total: wanted.length, name: file.name, since: performance.now(), stop };
+      tell();
+      try {
+        const photo = await openOne(file);
+        opened.push(photo);
+        if (wanted.length > 1) startSeries([photo]);
+        if (opened.length === 1) await showFirst(photo);
+      } catch (error) {
+        if (!error.expected) throw error;
+        errors.push(error.message);
+        if (error.status === 0) break; // the server is gone: the rest would not work either
+      }
     }
+  } finally {
+    clearInterval(ticking);
+    under = null;
+    tell();
   }
-  document.body.classList.remove("opening");
-  if (wanted.length > 1 && opened.length > 0) startSeries(opened);
+  if (wanted.length > 1) say(`${opened.length} of ${wanted.length} photos are open.`);
   if (errors.length)
     complain(errors.length > 3 ? `${errors.slice(0, 3).join(" ")} And ${errors.length - 3} more.` : errors.join(" "));
+  offerMasks(masks);
+}
+
+/** Offer the masks that were among the files. */
+function offerMasks(masks) {
+  const found = [...masks].map(([file, name]) => [file, state.photos.findLast((photo) => photo.name === name)]);
+  const known = found.filter(([, photo]) => photo);
+  if (known.length === 0) return;
+  const [[file, photo]] = known;
+  const one = known.length === 1;
+  offer(one ? `${file.name} is a mask of ${photo.name}.` : `${known.length} files are masks of these photos.`, [
+    [one ? "Use it" : "Use them", () => useMasks(known.map(([mask, its]) => [its, () => openMask(mask, its)]))],
+    [one ? "Open it as a photo" : "Open them as photos", () => openPhotos(known.map(([mask]) => mask))],
+  ]);
+}
+
+/** Open files as photos, whatever their names. */
+async function openPhotos(files) {
+  for (const file of files) {
+    const photo = await openOne(file);
+    startSeries([...(state.photo && !state.photo.inSeries ? [state.photo] : []), photo]);
+    if (files.length === 1) await showFirst(photo);
+  }
 }
 
 async function showFirst(photo) {
@@ -46,37 +99,19 @@ async function showFirst(photo) {
   say(`${photo.name} is open, ${photo.versions[0].width} by ${photo.versions[0].height} pixels.`);
 }
 
-/** The photos of a folder, without subfolders and without files whose names are not a picture's. */
-const ofFolder = (files) =>
-  [...files].filter((file) => {
-    const extension = /\.[^.]+$/.exec(file.name.toLowerCase())?.[0];
-    return state.server.extensions.includes(extension) && file.webkitRelativePath.split("/").length <= 2;
-  });
-
-/** A mask from a file, as one more stroke. */
-export async function openMask(file) {
-  const { photo } = state;
-  if (!photo) return;
-  const response = await request("POST", `${photoUrl(photo)}/mask?name=${encodeURIComponent(file.name)}`, file);
-  const { stroke, warnings } = await response.json();
-  await keepFile(photo, `mask/${stroke.mask}`, file);
-  commit(stroke);
-  photo.outcome = warnings?.length ? { text: "Mask loaded", warnings } : null;
-}
-
 export function prepare() {
   const choose = (input, act) => {
     input.addEventListener("change", () => {
       const files = [...input.files];
       input.value = "";
-      attempt(() => act(files)).finally(() => document.body.classList.remove("opening"));
+      attempt(() => act(files));
     });
     return () => input.click();
   };
   $("#files").accept = $("#mask-file").accept = state.server.extensions.join(",");
   $("#open").onclick = $("#choose").onclick = choose($("#files"), openFiles);
   $("#choose-folder").onclick = choose($("#folder"), (files) => openFiles(ofFolder(files)));
-  $("#load-mask").onclick = choose($("#mask-file"), (files) => openMask(files[0]));
+  $("#load-mask").onclick = choose($("#mask-file"), (files) => openMask(files[0], state.photo));
 
   let depth = 0; // elements of the page that the drag is over
   const over = (change) => {
@@ -92,8 +127,12 @@ export function prepare() {
   addEventListener("drop", (event) => {
     event.preventDefault();
     over(-depth);
-    if (event.dataTransfer.files.length) attempt(() => openFiles(event.dataTransfer.files));
-    else complain("What was dropped is no file: save the picture first, then drop or paste it.");
+    const files = droppedFiles(event.dataTransfer); // at once: the browser forgets them after the event
+    attempt(async () => {
+      const found = await files;
+      if (found.length) await openFiles(found);
+      else complain("What was dropped holds no photo: save the picture first, then drop or paste it.");
+    });
   });
   addEventListener("paste", (event) => {
     const files = [...(event.clipboardData?.files ?? [])];

@@ -6,9 +6,10 @@ import secrets
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mlx_moebius.errors import Face
 from mlx_moebius.photos.geometry import Box, Mask, bounding_box
@@ -26,7 +27,17 @@ MAX_MASKS = 32  # from files, of a photo
 OPEN_VERSIONS = 3  # of a photo, with pixels at hand: the version shown, the one before, the original
 PIXELS = "pixels.npy"
 
-reading = threading.Lock()  # one file is decoded at a time, which bounds the memory
+T = TypeVar("T")
+
+_reader = ThreadPoolExecutor(1, "read")
+
+
+def on_reader(task: Callable[[], T]) -> T:
+    """Do what takes a whole photo's memory on one thread, photo after photo.
+
+    On Linux each thread keeps the memory that it has freed; many threads would keep many photos'.
+    """
+    return _reader.submit(task).result()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +147,13 @@ class Picture:
                 version.levels = Levels(replace(version.bare, pixels=mapped(folder / PIXELS)), folder)
             elif version.levels is None:
                 assert version.origin is not None
-                with reading:
-                    photo = read_photo(version.origin)
-                    version.levels = self._store(photo, version)
+                origin = version.origin
+
+                def read() -> tuple[Photo, Levels]:
+                    photo = read_photo(origin)
+                    return photo, self._store(photo, version)
+
+                photo, version.levels = on_reader(read)
                 if version.id == 0:
                     self.notes = [sentence(note, version.origin.parent) for note in photo.notes]
             self._looked_at = [*(number for number in self._looked_at if number != version.id), version.id]
@@ -249,8 +264,7 @@ class Picture:
 
         Raises MoebiusError when it cannot be read.
         """
-        with reading:
-            photo = read_photo(file)
+        photo = on_reader(lambda: read_photo(file))
         with self.lock:
             number, self._next = self._next, self._next + 1
             base = values.get("made_from")

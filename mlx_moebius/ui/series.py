@@ -26,7 +26,7 @@ from mlx_moebius.photos.masks import components
 from mlx_moebius.photos.pairing import Pair
 from mlx_moebius.photos.photo import read_photo, to_image
 from mlx_moebius.ui.jobs import Cancelled, Progress, Report, Worker
-from mlx_moebius.ui.pictures import Painted, Picture, Version, reading
+from mlx_moebius.ui.pictures import Painted, Picture, Version, on_reader
 from mlx_moebius.ui.refusals import Refused, on_page, sentence
 from mlx_moebius.ui.results import MASK, MASKS, VERSIONS, Results, beside, same_file
 from mlx_moebius.ui.runs import Request, Run, Runs, check_amount, united, webp
@@ -234,12 +234,15 @@ class Series:
         return self.pictures[identity]
 
     def thumbnail(self, picture: FolderPicture) -> bytes:
-        """A thumbnail of a photo or its result. One is made at a time, because it takes the whole photo's memory."""
+        """A thumbnail of a photo or its result."""
         file = picture.version().file
-        with reading:
+
+        def draw() -> bytes:
             image = to_image(read_photo(file).rgb(), "RGB")
-        image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
-        return webp(image)
+            image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+            return webp(image)
+
+        return on_reader(draw)
 
     def skip(self, picture: FolderPicture, skipped: bool = True) -> None:
         """Leave a photo as it is, now and when the page is started again."""

@@ -268,3 +268,29 @@ def test_a_folder_holds_names_of_every_kind(photo: Path, tmp_path: Path) -> None
     with launch("nano", folder=folder, output=out) as server:
         items = Visitor(server).get("/api/series").json()["items"]
         assert {item["state"] for item in items} == {"skipped"}
+
+
+@pytest.mark.slow
+def test_many_thumbnails_at_once_take_the_memory_of_one_photo(tmp_path: Path) -> None:
+    """In a process of its own, whose peak is measured."""
+    (tmp_path / "wedding").mkdir()
+    Image.effect_noise((4000, 3000), 40).convert("RGB").save(tmp_path / "wedding" / "0.jpg")
+    for number in range(1, 8):
+        shutil.copy(tmp_path / "wedding" / "0.jpg", tmp_path / "wedding" / f"{number}.jpg")
+    program = """
+import resource, sys
+from concurrent.futures import ThreadPoolExecutor
+from mlx_moebius.ui import launch
+from tests.support.visitor import Visitor
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+with launch("nano", folder=sys.argv[1], output=sys.argv[2]) as server, ThreadPoolExecutor(8) as threads:
+    visitor = Visitor(server)
+    items, before = visitor.get("/api/series").json()["items"], peak()
+    answers = list(threads.map(lambda item: Visitor(server).get(item["thumbnail"]), items))
+    assert [answer.status_code for answer in answers] == [200] * 8
+    print(peak() - before)
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "wedding"), str(tmp_path / "out")]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert run.returncode == 0, run.stderr
+    assert int(run.stdout.split()[-1]) < 8 * 4000 * 3000 * 3 / 2

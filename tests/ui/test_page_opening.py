@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +14,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from mlx_moebius.ui import launch
-from mlx_moebius.ui.pictures import reading
+from mlx_moebius.ui.pictures import on_reader
 from tests.ui.conftest import watched
 from tests.ui.stage import Stage
 from tests.ui.test_page_series import crops
@@ -22,6 +26,18 @@ def drop(page: Page, *paths: Path) -> None:
     data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
     for kind in ("dragEnter", "dragOver", "drop"):
         speaker.send("Input.dispatchDragEvent", {"type": kind, "x": 400, "y": 300, "data": data})
+
+
+@contextmanager
+def nothing_read() -> Iterator[None]:
+    """Within this block no photo can be decoded: the thread that does so is busy."""
+    over = threading.Event()
+    with ThreadPoolExecutor() as threads:
+        threads.submit(on_reader, over.wait)
+        try:
+            yield
+        finally:
+            over.set()
 
 
 def mask_of(photo: Path) -> Path:
@@ -62,12 +78,12 @@ def test_a_dropped_folder_is_a_series_and_its_masks_are_offered(stage: Stage, tm
 
 def test_opening_says_what_it_does_and_counts(stage: Stage, tmp_path: Path) -> None:
     page = stage.page
-    with reading:  # no photo can be decoded
+    with nothing_read():
         page.set_input_files("#files", crops(tmp_path, 3))
         expect(page.locator("#opening")).to_contain_text("Opening 1 of 3: 1.png")
     expect(page.locator("#photos .photo")).to_have_count(3)
     expect(page.locator("#opening")).to_be_hidden()
-    with reading:
+    with nothing_read():
         page.set_input_files("#files", crops(tmp_path, 1))
         expect(page.locator("#opening")).to_contain_text("Opening 1.png, 1 s")
     expect(page.locator("#opening")).to_be_hidden()

@@ -18,6 +18,7 @@ from mlx_moebius.photos.formats import EXTENSIONS
 from mlx_moebius.photos.pairing import masks_beside, match_masks
 from mlx_moebius.photos.save import check_output
 from mlx_moebius.ui.answers import Json, attachment, file_answer
+from mlx_moebius.ui.downloads import ModelDownload
 from mlx_moebius.ui.guard import Door
 from mlx_moebius.ui.pictures import Picture
 from mlx_moebius.ui.refusals import Refused, sentence
@@ -52,6 +53,7 @@ class Api:
         self.door = door
         self.series = series
         self.editing = editing
+        self.download = ModelDownload(sessions, door.alone)
 
     def routes(self) -> list[Route]:
         """Addresses and their handlers."""
@@ -63,6 +65,7 @@ class Api:
             Route("/api/state", self.state),
             Route("/api/events", self.events),
             Route("/api/photos", self.open, methods=["POST"]),
+            Route("/api/model", self.get_model, methods=["POST"]),
             Route("/api/pairs", self.pair, methods=["POST"]),
             Route(photo, self.photo),
             Route(photo, self.close, methods=["DELETE"]),
@@ -138,6 +141,8 @@ class Api:
             "photos": [{"id": picture.id, "name": picture.name} for picture in session.pictures.values()],
             "series": None if self.series is None else self.series.about(),
             "editing": self.editing(),
+            "download": self.download.shown(),
+            "alone": self.door.alone,
         }
 
     async def events(self, request: Asked) -> Response:
@@ -179,6 +184,12 @@ class Api:
         session.add(picture)
         self.sessions.use(picture)
         return self.shown(picture)
+
+    def get_model(self, request: Asked) -> Response:
+        """Begin to download the released model."""
+        self.session(request)
+        self.download.start()
+        return Json(self.download.shown(), 202)
 
     async def pair(self, request: Asked) -> Response:
         """Which of these names of files are masks, and of which photos among them."""

@@ -41,8 +41,9 @@ POLICY = (
 class Door:
     """What is let in: names that the server is called by, the token, and whether frames may be.
 
-    `port` makes cookies of several servers on this computer differ. `once` holds tokens that are good for one request:
-    the command line of a browser that is opened can be read by everybody on this computer.
+    `alone` says that only this computer can reach the page. `port` makes cookies of several servers on this computer
+    differ. `once` holds tokens that are good for one request: the command line of a browser that is opened can be read
+    by everybody on this computer.
     """
 
     names: frozenset[str]
@@ -50,6 +51,7 @@ class Door:
     token: str
     frames: bool = False
     everywhere: bool = False
+    alone: bool = True
     once: set[str] = field(default_factory=set)
 
     @property

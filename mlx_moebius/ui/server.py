@@ -50,7 +50,7 @@ class Server:
         names = {*LOOPBACK, *(name.lower() for name in allowed)} | ({host.lower()} - {*EVERYWHERE})
         alone = host in LOOPBACK and not allowed and not frames  # a notebook keeps the address of its frame
         self.token = kept_token() if alone else secrets.token_urlsafe(16)
-        self._door = Door(frozenset(names), port, self.token, frames, host in EVERYWHERE)
+        self._door = Door(frozenset(names), port, self.token, frames, host in EVERYWHERE, host in LOOPBACK)
         self._folder = TemporaryFolder()
         try:
             self.sessions = Sessions(self._folder.path, model)

@@ -4,6 +4,7 @@ import { get, photoUrl, request, useToken } from "./api.js";
 import * as choice from "./choice.js";
 import { close } from "./closing.js";
 import * as connection from "./connection.js";
+import * as demo from "./demo.js";
 import { $, $$, attempt, save } from "./dom.js";
 import * as editing from "./editing.js";
 import * as keys from "./keys.js";
@@ -30,10 +31,10 @@ function measureBars() {
     const found = element.getBoundingClientRect();
     return element.hidden || !found.width ? null : found;
   };
-  const gap = 12;
+  const gap = innerHeight < 500 ? 4 : 12;
   const inset = { left: gap, top: gap, right: gap, bottom: gap };
   const head = box("#head");
-  if (head && !matchMedia("(max-height: 500px)").matches) inset.top = head.bottom + gap;
+  if (head) inset.top = head.bottom + gap;
   for (const name of ["#tools", "#versions", "#settings"]) {
     const place = box(name);
     if (!place) continue;
@@ -44,9 +45,9 @@ function measureBars() {
     else if (place.left < innerWidth / 2) inset.left = Math.max(inset.left, place.right + gap);
     else inset.right = Math.max(inset.right, innerWidth - place.left + gap);
   }
-  for (const name of ["#album", "#action"]) {
+  for (const name of ["#album", "#demo", "#action"]) {
     const place = box(name);
-    if (place) inset.bottom = Math.max(inset.bottom, innerHeight - place.top + gap);
+    if (place && place.top > innerHeight / 2) inset.bottom = Math.max(inset.bottom, innerHeight - place.top + gap);
   }
   measure(inset);
 }
@@ -155,10 +156,10 @@ async function openAgain() {
 async function begin() {
   state.server = await get("/api/state");
   useToken(state.server.token);
-  for (const part of [settings, opening, progress, versions, choice, series, store, connection, keys, editing])
+  for (const part of [settings, opening, progress, versions, choice, series, store, connection, keys, editing, demo])
     part.prepare();
   connectButtons();
-  if (!["127.0.0.1", "localhost", "[::1]"].includes(location.hostname))
+  if (!state.server.alone)
     $("#where").textContent = `Photos go to the computer that serves this page (${location.hostname}), and no further.`;
   for (const name of ["strokes", "tools", "run"]) listen(name, updateTools);
   listen("photo", updatePhoto);

@@ -36,6 +36,7 @@ export function connect() {
     const photo = state.photos.find((candidate) => candidate.runs.has(run));
     if (photo) preview(run, photo, url, box);
   });
+  on("model", (download) => emit("model", download));
   on("ping", () => {});
   events.onopen = heard;
   events.onerror = lost;

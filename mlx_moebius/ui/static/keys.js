@@ -6,14 +6,15 @@ import { primary } from "./primary.js";
 import * as runs from "./runs.js";
 import * as series from "./series.js";
 import * as settings from "./settings.js";
-import { pointers, redraw, view } from "./stage.js";
+import { MARKS, pointers, redraw, view } from "./stage.js";
 import { state } from "./state.js";
 import * as tools from "./tools.js";
 import { redo, undo } from "./undo.js";
 import { hold, saveFile, toggleDivider } from "./versions.js";
 
 const zoom = (act) => () => {
-  if (state.photo) act();
+  if (!state.photo) return;
+  act();
   redraw();
 };
 const inStage = () => document.activeElement === $("#stage");
@@ -22,7 +23,13 @@ const onStage = (act) => (event) => {
   act(event);
   return true;
 };
-const walk = (x, y) => onStage((event) => tools.walk([x, y], event.shiftKey));
+const walk = (x, y) =>
+  onStage((event) => {
+    tools.walk([x, y], event.shiftKey);
+    if (view.reveal(tools.tools.place)) redraw();
+  });
+const PAN = 80; // CSS pixels
+const pan = (x, y) => zoom(() => view.pan(-x * PAN, -y * PAN));
 
 /** What the large button does. */
 export function run() {
@@ -58,6 +65,7 @@ const TABLE = [
   ["Remove", `${MOD} S`, "Download", ["Mod+s"], () => attempt(saveFile)],
   ["Paint", "B", "Brush", ["b"], () => tools.choose("brush")],
   ["Paint", "E", "Eraser; also the right button", ["e"], () => tools.choose("eraser")],
+  ["Paint", "L", "Straight line", ["l"], () => tools.choose("line")],
   ["Paint", "R", "Rectangle", ["r"], () => tools.choose("rect")],
   ["Paint", "[  ]", "Smaller, larger; also Alt and drag or wheel", ["["], () => tools.step(-1)],
   ["Paint", "", "", ["]"], () => tools.step(1)],
@@ -80,17 +88,27 @@ const TABLE = [
   ],
   ["Look", "", "", ["-"], zoom(() => view.zoomTo(view.zoom / 1.25))],
   ["Look", "Space", "Hold and drag to move the photo", [], null],
+  ["Look", `${MOD} Arrows`, "Move the photo", ["Mod+ArrowLeft"], pan(-1, 0)],
+  ["Look", "", "", ["Mod+ArrowRight"], pan(1, 0)],
+  ["Look", "", "", ["Mod+ArrowUp"], pan(0, -1)],
+  ["Look", "", "", ["Mod+ArrowDown"], pan(0, 1)],
   ["Look", "X", "Hold to see the photo before", ["x"], (event) => event.repeat || hold(true)],
   ["Look", "C", "Divider between before and after", ["c"], () => toggleDivider()],
   ["Photos", `${MOD} O`, "Open", ["Mod+o"], () => $("#open").click()],
   ["Photos", "Page Up, Page Down", "The photo before, the next", ["PageUp"], () => attempt(() => series.go(-1))],
   ["Photos", "", "", ["PageDown"], () => attempt(() => series.go(1))],
+  ["Photos", "N", "Skip: leave this photo as it is", ["n"], () => attempt(series.skip)],
   ["Photos", "M", "Same mask as the last one", ["m"], () => attempt(series.sameMask)],
   ["Photos", "S", "Settings", ["s"], () => $("#fold").click()],
   ["Photos", "?", "These keys", ["?", "Shift+?"], showKeys],
 ];
 
 const actions = new Map(TABLE.flatMap(([, , , keys, act]) => keys.map((key) => [key, act])));
+
+function setLine(on) {
+  tools.tools.line = on;
+  redraw(MARKS);
+}
 
 export function showKeys() {
   $("#keys").showModal();
@@ -146,10 +164,10 @@ export function prepare() {
   addEventListener("keyup", (event) => {
     if (event.key === " ") pointers.pan(false);
     if (event.key.toLowerCase() === "x") hold(false);
-    if (event.key === "Shift" && tools.tools.line) redraw((tools.tools.line = false));
+    if (event.key === "Shift" && tools.tools.line) setLine(false);
   });
   addEventListener("keydown", (event) => {
-    if (event.key === "Shift" && !event.repeat) redraw((tools.tools.line = true));
+    if (event.key === "Shift" && !event.repeat) setLine(true);
   });
   // The stage's frame is shown to users who came by Tab, not while painting.
   let tabbed = false;

@@ -5,8 +5,8 @@ import * as tool from "./tools.js";
 
 const { tools } = tool;
 
-/** Listen on `stage`. Moves `view`, and calls `redraw` after every visible change. */
-export function listenOnStage(stage, view, redraw) {
+/** Listen on `stage`. Moves `view`, and redraws `all`, or if only the pointer has moved, the `marks`. */
+export function listenOnStage(stage, view, { all, marks }) {
   const down = new Map(); // pointers that are down, by id: [x, y] on the stage
   let drag = null; // while the photo is moved: the last [x, y, distance of two fingers]
   let sizing = null; // during Alt-drag: where it started, and with which brush size
@@ -37,7 +37,7 @@ export function listenOnStage(stage, view, redraw) {
       tool.start(tools.place, { erase: event.button === 2, line: event.shiftKey });
     }
     event.preventDefault();
-    redraw();
+    marks();
   });
 
   stage.addEventListener("pointermove", (event) => {
@@ -57,7 +57,7 @@ export function listenOnStage(stage, view, redraw) {
       tool.move(places, 0.6 / view.zoom);
     }
     if (!sizing) tools.place = view.toPhoto(place(event));
-    redraw();
+    (drag ? all : marks)();
   });
 
   const up = (event) => {
@@ -67,13 +67,13 @@ export function listenOnStage(stage, view, redraw) {
     sizing = null;
     drag = drag && down.size ? middle() : null;
     if (event.pointerType === "touch") tools.place = null; // no ring where no finger is
-    redraw();
+    marks();
   };
   stage.addEventListener("pointerup", up);
   stage.addEventListener("pointercancel", up);
   stage.addEventListener("pointerleave", () => {
     if (!down.size) tools.place = null;
-    redraw();
+    marks();
   });
   stage.addEventListener("contextmenu", (event) => event.preventDefault());
 
@@ -87,7 +87,7 @@ export function listenOnStage(stage, view, redraw) {
       else if (event.shiftKey) view.pan(-far, 0);
       else view.zoomTo(view.zoom * Math.exp(-far / (event.ctrlKey ? 100 : 400)), place(event));
       if (!event.altKey) tools.place = view.toPhoto(place(event));
-      redraw();
+      all();
     },
     { passive: false },
   );
@@ -97,7 +97,7 @@ export function listenOnStage(stage, view, redraw) {
     pan(on) {
       space = on;
       stage.classList.toggle("panning", on);
-      redraw();
+      marks();
     },
     get busy() {
       return down.size > 0;

@@ -41,10 +41,17 @@ export function set(name, value) {
   changed();
 }
 
+/** Offer these models; `chosen` is what the page starts with. */
+export function offer(models, chosen = field("model").value) {
+  const options = models.map((name) => new Option(name === "nano" ? "nano (demonstration)" : name, name));
+  field("model").replaceChildren(...options);
+  field("model").value = chosen;
+}
+
 /** Fill the form with what the server has, then with what was chosen last time. */
 export function prepare() {
   const { models, model } = state.server;
-  field("model").replaceChildren(...models.map((name) => new Option(name, name, name === model, name === model)));
+  offer(models, model);
   const kept = recall("localStorage", KEY) ?? {};
   for (const name of FIELDS) {
     if (!(name in kept) || (name === "model" && !models.includes(kept.model))) continue;

@@ -21,15 +21,23 @@ const previews = new Map(); // run -> { photo, bitmap, box }
 let shown = null; // { photo, picture } on the stage
 let before = null; // the source that was drawn before
 let frame = 0;
+let due = 0; // what the next frame draws
+
+/** What is drawn again: the marks alone (they follow the pointer), with paint, or with the photo too. */
+export const MARKS = 1;
+export const PAINT = 2;
+const ALL = 3;
 
 const sourceOf = (photo, { id, width, height }) => tiles.source(`${versionUrl(photo, id)}/tiles`, width, height);
 
 /** Draw at the next frame, at most once a frame. */
-export function redraw() {
+export function redraw(what = ALL) {
+  due = Math.max(due, what);
   if (frame) return;
   frame = requestAnimationFrame(() => {
-    frame = 0;
-    draw();
+    const now = due;
+    frame = due = 0;
+    draw(now);
   });
 }
 
@@ -56,16 +64,21 @@ function update() {
   redraw();
 }
 
-function draw() {
+function draw(what) {
   const { width, height, ratio } = view.stage;
   const size = { width: Math.round(width * ratio), height: Math.round(height * ratio) };
-  for (const { canvas } of [picture, paint, marks]) {
+  const layers = [marks, paint, picture].slice(0, what);
+  for (const { canvas } of layers) {
     if (canvas.width !== size.width || canvas.height !== size.height) Object.assign(canvas, size);
   }
-  for (const context of [picture, paint, marks]) context.clearRect(0, 0, size.width, size.height);
-  tiles.begin("picture");
+  for (const context of layers) context.clearRect(0, 0, size.width, size.height);
+  if (what === MARKS) {
+    if (shown) drawMarks();
+    return;
+  }
+  if (what === ALL) tiles.begin("picture");
   if (shown) {
-    drawPicture(size);
+    if (what === ALL) drawPicture(size);
     const { photo, picture: current } = shown;
     const runs = [...photo.runs.values()].filter((run) => run.active && run.strokes.length);
     const live = tools.live && !shaped(tools.live) ? tools.live : null;
@@ -74,6 +87,7 @@ function draw() {
   }
   tiles.fetchWanted();
   stage.dataset.complete = String(Boolean(shown) && tiles.complete());
+  document.body.classList.toggle("zoomed", Boolean(shown) && !view.fitted);
   $("#zoom-value").textContent = shown ? `${Math.round(view.zoom * 100)} %` : "";
 }
 
@@ -196,11 +210,13 @@ export function measure(inset) {
   redraw();
 }
 
-export const pointers = listenOnStage(stage, view, redraw);
+export const pointers = listenOnStage(stage, view, { all: () => redraw(), marks: () => redraw(MARKS) });
 
 tiles.whenLoaded((address) => {
   if (!address || address.includes("/masks/")) repaint();
   redraw();
 });
 for (const name of ["photo", "run"]) listen(name, update);
-for (const name of ["strokes", "live", "tools", "compare"]) listen(name, redraw);
+for (const name of ["strokes", "live"]) listen(name, () => redraw(PAINT));
+listen("tools", () => redraw(MARKS));
+listen("compare", () => redraw());

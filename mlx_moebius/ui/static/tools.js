@@ -4,7 +4,7 @@ import { emit, state, version } from "./state.js";
 import { commit } from "./strokes.js";
 
 export const tools = {
-  name: "brush", // or "eraser", "rect"
+  name: "brush", // or "eraser", "line", "rect"
   size: 40, // of brush and eraser, in photo pixels
   place: null, // position of the brush in the photo; null when the pointer is elsewhere
   last: null, // where the last stroke ended: lines start there
@@ -38,11 +38,12 @@ const kind = (erase) => {
   return erases ? "erase" : "brush";
 };
 
-/** Start a stroke at a position: a curve, a rectangle, or with `line` a straight line from the last point. */
+/** Start a stroke at a position: what the tool makes, or with `line` a straight line from the last point. */
 export function start(place, { erase = false, line = false } = {}) {
   const tool = kind(erase);
-  const straight = line && tools.last && !tool.endsWith("rect");
-  const points = straight ? [tools.last, place] : tool.endsWith("rect") ? [place, place] : [place];
+  const goesOn = line && tools.last && !tool.endsWith("rect");
+  const straight = goesOn || tools.name === "line";
+  const points = goesOn ? [tools.last, place] : straight || tool.endsWith("rect") ? [place, place] : [place];
   tools.live = { tool, size: tool.endsWith("rect") ? 1 : tools.size, points };
   tools.straight = straight;
   emit("live");

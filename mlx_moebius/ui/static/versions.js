@@ -70,6 +70,7 @@ export function toggleDivider(on = !compare.divider) {
   $("#compare").setAttribute("aria-pressed", String(on));
   emit("compare");
   if (on) requestAnimationFrame(() => $("#divider").focus());
+  else $("#stage").focus({ preventScroll: true });
 }
 
 function share(value) {

@@ -64,6 +64,19 @@ export class View {
     this.hold();
   }
 
+  /** Move so that a position in the photo is in sight, with some room round it. Returns whether anything moved. */
+  reveal(place) {
+    const { left, top, right, bottom } = this.inset;
+    const [x, y] = this.toStage(place);
+    const room = 40;
+    const far = (at, low, high) => (at < low ? low - at : at > high ? high - at : 0);
+    const dx = far(x, left + room, this.stage.width - right - room);
+    const dy = far(y, top + room, this.stage.height - bottom - room);
+    if (this.fitted || (!dx && !dy)) return false;
+    this.pan(dx, dy);
+    return true;
+  }
+
   pan(x, y) {
     this.x += x;
     this.y += y;

@@ -55,6 +55,8 @@ def report(pipeline: MoebiusPipeline, photo: Photo, result: Result) -> None:
     """Print what -v shows: model, crops, seam, changed pixels, and time and memory by stage."""
     dtype = str(pipeline.diffusion.dtype).split(".")[-1]
     typer.echo(f"model {pipeline.name}, U-Net in {dtype} on {mx.default_device()}, BLAS: {BLAS}")
+    for use in result.uses:
+        typer.echo(printable(use.line()))
     for crop in result.crops:
         typer.echo(f"window {crop.side} x {crop.side} at {crop.left},{crop.top}, enlarged {crop.enlargement:.2f} times")
     for detail in result.details:

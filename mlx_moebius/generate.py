@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy as np
 import typer
 from PIL import Image
 
+from mlx_moebius.alignment.sources import find_again, read_shots
+from mlx_moebius.alignment.take import unused
 from mlx_moebius.cli.command import Program
 from mlx_moebius.cli.flags import on_command_line
 from mlx_moebius.cli.values import given
@@ -54,6 +57,7 @@ def generate(
     extend: options.Extend = None,
     aspect: options.Aspect = None,
     gravity: options.Gravity = None,
+    others: options.From = None,
     model: options.Model = None,
     steps: options.Steps = None,
     guidance: options.Guidance = None,
@@ -86,6 +90,7 @@ def generate(
     dtype: options.Dtype = None,
     device: options.Device = None,
     recursive: options.Recursive = False,
+    from_neighbours: options.FromNeighbours = False,
     force: options.Force = False,
     watch: options.Watch = False,
     dry_run: options.DryRun = False,
@@ -126,6 +131,7 @@ def generate(
             "leave --extend, --aspect, --seeds and --reference out"
         )
     writing = Writing(patch or output, overwrite, quality, not no_metadata, keep_time, patch is not None)
+    from_shots = others or []
     choice = ModelChoice(model, dtype, device, memory_limit, settings_asked, earlier, preset)
     folders = [each for each in images if each.is_dir()]
     if folders:
@@ -137,6 +143,8 @@ def generate(
         if watch and (force or dry_run):
             raise MoebiusError("--watch fills what is not done yet: leave --force and --dry-run out")
         raise typer.Exit(generate_folder(folders[0], marks, choice, writing, recursive, force, dry_run, watch, mode))
+    if from_neighbours:
+        raise MoebiusError(f"--from-neighbours is for a folder; {images[0]} is none: give other shots with --from")
     if recursive or force or watch or dry_run or quiet or as_json:
         raise MoebiusError(
             f"--recursive, --force, --watch, --dry-run, --quiet and --json are for a folder; {images[0]} is none"
@@ -151,7 +159,20 @@ def generate(
     for image in images:
         try:
             fill_photo(
-                image, marks, choice, writing, len(images) > 1, extend, aspect, gravity, seeds, pick, save_mask, verbose
+                image,
+                marks,
+                choice,
+                writing,
+                len(images) > 1,
+                extend,
+                aspect,
+                gravity,
+                seeds,
+                pick,
+                save_mask,
+                verbose,
+                from_shots,
+                from_metadata,
             )
         except MoebiusError as error:
             if len(images) == 1:
@@ -175,6 +196,8 @@ def fill_photo(
     pick: int | None,
     save_mask: Path | None,
     verbose: bool,
+    from_shots: Sequence[Path] = (),
+    from_metadata: Path | None = None,
 ) -> None:
     """Fill one photo; `several`: there are more. Without marks or a wider frame, the mask beside the photo is used."""
     target = writing.target(image, save_mask, bool(seeds), several)
@@ -203,6 +226,9 @@ def fill_photo(
         check_share(grow(wanted, choice.growth), wanted, marks.large, marks.invert)
     for line in [*photo.notes, *warnings]:
         warn(line)
+    if not from_shots and choice.earlier and from_metadata:
+        from_shots = find_again(choice.earlier.shots, [], image, from_metadata)
+    shots = read_shots(from_shots, image)
 
     # 3. Load the model.
     taken = limits.bytes_taken(photo.width + across, photo.height + down, copies=photo.pixels.itemsize)
@@ -213,13 +239,13 @@ def fill_photo(
     with Progress() as progress:
         if seeds and wanted is not None:
             choices = range(settings.seed, settings.seed + seeds)
-            results = list(pipeline.variations(photo, wanted, settings, choices, progress))
+            results = list(pipeline.variations(photo, wanted, settings, choices, progress, shots))
         else:
-            results = [pipeline.inpaint(photo, wanted, settings, progress)]
+            results = [pipeline.inpaint(photo, wanted, settings, progress, shots)]
 
     # 5. Write, and report.
     result = results[0]
-    notes = list(result.warnings)
+    notes = [*unused(result.uses), *result.warnings]
     if seeds:
         notes = [f"fill {number}: {line}" for number, each in enumerate(results, 1) for line in each.warnings]
         write_png(contact_sheet(results), target, image, writing.overwrite)

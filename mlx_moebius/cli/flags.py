@@ -7,7 +7,13 @@ from typing import Any
 
 from mlx_moebius.errors import VERBS, Change, Direction
 
-FLAGS = {"num_steps": "--steps", "guidance_scale": "--guidance", "learning_rate": "--lr", "large": "--yes"}
+FLAGS = {
+    "num_steps": "--steps",
+    "guidance_scale": "--guidance",
+    "learning_rate": "--lr",
+    "large": "--yes",
+    "others": "--from",
+}
 """Python name -> flag, where they differ. All other flags are the Python names with hyphens."""
 
 

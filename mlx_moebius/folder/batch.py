@@ -194,6 +194,10 @@ def fill(
         if task.prepared is None:
             yield task
             continue
+        if not task.prepared.crops:  # other shots gave all
+            task.record["peak_bytes"] = {"network": 0, "process": process_peak()}
+            yield task
+            continue
         noise = pipeline.draw_noise([task.prepared], settings)
         with task.timed("encode"):
             encoded = pipeline.encode([task.prepared], noise, settings)

@@ -207,7 +207,7 @@ def show_plan(pipeline: MoebiusPipeline, job: Job, pairing: Pairing) -> list[str
         else:
             count = len(task.prepared.crops)
             crops += count
-            largest = max(crop.enlargement for crop in task.prepared.crops)
+            largest = max((crop.enlargement for crop in task.prepared.crops), default=1.0)
             what = f"{counted(count, 'window')}, enlarged {largest:.2f} times"
         lines.append(f"{photo.name} + {mask}: {what}")
     lines += [f"{name}: no mask" for name in pairing.without_mask]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mlx_moebius.alignment.shot import Shot
+from mlx_moebius.alignment.take import Use, take_from
 from mlx_moebius.errors import LESS, Change, Note
 from mlx_moebius.inpainting import detail
 from mlx_moebius.inpainting.crops import Crop, plan
@@ -35,7 +37,8 @@ class Result:
     """A filled photo, the mask that was filled, the crops, the seam (None: not measured), and notes, one per line.
 
     `details` says where detail was grown; it is empty where none was wanted. `weights`, uint16 [H, W], is the fill's
-    share in every pixel, 65535 for all of it; None after a widening and with `reference`.
+    share in every pixel, 65535 for all of it; None after a widening and with `reference`. `uses` says what other shots
+    gave.
     """
 
     photo: Photo
@@ -45,6 +48,7 @@ class Result:
     notes: list[str]
     details: list[Detail] = field(default_factory=list)
     weights: NDArray[np.uint16] | None = None
+    uses: list[Use] = field(default_factory=list)
 
     @property
     def warnings(self) -> list[str]:
@@ -62,8 +66,9 @@ class PreparedCrops:
     """The crops of one photo, ready for the network: one image uint8 [S, S, 3] and one mask bool [S, S] per crop.
 
     In the images of `prepare_crops`, nothing is left of the object to remove: its surroundings continue smoothly.
-    Plain parts of the mask are already filled in `photo` (see `plain`); `rest` is the remaining mask.
-    `levels` are masks too: colours are matched to the pixels round them.
+    What other shots show of the mask and its plain parts are already filled in `photo` (see `alignment` and `plain`);
+    `rest` is the remaining mask. `levels` are masks too: colours are matched to the pixels round them. `uses` says what
+    other shots gave. There are no crops where they gave all.
     """
 
     photo: Photo
@@ -73,6 +78,7 @@ class PreparedCrops:
     masks: list[Mask]
     levels: list[Mask]
     rest: Mask
+    uses: list[Use] = field(default_factory=list)
 
     def match_colours(self, fills: list[Colours], settings: Settings) -> list[Colours]:
         """The fills (0..1) in 8-bit levels, with colours matched to the photo if the settings ask for it."""
@@ -111,7 +117,7 @@ class PreparedCrops:
                 shares[band[1] : band[3]] = np.maximum(shares[band[1] : band[3]], drawn)
         photo = replace(photo, gains=filled_gains(photo, shares > 0))
         seam = measure_seam(photo.rgb(), self.mask, widest_feather(crops))
-        result = Result(photo, self.mask, self.crops, seam, [], details, shares)
+        result = Result(photo, self.mask, self.crops, seam, [], details, shares, self.uses)
         soft = max((crop.enlargement for crop in crops), default=1.0)
         if soft > MAX_ENLARGEMENT:
             result.notes.append(
@@ -124,27 +130,31 @@ class PreparedCrops:
         return result
 
 
-def prepare_crops(photo: Photo, mask: Mask, size: int, settings: Settings, overlap: int = 0) -> PreparedCrops:
+def prepare_crops(
+    photo: Photo, mask: Mask, size: int, settings: Settings, overlap: int = 0, others: Sequence[Shot] = ()
+) -> PreparedCrops:
     """Plan the crops of a photo and cut them out, for a network that takes `size` pixels.
 
     With `overlap`, known pixels that far round the mask are filled too, instead of the dilation that the settings ask
-    for. There the photo is known but the network invents, so that is where colours are matched.
+    for. There the photo is known but the network invents, so that is where colours are matched. What `others`, shots of
+    the same scene, show of the mask is taken from them first.
     """
     unknown = mask
     check_mask(unknown, inverted=False, warnings=[])
     mask = dilate(unknown, 2 * overlap + 1) if overlap else grow(unknown, settings.dilate)
     check_growth(mask, unknown)
-    rest = mask
-    if settings.detail and settings.paste and not overlap:
-        photo, rest = continue_plain(photo, mask, settings.opaque)
-    asked = rest if rest.any() else mask
+    found = take_from(photo, mask, others, settings.opaque)
+    photo, rest = found.photo, mask & ~found.taken
+    if settings.detail and settings.paste and not overlap and rest.any():
+        photo, rest = continue_plain(photo, rest, settings.opaque)
+    asked = rest if rest.any() or found.taken.any() else mask
     crops = plan(asked, size, settings.context, settings.max_crop, settings.whole_image)
     rgb = continued(photo.rgb(), asked | _hidden(photo))  # before crops are reduced, which blends neighbours
     extracted = [extract(rgb, asked, crop) for crop in crops]
     masks = [hole for _, hole in extracted]
     images = [prefill(image, hole) for image, hole in extracted]
     levels = [extract(rgb, unknown, crop)[1] for crop in crops] if overlap else masks
-    return PreparedCrops(photo, mask, crops, images, masks, levels, rest)
+    return PreparedCrops(photo, mask, crops, images, masks, levels, rest, found.uses)
 
 
 def _hidden(photo: Photo) -> Mask:

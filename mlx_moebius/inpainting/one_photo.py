@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlx_moebius.alignment.sources import read_shots
+from mlx_moebius.alignment.take import unused
 from mlx_moebius.errors import Change, MoebiusError
 from mlx_moebius.inpainting.call import check_names, chosen_settings, several
 from mlx_moebius.inpainting.pictures import Picture, as_mask
@@ -41,6 +43,7 @@ def fill(
     memory_limit: str | int | None = None,
     settings: Settings | None = None,
     callback: Callback | None = None,
+    others: Sequence[str | Path] = (),
     **changes: Unpack[Changes],
 ) -> Path:
     """Fill what a mask covers in a photo's file, and write a file that keeps everything else.
@@ -66,6 +69,8 @@ def fill(
         dtype, memory_limit: as in `MoebiusPipeline.from_pretrained`, where `model` is a name.
         settings, changes: as in `pipe(...)`; `extend` works here too.
         callback: called with every step of the network and every crop that gets detail.
+        others: files with other shots of the scene, or a folder of them. What they show of the mask is taken from them,
+            where it fits; `NAME_mask.png` beside one says what in it must not be taken. Needs the extra `shots`.
 
     Returns the file that was written. Warns (`warnings.warn`) of what may not be meant. Raises MoebiusError, with
     nothing written.
@@ -89,9 +94,13 @@ def fill(
         if not isinstance(pipe, MoebiusPipeline):
             pipe = MoebiusPipeline.from_pretrained(pipe, dtype, memory_limit)
         chosen = chosen_settings(pipe, settings, changes)
-        result = pipe.inpaint(picture, hole, chosen, callback)
+        result = pipe.inpaint(picture, hole, chosen, callback, read_shots([Path(each) for each in others], source))
     record = pipe.provenance(chosen, result) if metadata else None
-    notes += [*result.warnings, *write_photo(result.photo, target, quality, record, source, keep_time)]
+    notes += [
+        *unused(result.uses),
+        *result.warnings,
+        *write_photo(result.photo, target, quality, record, source, keep_time),
+    ]
     for note in notes:
         warnings.warn(note, stacklevel=2)
     return target

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import mlx.core as mx
 import numpy as np
 
+from mlx_moebius.alignment.shot import Shot
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import expanded
 from mlx_moebius.inpainting.call import check_names, fill_pictures
@@ -128,23 +129,32 @@ class MoebiusPipeline:
             "enlargement": round(result.enlargement, 3),
             "seam": {name: round(value, 3) for name, value in seam.items()} if seam else None,
             "detail": [detail.figures() for detail in result.details],
-        }
+        } | ({"shots": [use.figures() for use in result.uses]} if result.uses else {})
 
     __call__ = fill_pictures
 
-    def inpaint(self, photo: Photo, mask: Mask | None, settings: Settings, callback: Callback | None = None) -> Result:
+    def inpaint(
+        self,
+        photo: Photo,
+        mask: Mask | None,
+        settings: Settings,
+        callback: Callback | None = None,
+        others: Sequence[Shot] = (),
+    ) -> Result:
         """Fill one photo where `mask` (bool [H, W]) says so, then widen it where the settings say so.
+
+        What `others`, shots of the same scene, show of the mask is taken from them.
 
         Raises MoebiusError for what cannot be done.
         """
         steps = passes(Extension(*settings.extend), photo, self.size, settings) if settings.extend else []
         parts = len(steps) + (mask is not None)
-        result = None
+        result, uses = None, []
         if mask is not None:
-            result = next(self.variations(photo, mask, settings, [settings.seed], _part(callback, 0, parts)))
-            photo = result.photo
+            result = next(self.variations(photo, mask, settings, [settings.seed], _part(callback, 0, parts), others))
+            photo, uses = result.photo, result.uses
         if steps:
-            result = self._extend(photo, steps, settings, callback, parts)
+            result = replace(self._extend(photo, steps, settings, callback, parts), uses=uses)
         if result is None:
             raise MoebiusError("nothing to do: give a mask or an extension")
         return result
@@ -156,9 +166,13 @@ class MoebiusPipeline:
         settings: Settings,
         seeds: Sequence[int],
         callback: Callback | None = None,
+        others: Sequence[Shot] = (),
     ) -> Iterator[Result]:
         """Fills of one photo by several seeds, the same as one by one; the photo is planned and encoded once."""
-        prepared = [prepare(photo, mask, self.size, settings)]
+        prepared = [prepare(photo, mask, self.size, settings, others=others)]
+        if not prepared[0].crops:
+            yield from (self.finish(prepared[0], [], settings) for _ in seeds)
+            return
         encoded = self.encode(prepared, self.draw_noise(prepared, settings), settings)
         for index, seed in enumerate(seeds):
             chosen = replace(settings, seed=seed)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from mlx_moebius.alignment.sources import Source
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.networks.config import UNET_NAME, VAE_NAME, ModelConfig
@@ -30,6 +31,7 @@ class Record:
     mlx: str | None = None
     batch_size: Annotated[int, Bounds(1, 1000)] | None = None
     quality: Annotated[int, Bounds(1, 100)] | None = None
+    shots: tuple[Source, ...] = ()
 
     def check_model(self, config: ModelConfig) -> None:
         """Raise MoebiusError where a model of this name is here, but not the one that filled the file."""
@@ -63,6 +65,14 @@ def read_record(path: Path) -> Record:
     try:
         settings = build(Settings, asked)
         known = {field.name: values[field.name] for field in fields(Record) if field.name in values}
+        known["shots"] = _sources(values.get("shots", ()))
         return build(Record, known | {"settings": {name: getattr(settings, name) for name in asked}})
     except (ValueError, MoebiusError) as error:
         raise MoebiusError(f"{path} was filled with settings that cannot be: {error}") from None
+
+
+def _sources(shots: Any) -> tuple[Source, ...]:
+    """The other shots that a record names. Raises ValueError for what is no list of them."""
+    if not isinstance(shots, list | tuple):
+        raise ValueError("shots must be a list")
+    return tuple(build(Source, each, extra=True) for each in shots)

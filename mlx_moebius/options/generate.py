@@ -95,6 +95,17 @@ Gravity = Annotated[
     Side | None, option("--gravity", kind=Side, help="Where the photo stays in the wider frame.", shown="center")
 ]
 
+From = Annotated[
+    list[Path] | None,
+    option(
+        "--from",
+        metavar="FILE",
+        kind=Path,
+        help="Another shot of the same scene, or a folder of them: take from it what it shows of the hole. May be "
+        "repeated. Needs the extra shots.",
+    ),
+]
+
 option, flag = partial(option, panel="how to sample"), partial(flag, panel="how to sample")
 
 Preset = Annotated[
@@ -272,6 +283,10 @@ Device = Annotated[
 flag = partial(flag, panel="folders")
 
 Recursive = Annotated[bool, flag("--recursive", help="Also fill photos in the folders inside.")]
+FromNeighbours = Annotated[
+    bool,
+    flag("--from-neighbours", help="Take what shots of the folder from minutes before and after show of the hole."),
+]
 Force = Annotated[bool, flag("--force", help="Also fill photos that an earlier run has done.")]
 Watch = Annotated[bool, flag("--watch", help="Fill photos as they arrive in the folder, until Ctrl-C.")]
 DryRun = Annotated[bool, flag("--dry-run", help="Only list photos, masks and time.")]

@@ -82,6 +82,13 @@ def pair(folder: Path, mask: str | None, output: Path, recursive: bool = False, 
     return Pairing([*pairs, *refused], [name for name, found in matches.items() if not found])
 
 
+def photos_in(folder: Path) -> list[Path]:
+    """The photos of a folder by name: no masks beside them, no camera raw files, nothing in the folders inside."""
+    found = sorted(_pictures(folder, False, []))
+    beside = masks_beside(found)
+    return [folder / name for name in found if name not in beside and not _is_raw(name)]
+
+
 def masks_beside(names: Iterable[Path]) -> set[Path]:
     """The masks among the pictures of a folder: `name_mask.*` or `name.jpg_mask.*` beside `name.jpg`.
 

@@ -13,6 +13,7 @@ import numpy as np
 import typer
 from PIL import Image
 
+from mlx_moebius.alignment.opencv import opencv
 from mlx_moebius.alignment.sources import find_again, read_shots
 from mlx_moebius.alignment.take import unused
 from mlx_moebius.cli.command import Program
@@ -22,6 +23,7 @@ from mlx_moebius.console import Progress, report, warn
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import permissions, printable, replacing
 from mlx_moebius.folder.batch import Job
+from mlx_moebius.folder.others import Others
 from mlx_moebius.folder.report import Mode
 from mlx_moebius.folder.run import default_folder, fill_folder, find_pairs, show_plan
 from mlx_moebius.folder.watch import watch as watch_folder
@@ -142,7 +144,10 @@ def generate(
         mode: Mode = "json" if as_json else "quiet" if quiet else "bar" if sys.stderr.isatty() else "lines"
         if watch and (force or dry_run):
             raise MoebiusError("--watch fills what is not done yet: leave --force and --dry-run out")
-        raise typer.Exit(generate_folder(folders[0], marks, choice, writing, recursive, force, dry_run, watch, mode))
+        others_asked = (from_shots, from_neighbours)
+        raise typer.Exit(
+            generate_folder(folders[0], marks, choice, writing, recursive, force, dry_run, watch, mode, *others_asked)
+        )
     if from_neighbours:
         raise MoebiusError(f"--from-neighbours is for a folder; {images[0]} is none: give other shots with --from")
     if recursive or force or watch or dry_run or quiet or as_json:
@@ -274,9 +279,13 @@ def generate_folder(
     dry_run: bool,
     watch: bool,
     mode: Mode,
+    from_shots: Sequence[Path] = (),
+    from_neighbours: bool = False,
 ) -> int:
     """Fill the photos of a folder, those that arrive too, or only list them; returns the exit code."""
     # 2. Find photos and masks.
+    if from_shots or from_neighbours:
+        opencv()
     output = writing.output or default_folder(folder)
     find = partial(find_pairs, folder, marks.masks, marks.boxes, output, recursive, writing.overwrite)
     pairing = Pairing([], []) if watch else find()
@@ -293,6 +302,7 @@ def generate_folder(
         writing.quality,
         writing.metadata,
         writing.keep_time,
+        Others(folder, find, from_shots, from_neighbours) if from_shots or from_neighbours else None,
         face=on_command_line,
     )
 

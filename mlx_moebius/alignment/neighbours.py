@@ -13,6 +13,7 @@ from PIL import Image
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.photos import formats
+from mlx_moebius.photos.marks import is_output_file
 from mlx_moebius.photos.photo import opened
 
 MINUTES = 4  # between a photo and its neighbours
@@ -24,17 +25,21 @@ PLAIN_TIME = 0x0132
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When and how a photo was taken: seconds, focal length in mm, and whether it is upright; None: unknown."""
+    """When and how a photo was taken: seconds, focal length in mm, and whether it is upright; None: unknown.
+
+    `is_result`: this program wrote it, so that what it shows in a hole is no truth.
+    """
 
     seconds: float | None
     focal: float | None
     is_tall: bool
+    is_result: bool
 
 
 @lru_cache(maxsize=4096)
 def moment(path: Path) -> Moment:
     """What a photo's EXIF says. Raises MoebiusError for what is no photo."""
-    with opened(path) as (_, image):
+    with opened(path) as (file, image):
         width, height = image.size
         is_tall = (height > width) != (formats.orientation(image) >= 5)
         try:
@@ -42,7 +47,7 @@ def moment(path: Path) -> Moment:
             fields = exif.get_ifd(EXIF)
         except Exception:  # whatever Pillow's parser stumbles over in damaged EXIF
             exif, fields = Image.Exif(), {}
-        return Moment(_seconds(fields, exif), _number(fields.get(FOCAL)), is_tall)
+        return Moment(_seconds(fields, exif), _number(fields.get(FOCAL)), is_tall, is_output_file(file, image))
 
 
 def _seconds(fields: Any, exif: Any) -> float | None:
@@ -89,7 +94,7 @@ def neighbours(photo: Path, others: Sequence[Path]) -> list[Path]:
     found = []
     for path in others:
         other = _moment(path)
-        if other is None or other.seconds is None or other.is_tall != own.is_tall:
+        if other is None or other.is_result or other.seconds is None or other.is_tall != own.is_tall:
             continue
         if abs(other.seconds - own.seconds) > 60 * MINUTES:
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,10 +37,26 @@ class Shot:
         """Its colours in 8 bits, [H, W, 3]."""
         return self.photo.rgb()
 
-    @cached_property
+    @property
     def features(self) -> Features:
         """Its features, in all of the picture."""
-        return find_features(self.rgb)
+        return features_of(self.photo)
+
+
+_known: WeakKeyDictionary[Photo, Features] = WeakKeyDictionary()
+
+
+def features_of(photo: Photo) -> Features:
+    """The features of a photo, which are found once."""
+    found = _known.get(photo)
+    if found is None:
+        found = _known[photo] = find_features(photo.rgb())
+    return found
+
+
+def remember(photo: Photo, features: Features) -> None:
+    """Say what a photo's features are: they were found when the same file was read before."""
+    _known[photo] = features
 
 
 def read_shot(path: Path, mask: Path | None = None) -> Shot:

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlx_moebius.alignment.neighbours import nearest
+from mlx_moebius.alignment.neighbours import moment, nearest
 from mlx_moebius.alignment.shot import Shot, read_shot
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import sha256
-from mlx_moebius.photos.marks import is_output_file
 from mlx_moebius.photos.pairing import photos_in
-from mlx_moebius.photos.photo import opened
 
 STACK = 12  # shots of a folder that are looked at, the nearest in time
 
@@ -31,6 +29,11 @@ def read_shots(paths: Sequence[Path], photo: Path) -> list[Shot]:
 
     Raises MoebiusError for what cannot be read, a folder without other photos, and where OpenCV is missing.
     """
+    return [read_shot(path) for path in files_of(paths, photo)]
+
+
+def files_of(paths: Sequence[Path], photo: Path) -> list[Path]:
+    """The files that are named, and those of the folders that are, but for the photo itself. Raises MoebiusError."""
     found: list[Path] = []
     for path in paths:
         if not path.is_dir():
@@ -38,11 +41,11 @@ def read_shots(paths: Sequence[Path], photo: Path) -> list[Shot]:
                 raise MoebiusError(f"{path} is the photo itself: give another shot of the scene")
             found.append(path)
             continue
-        inside = [each for each in photos_in(path) if not _same(each, photo) and not _is_result(each)]
+        inside = [each for each in photos_in(path) if not _same(each, photo) and not moment(each).is_result]
         if not inside:
             raise MoebiusError(f"there are no other photos in {path}")
         found += nearest(photo, inside, STACK)
-    return [read_shot(path) for path in dict.fromkeys(found)]
+    return list(dict.fromkeys(found))
 
 
 def find_again(sources: Sequence[Source], given: Sequence[Path], photo: Path, record: Path) -> list[Path]:
@@ -65,12 +68,6 @@ def find_again(sources: Sequence[Source], given: Sequence[Path], photo: Path, re
             raise MoebiusError(f"{record} was filled from another {source.file} than {path}: its SHA-256 differs")
         found.append(path)
     return found
-
-
-def _is_result(path: Path) -> bool:
-    """Whether this program wrote a picture: what it shows in a hole is no truth."""
-    with opened(path) as (file, image):
-        return is_output_file(file, image)
 
 
 def _same(a: Path, b: Path) -> bool:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from mlx_moebius.alignment import judge
 from mlx_moebius.alignment.blend import joined
 from mlx_moebius.alignment.colours import Convert, converter, is_grey, rgb_levels
-from mlx_moebius.alignment.features import Features, Homography, apply, find_features, homographies, match, moved_object
+from mlx_moebius.alignment.features import Features, Homography, apply, homographies, match, moved_object
 from mlx_moebius.alignment.opencv import opencv
-from mlx_moebius.alignment.shot import Shot
+from mlx_moebius.alignment.shot import Shot, features_of
 from mlx_moebius.alignment.tone import Curve, fit_curve
 from mlx_moebius.alignment.view import Place, View, look
 from mlx_moebius.photos.geometry import Box, Colours, Mask, slices
@@ -97,10 +97,8 @@ class _Aligned:
     convert: Convert | None
 
 
-def take_from(
-    photo: Photo, mask: Mask, shots: Sequence[Shot], opaque: bool = False, features: Features | None = None
-) -> Taken:
-    """Fill of the hole, `mask` [H, W], what the shots show. `features` are the photo's, if they are known already.
+def take_from(photo: Photo, mask: Mask, shots: Sequence[Shot], opaque: bool = False) -> Taken:
+    """Fill of the hole, `mask` [H, W], what the shots show.
 
     With `opaque`, what is taken becomes opaque. Raises MoebiusError where OpenCV is missing.
     """
@@ -108,7 +106,7 @@ def take_from(
     uses = [Use(shot.name, shot.sha256, shot.mask_sha256) for shot in shots]
     if not shots or not mask.any():
         return Taken(photo, taken, uses)
-    own = features or find_features(photo.rgb())
+    own = features_of(photo)
     aligned: list[_Aligned | None] = [
         _align(photo, mask, own, shot, use) for shot, use in zip(shots, uses, strict=True)
     ]

@@ -27,6 +27,7 @@ from mlx_moebius.errors import Face, MoebiusError, in_python, worded
 from mlx_moebius.files import EVERYBODY, sha256
 from mlx_moebius.folder import ledger
 from mlx_moebius.folder.ledger import Record
+from mlx_moebius.folder.others import Others
 from mlx_moebius.inpainting.compose import PreparedCrops
 from mlx_moebius.inpainting.detail import Detail
 from mlx_moebius.inpainting.pipeline import Event, MoebiusPipeline
@@ -56,6 +57,8 @@ class Job:
     quality: int | None = None
     metadata: bool = True
     keep_time: bool = False
+    others: Others | None = None
+    """Other shots that photos may be filled from."""
     mode: int = EVERYBODY
     """Permissions of the files about all photos: ledger and review page."""
     face: Face = in_python
@@ -74,6 +77,8 @@ class Job:
             "quality": self.quality,
             "metadata": self.metadata,
         }
+        if self.others is not None:
+            values |= {"others": [path.name for path in self.others.given], "neighbours": self.others.by_time}
         return dict(json.loads(json.dumps(values)))
 
 
@@ -161,6 +166,9 @@ def load(pair: Pair, job: Job, size: int, request: Record, done: dict[str, Recor
         if isinstance(pair.mask, Path):
             record["mask_sha256"] = sha256(pair.mask)
         record |= {"seed": job.settings.seed, "request": request}
+        files = job.others.files(pair.name) if job.others else []
+        if job.others:
+            record["others_sha256"] = job.others.hashes(files)
         if _is_done(record, done.get(name), target):
             task.skipped = True
             return task
@@ -172,7 +180,8 @@ def load(pair: Pair, job: Job, size: int, request: Record, done: dict[str, Recor
         if target.parent.is_dir():
             check_output(photo, target)
         record["warnings"] = [worded(line, job.face) for line in (*photo.notes, *warnings)]
-        prepared = prepare(photo, mask, size, job.settings)
+        shots = job.others.read(files, pair.name, photo) if job.others else []
+        prepared = prepare(photo, mask, size, job.settings, others=shots)
         check_share(prepared.mask, mask, job.large, job.invert)
         task.prepared = prepared
         record["windows"] = len(prepared.crops)
@@ -231,6 +240,8 @@ def store(task: Task, job: Job, pipeline: MoebiusPipeline, rank: int) -> Task:
         task.record |= {"output_size": target.stat().st_size, "output_sha256": sha256(target)}
         task.record["enlargement"] = round(result.enlargement, 3)
         task.record["detail"] = [detail.figures() | {"seconds": round(detail.seconds, 3)} for detail in result.details]
+        if result.uses:
+            task.record["shots"] = [use.figures() | {"said": use.line()} for use in result.uses]
         task.record["seam"] = asdict(result.seam) if result.seam else None
         task.record["warnings"] += [worded(line, job.face) for line in (*result.warnings, *notes)]
     except Exception as error:
@@ -252,7 +263,7 @@ def process_peak() -> int:
 
 def _is_done(record: Record, earlier: Record | None, target: Path) -> bool:
     """Whether an earlier run filled the same files with the same settings, and its result has not been changed."""
-    same = ("input_sha256", "mask_sha256", "request")
+    same = ("input_sha256", "mask_sha256", "request", "others_sha256")
     if earlier is None or "error" in earlier or any(earlier.get(k) != record.get(k) for k in same):
         return False
     try:

@@ -76,6 +76,15 @@ class Filled:
     warnings: tuple[str, ...]
     seam: SeamRecord | None
     mask_sha256: str | None = None
+    shots: tuple[ShotRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ShotRecord:
+    """The fields that are shown of what another shot gave (see `alignment.take.Use`)."""
+
+    share: Annotated[float, Bounds(0, 1)]
+    said: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,6 +147,7 @@ def _figure(record: Record, images: list[str], source: str) -> str:
         shown = f"seam {steps:.1f} times the photo's own, {seam['sharpness']:.1f} times as sharp as round it"
     name = escape(record["input"])
     links = [quote(os.fsencode(path)) for path in (record["output"], source)]
+    taken = "".join(f"<br>{escape(shot['said'])}" for shot in record.get("shots", ()) if shot["share"])
     warnings = "".join(f"<br>{escape(line)}" for line in record["warnings"])
     return (
         f'<figure data-content="{_content(record)}"><div class="pair">'
@@ -154,7 +155,7 @@ def _figure(record: Record, images: list[str], source: str) -> str:
         f'<input type="range" value="50" aria-label="before and after, {name}" '
         "oninput=\"this.previousElementSibling.style.setProperty('--x', this.value + '%')\">"
         f'<figcaption><a href="{links[0]}">{name}</a> (<a href="{links[1]}">before</a>)<br>'
-        f"<small>{shown}, enlarged {record['enlargement']:.2f} times, seed {record['seed']}{warnings}</small>"
+        f"<small>{shown}, enlarged {record['enlargement']:.2f} times, seed {record['seed']}{taken}{warnings}</small>"
         "</figcaption></figure>\n"
     )
 

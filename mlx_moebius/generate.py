@@ -15,7 +15,6 @@ from PIL import Image
 
 from mlx_moebius.alignment.opencv import opencv
 from mlx_moebius.alignment.sources import find_again, read_shots
-from mlx_moebius.alignment.take import unused
 from mlx_moebius.cli.command import Program
 from mlx_moebius.cli.flags import on_command_line
 from mlx_moebius.cli.values import given
@@ -250,7 +249,7 @@ def fill_photo(
 
     # 5. Write, and report.
     result = results[0]
-    notes = [*unused(result.uses), *result.warnings]
+    notes = list(result.warnings)
     if seeds:
         notes = [f"fill {number}: {line}" for number, each in enumerate(results, 1) for line in each.warnings]
         write_png(contact_sheet(results), target, image, writing.overwrite)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlx_moebius.alignment.sources import read_shots
-from mlx_moebius.alignment.take import unused
 from mlx_moebius.errors import Change, MoebiusError
 from mlx_moebius.inpainting.call import check_names, chosen_settings, several
 from mlx_moebius.inpainting.pictures import Picture, as_mask
@@ -97,7 +96,6 @@ def fill(
         result = pipe.inpaint(picture, hole, chosen, callback, read_shots([Path(each) for each in others], source))
     record = pipe.provenance(chosen, result) if metadata else None
     notes += [
-        *unused(result.uses),
         *result.warnings,
         *write_photo(result.photo, target, quality, record, source, keep_time),
     ]

@@ -14,6 +14,7 @@ import mlx.core as mx
 import numpy as np
 
 from mlx_moebius.alignment.shot import Shot
+from mlx_moebius.alignment.take import unused
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import expanded
 from mlx_moebius.inpainting.call import check_names, fill_pictures
@@ -171,7 +172,7 @@ class MoebiusPipeline:
         """Fills of one photo by several seeds, the same as one by one; the photo is planned and encoded once."""
         prepared = [prepare(photo, mask, self.size, settings, others=others)]
         if not prepared[0].crops:
-            yield from (self.finish(prepared[0], [], settings) for _ in seeds)
+            yield from (_saying(self.finish(prepared[0], [], settings)) for _ in seeds)
             return
         encoded = self.encode(prepared, self.draw_noise(prepared, settings), settings)
         for index, seed in enumerate(seeds):
@@ -179,7 +180,7 @@ class MoebiusPipeline:
             noise = self.draw_noise(prepared, chosen)
             here = _part(callback, index, len(seeds))
             latents = self.denoise(encoded, noise, chosen, here)
-            yield self.finish(prepared[0], list(self.decode(latents)), chosen, here)
+            yield _saying(self.finish(prepared[0], list(self.decode(latents)), chosen, here))
 
     def _extend(
         self, photo: Photo, steps: list[Extension], settings: Settings, callback: Callback | None, parts: int
@@ -308,6 +309,11 @@ class MoebiusPipeline:
             with self.stages.measure("decode"), private_kernels():
                 fill = np.array(self.diffusion.decode(each[None])[0])
             yield fill
+
+
+def _saying(result: Result) -> Result:
+    """The result, with a note on every shot that was given and gave nothing."""
+    return replace(result, notes=[*unused(result.uses), *result.notes])
 
 
 def _part(callback: Callable[[Any], object] | None, index: int, parts: int) -> Callable[[Any], object] | None:

@@ -6,7 +6,7 @@ import itertools
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field, replace
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
+from mlx_moebius.alignment.shot import Shot
 from mlx_moebius.inpainting.compose import PreparedCrops, Result
 from mlx_moebius.inpainting.detail import Growth
 from mlx_moebius.inpainting.pipeline import Event, MoebiusPipeline
@@ -123,7 +124,8 @@ Report = Callable[[Progress | Growth | Filled], None]
 class Job:
     """A photo, a mask, and one fill for each seed; `changes` are fields of `Settings`.
 
-    With `extend` in `changes`, `mask` may be None, and there is one seed.
+    With `extend` in `changes`, `mask` may be None, and there is one seed. `others` are shots of the same scene, from
+    which is taken what they show of the mask.
     """
 
     photo: Photo
@@ -132,6 +134,7 @@ class Job:
     changes: dict[str, Any]
     seeds: list[int]
     stopped: threading.Event = field(default_factory=threading.Event)
+    others: Sequence[Shot] = ()
 
     def work(self, worker: Worker, report: Report) -> None:
         """Do the job, on the worker's thread; `report` gets every step, growth of detail, and every finished fill.
@@ -142,7 +145,7 @@ class Job:
         pipeline = worker.pipeline(self.model)
         settings = pipeline.settings(**self.changes, seed=self.seeds[0])
         preview = None  # none for a wider frame: it grows in passes, with other crops
-        if self.mask is not None and not settings.extend:
+        if self.mask is not None and not settings.extend and not self.others:
             preview = Preview(pipeline, prepare(self.photo, self.mask, pipeline.size, settings), len(self.seeds))
 
         def watch(event: Event) -> None:
@@ -154,9 +157,9 @@ class Job:
 
         results: Iterable[Result]
         if self.mask is None or settings.extend:
-            results = [pipeline.inpaint(self.photo, self.mask, settings, watch)]
+            results = [pipeline.inpaint(self.photo, self.mask, settings, watch, self.others)]
         else:
-            results = pipeline.variations(self.photo, self.mask, settings, self.seeds, watch)
+            results = pipeline.variations(self.photo, self.mask, settings, self.seeds, watch, self.others)
         for seed, result in zip(self.seeds, results, strict=True):
             self._go_on()
             chosen = replace(settings, seed=seed)

@@ -16,6 +16,7 @@ from mlx_moebius.version import __version__
 FILE = {"type": "string", "format": "binary"}
 KINDS = {int: "integer", float: "number", bool: "boolean", str: "string"}
 LEFT_OUT = ("extend",)  # of `Settings`: requests give it as text
+SHOTS = "Other shots of the same scene: what they show of the hole is taken from them, where it fits."
 ERROR = {"description": 'One sentence that says what is wrong: {"error": "..."}.'}
 
 
@@ -26,6 +27,7 @@ def describe(models: list[str]) -> dict[str, Any]:
     fill: dict[str, Any] = {
         "photo": FILE | {"description": f"The photo: {' '.join(EXTENSIONS)}. What comes back has its format."},
         "mask": FILE | {"description": "White is filled. May be left out with extend."},
+        "from": {"type": "array", "items": FILE, "description": SHOTS},
         "model": {"type": "string", "enum": models, "default": models[0]},
         "preset": typed(hints["preset"]) | {"default": "standard"},
         "extend": {"type": "string", "description": "Widen the frame: 10%, left=256,top=10%, or 16:9."},
@@ -142,6 +144,8 @@ def in_words(schema: dict[str, Any]) -> str:
     """A field's type in words."""
     if "anyOf" in schema:
         return " or ".join(in_words(kind) for kind in schema["anyOf"])
+    if "items" in schema:
+        return f"{in_words(schema['items'])}s"
     if "enum" in schema:
         return " or ".join(schema["enum"])
     words = {"integer": "whole number", "number": "number", "boolean": "true or false", "string": "text"}

@@ -20,6 +20,7 @@ from starlette.requests import Request as Asked
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from mlx_moebius.alignment.shot import Shot, read_shot
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.photos.mask_files import load_mask, transparent
@@ -40,6 +41,7 @@ from mlx_moebius.ui.uploads import MAX_BYTES, bounded, built, check_size, file_n
 PAGE_FIELDS = ("model", "preset", "seed", "extend", "gravity")  # fields that go into the `Request`
 LIMITED = {"num_steps": "steps", "guidance_scale": "guidance", "dilate": "dilate"}  # and what bounds them for visitors
 OUTPUTS = ("photo", "patch")
+MAX_OTHERS = 8  # other shots that a form may bring
 KINDS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 
 
@@ -104,7 +106,7 @@ class RestApi:
             await form.close()
 
     def _order(self, form: FormData) -> Order:
-        check_files(form, "photo", "mask")
+        check_files(form, "photo", "mask", "from")
         values = {name: value_of(text) for name, text in form.items() if isinstance(text, str)}
         known = {setting.name for setting in fields(Settings)} | {*PAGE_FIELDS, "output"}
         if unknown := sorted(set(values) - known):
@@ -135,10 +137,20 @@ class RestApi:
                 raise Refused(getattr(error, "status", 400), sentence(error, file.parent, face=in_form)) from None
         elif not order.request.extend:
             raise Refused(400, "give a mask, or an extension")
+        others = [self._other(session, upload) for upload in form.getlist("from") if isinstance(upload, UploadFile)]
         picture.paint(strokes, [])
         if order.as_patch:
             patch_mode(picture.photo())  # refuses a photo that has none
-        return self.runs.start(session, picture, order.request, order.more, in_form, order.as_patch)
+        return self.runs.start(session, picture, order.request, order.more, in_form, order.as_patch, others)
+
+    def _other(self, session: Session, upload: UploadFile) -> Shot:
+        """Another shot of the scene. Raises Refused for what cannot be read."""
+        file = keep(session, upload, "from")
+        try:
+            check_size(file)
+            return read_shot(file)
+        except MoebiusError as error:
+            raise Refused(getattr(error, "status", 400), sentence(error, file.parent, face=in_form)) from None
 
     def _photo(self, session: Session, form: FormData, *names: str) -> Picture:
         upload = next((file for name in names if isinstance(file := form.get(name), UploadFile)), None)
@@ -251,7 +263,7 @@ async def read_form(request: Asked) -> FormData:
     parser = MultiPartParser(
         request.headers,
         bounded(request, 2 * MAX_BYTES),  # type: ignore[arg-type]
-        max_files=4,
+        max_files=2 + MAX_OTHERS,
         max_fields=40,
     )
     try:
@@ -265,7 +277,7 @@ async def read_form(request: Asked) -> FormData:
 def check_files(form: FormData, *names: str) -> None:
     """Raise Refused where one of these is text, such as base64, instead of a file."""
     for name in names:
-        if isinstance(form.get(name), str):
+        if any(isinstance(each, str) for each in form.getlist(name)):
             raise Refused(400, f"{name} must be a file")
 
 

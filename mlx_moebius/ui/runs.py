@@ -6,7 +6,7 @@ import io
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from PIL import Image
 
+from mlx_moebius.alignment.shot import Shot
 from mlx_moebius.errors import Face, MoebiusError
 from mlx_moebius.inpainting.detail import Growth
 from mlx_moebius.inpainting.extend import Extension, parse_aspect, parse_sides
@@ -118,6 +119,8 @@ class Run:
     face: Face = on_page
     as_patch: bool = False
     """Write only what changed, as a layer over the photo."""
+    others: Sequence[Shot] = ()
+    """Other shots of the scene to take from."""
     course: Course | None = None
 
     def shown(self, before: int) -> dict[str, Any]:
@@ -178,10 +181,12 @@ class Runs:
         more: Mapping[str, Any] = MappingProxyType({}),
         face: Face = on_page,
         as_patch: bool = False,
+        others: Sequence[Shot] = (),
     ) -> Run:
         """Queue a run of what is painted; or, without paint, of an extension. `more` are fields of `Settings`.
 
-        With `as_patch`, the file is only what changed. Errors are in the words of the interface `face`.
+        What `others`, shots of the same scene, show of the hole is taken from them. With `as_patch`, the file is only
+        what changed. Errors are in the words of the interface `face`.
         Raises MoebiusError for what cannot be done, and Refused with `ask` for what the user should confirm.
         """
         painted = picture.done if request.strokes is None else Painted.read(request.strokes)
@@ -193,7 +198,9 @@ class Runs:
         if not extension or mask.any():
             check_amount(mask, request)
         boxes = united([part.box for part in components(mask)])
-        return self.queue(Run(session, picture, request, painted, boxes, changes, face=face, as_patch=as_patch))
+        return self.queue(
+            Run(session, picture, request, painted, boxes, changes, face=face, as_patch=as_patch, others=others)
+        )
 
     def queue(self, run: Run) -> Run:
         """Add a run. Raises Refused when too many are waiting."""
@@ -284,7 +291,7 @@ class Runs:
         if extension and mask is not None and not mask.any():
             mask = None
         changes = {**run.changes, "extend": extension}
-        return Job(photo, mask, self.sessions.source(request.model), changes, request.seeds(), run.stopped)
+        return Job(photo, mask, self.sessions.source(request.model), changes, request.seeds(), run.stopped, run.others)
 
     def _progress(self, run: Run, event: Progress | Growth | Filled) -> None:
         assert run.course is not None

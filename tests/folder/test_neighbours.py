@@ -22,7 +22,7 @@ def dated(path: Path, time: str, focal: float = 35.0) -> Path:
     exif = Image.Exif()
     exif[0x0110] = "a camera"
     exif.get_ifd(0x8769).update({0x9003: f"2026:05:02 {time}", 0x920A: focal})
-    image.save(path, exif=exif, **({"quality": 95} if path.suffix == ".jpg" else {}))
+    image.save(path, exif=exif)
     return path
 
 

@@ -17,9 +17,10 @@ import pytest
 from PIL import Image
 
 from mlx_moebius.photos.masks import dilate
-from mlx_moebius.photos.photo import photo_from_image, read_photo
+from mlx_moebius.photos.photo import photo_from_image, read_photo, read_provenance
 from mlx_moebius.photos.save import write_photo
 from mlx_moebius.ui.server import Server
+from tests.support.series import make_series
 from tests.support.visitor import parsed
 from tests.ui.stage import EXAMPLES, MASK, PHOTO
 from tests.ui.test_page import command_line
@@ -148,6 +149,25 @@ def test_errors_name_the_fields_that_a_program_sent(server: Server) -> None:
     answer = ask(server, "/fill", forms() | {"mask": ("black.png", black.getvalue())}, model="nano")
     assert answer.json()["error"].startswith("black.png is empty")
     assert answer.json()["error"].endswith("paint what to fill white")
+
+
+@pytest.mark.slow
+def test_what_other_shots_show_is_taken_from_them(server: Server, tmp_path: Path) -> None:
+    series = make_series(tmp_path)
+    files = [("photo", ("0.png", series.photo.read_bytes())), ("mask", ("mask.png", series.mask.read_bytes()))]
+    files += [("from", (path.name, path.read_bytes())) for path in series.others]
+    with asking(server) as client:
+        answer = client.post("/fill", files=files, data={"detail": "false"})
+        assert answer.status_code == 200, answer.text
+        out = tmp_path / "out.png"
+        out.write_bytes(answer.content)
+        assert series.psnr(out) > 36
+        record = read_provenance(out)
+        assert record is not None
+        assert [shot["file"] for shot in record["shots"]] == ["1.png", "2.png"]
+        answer = client.post("/fill", files=files[:2], data={"from": "1.png"})
+        assert answer.status_code == 400
+        assert "from must be a file" in answer.json()["error"]
 
 
 @pytest.mark.slow

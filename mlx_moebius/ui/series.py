@@ -22,6 +22,7 @@ from mlx_moebius.folder.run import find_pairs
 from mlx_moebius.inpainting.detail import Growth
 from mlx_moebius.inpainting.pipeline import Event, MoebiusPipeline
 from mlx_moebius.networks.diffusion import Step
+from mlx_moebius.photos.geometry import Box, union
 from mlx_moebius.photos.masks import components
 from mlx_moebius.photos.pairing import Pair
 from mlx_moebius.photos.photo import read_photo, to_image
@@ -75,6 +76,7 @@ class FolderPicture(Picture):
             values = {}  # nothing is there, or nothing that can be read
         for kept in self.results.kept():
             self.take(kept.number, kept.file, kept.about.get("seed"), _painted(kept.about.get("strokes")))
+            self.versions[kept.number].box = _box(kept.about.get("box"))
         chosen = self.results.file
         if chosen.is_file():
             same = (number for number in self.versions if number and same_file(self.versions[number].file, chosen))
@@ -151,6 +153,13 @@ def _painted(values: Any) -> Painted:
     with suppress(MoebiusError):
         return Painted.read(values)
     return Painted()
+
+
+def _box(values: Any) -> Box | None:
+    """A box that was kept."""
+    if isinstance(values, list) and len(values) == 4 and all(isinstance(value, int) for value in values):
+        return values[0], values[1], values[2], values[3]
+    return None
 
 
 def drawn(painted: Painted) -> list[Any]:
@@ -331,11 +340,13 @@ class Series:
         if "error" in task.record:
             picture.error = task.record["error"]
             raise MoebiusError(task.record["error"])
-        results.note(number, {"seed": seed, "strokes": drawn(run.painted)})
+        box = union(run.boxes)
+        results.note(number, {"seed": seed, "strokes": drawn(run.painted), "box": box})
         with picture.lock:
             if run.stopped.is_set():
                 raise Cancelled
             picture.take(number, folder / results.name, seed, run.painted, run.id)
+            picture.versions[number].box = box
         return task.record
 
     def _review(self) -> None:

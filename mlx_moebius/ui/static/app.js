@@ -11,6 +11,7 @@ import * as keys from "./keys.js";
 import * as opening from "./opening.js";
 import { show, showFirst, unsaved } from "./photos.js";
 import * as progress from "./progress.js";
+import * as review from "./review.js";
 import * as runs from "./runs.js";
 import * as series from "./series.js";
 import * as settings from "./settings.js";
@@ -68,7 +69,7 @@ function updateTools() {
   slider.value = toPosition(tools.size);
   slider.disabled = tools.name === "rect";
   slider.setAttribute("aria-valuetext", `${tools.size} photo pixels`);
-  $("#size-value").textContent = tools.size;
+  $("#size-value").textContent = `${tools.size} px`;
   $("#undo").disabled = !canUndo();
   $("#redo").disabled = !canRedo();
   $("#clear").disabled = !painted();
@@ -156,7 +157,20 @@ async function openAgain() {
 async function begin() {
   state.server = await get("/api/state");
   useToken(state.server.token);
-  for (const part of [settings, opening, progress, versions, choice, series, store, connection, keys, editing, demo])
+  for (const part of [
+    settings,
+    opening,
+    progress,
+    versions,
+    choice,
+    series,
+    store,
+    connection,
+    keys,
+    editing,
+    demo,
+    review,
+  ])
     part.prepare();
   connectButtons();
   if (!state.server.alone)

@@ -3,10 +3,11 @@
 import * as choice from "./choice.js";
 import { $, $$, attempt, complain, inTextField, MOD, mac, make } from "./dom.js";
 import { primary } from "./primary.js";
+import * as review from "./review.js";
 import * as runs from "./runs.js";
 import * as series from "./series.js";
 import * as settings from "./settings.js";
-import { MARKS, pointers, redraw, view } from "./stage.js";
+import { MARKS, outlineFill, pointers, redraw, view } from "./stage.js";
 import { state } from "./state.js";
 import * as tools from "./tools.js";
 import { redo, undo } from "./undo.js";
@@ -43,7 +44,7 @@ function leave() {
     $("#stage").focus({ preventScroll: true });
     return;
   }
-  if (choice.dismiss() || tools.abandon()) return;
+  if (choice.dismiss() || tools.abandon() || review.leave()) return;
   const running = runs.ofShown();
   if (running) runs.cancel(running);
   else complain();
@@ -94,14 +95,24 @@ const TABLE = [
   ["Look", "", "", ["Mod+ArrowDown"], pan(0, 1)],
   ["Look", "X", "Hold to see the photo before", ["x"], (event) => event.repeat || hold(true)],
   ["Look", "C", "Divider between before and after", ["c"], () => toggleDivider()],
+  ["Look", "O", "Hold to outline what was filled", ["o"], (event) => event.repeat || outlineFill(true)],
+  ["Look", "V", "Review: look at every fill; Enter accepts it", ["v"], () => attempt(review.start)],
   ["Photos", `${MOD} O`, "Open", ["Mod+o"], () => $("#open").click()],
-  ["Photos", "Page Up, Page Down", "The photo before, the next", ["PageUp"], () => attempt(() => series.go(-1))],
+  ["Photos", "Page Up  Page Down", "The photo before, the next", ["PageUp"], () => attempt(() => series.go(-1))],
   ["Photos", "", "", ["PageDown"], () => attempt(() => series.go(1))],
   ["Photos", "N", "Skip: leave this photo as it is", ["n"], () => attempt(series.skip)],
   ["Photos", "M", "Same mask as the last one", ["m"], () => attempt(series.sameMask)],
   ["Photos", "S", "Settings", ["s"], () => $("#fold").click()],
   ["Photos", "?", "These keys", ["?", "Shift+?"], showKeys],
 ];
+
+/** Keys during a review. */
+const REVIEW = {
+  Enter: review.accept,
+  t: review.redo,
+  ArrowRight: () => review.go(1),
+  ArrowLeft: () => review.go(-1),
+};
 
 const actions = new Map(TABLE.flatMap(([, , , keys, act]) => keys.map((key) => [key, act])));
 
@@ -136,6 +147,11 @@ function onKeyDown(event) {
   }
   if (event.key === "Enter" && document.activeElement.matches("button, summary") && !name.startsWith("Mod")) return;
   if (event.altKey && !event.getModifierState("AltGraph")) return;
+  if (review.reviewing() && REVIEW[name] && !document.activeElement.matches("button")) {
+    attempt(REVIEW[name]);
+    event.preventDefault();
+    return;
+  }
   if (chooses(event)) {
     event.preventDefault();
     return;
@@ -164,6 +180,7 @@ export function prepare() {
   addEventListener("keyup", (event) => {
     if (event.key === " ") pointers.pan(false);
     if (event.key.toLowerCase() === "x") hold(false);
+    if (event.key.toLowerCase() === "o") outlineFill(false);
     if (event.key === "Shift" && tools.tools.line) setLine(false);
   });
   addEventListener("keydown", (event) => {

@@ -17,6 +17,7 @@ const NAMES = {
   queued: "queued",
   running: "running",
   done: "done",
+  accepted: "accepted",
   failed: "failed",
   skipped: "skipped",
 };
@@ -26,7 +27,7 @@ export const unsent = () => toSend.length;
 let lastQueued = null;
 let filter = "";
 
-const inSeries = () => state.photos.filter((photo) => photo.inSeries);
+export const inSeries = () => state.photos.filter((photo) => photo.inSeries);
 const seen = () => state.photos.filter((photo) => !filter || photo.state === filter || photo === state.photo);
 
 /** Take over a photo of the folder. A photo from before a restart of the server keeps its strokes. */
@@ -72,7 +73,8 @@ function stateOf(photo) {
   if (photo.strokes && painted(photo)) return "painted";
   if (photo.landing === 1) return "done";
   if (!loaded(photo)) return photo.state ?? "todo";
-  return isFill(version(photo)) ? "done" : "todo";
+  if (!isFill(version(photo))) return "todo";
+  return photo.accepted === photo.current ? "accepted" : "done";
 }
 
 /** Show the photo `far` places on, among those that the filter shows. */
@@ -220,6 +222,7 @@ function itemOf(photo) {
       "button",
       { type: "button", class: "photo", onclick: () => attempt(() => show(photo)) },
       image,
+      make("span", { class: "name" }, photo.name),
       make("span", { class: "state" }),
     );
     const stop = make("button", { type: "button", class: "icon stop", title: "Cancel" }, icon("close"));
@@ -229,7 +232,7 @@ function itemOf(photo) {
     items.set(photo, item);
   }
   const [button, stop] = item.children;
-  const [image, label] = button.children;
+  const [image, , label] = button.children;
   const url = photo.inFolder ? photo.thumbnail : `${versionUrl(photo, photo.current)}/thumbnail`;
   if (image.getAttribute("src") !== url) image.src = url;
   const name = NAMES[photo.state] ?? "";

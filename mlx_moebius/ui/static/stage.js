@@ -4,7 +4,7 @@ import { versionUrl } from "./api.js";
 import { $ } from "./dom.js";
 import { drawPaint, paintColour, repaint } from "./paint.js";
 import { listenOnStage } from "./pointers.js";
-import { listen, originalOf, state, version } from "./state.js";
+import { isFill, listen, originalOf, state, version } from "./state.js";
 import * as tiles from "./tiles.js";
 import { shaped, suggestSize, tools } from "./tools.js";
 import { View } from "./view.js";
@@ -15,7 +15,7 @@ const [picture, paint, marks] = ["#picture", "#paint", "#marks"].map((name) => $
 export const view = new View();
 
 /** What is compared: the photo before instead of the fill (`hold`), or left of the divider (`share` of the photo's width). */
-export const compare = { hold: false, divider: false, share: 0 };
+export const compare = { hold: false, divider: false, share: 0, outline: false };
 
 const previews = new Map(); // run -> { photo, bitmap, box }
 let shown = null; // { photo, picture } on the stage
@@ -128,9 +128,36 @@ function placeDivider(old) {
   divider.setAttribute("aria-valuenow", String(Math.round(compare.share * 100)));
 }
 
+/** Show a version at its own pixels, with the middle of what was filled in the middle, and outline that for a moment. */
+export function lookAt(made) {
+  const [left, top, right, bottom] = made.box ?? [0, 0, made.width, made.height];
+  view.zoomTo(1);
+  view.centre([(left + right) / 2, (top + bottom) / 2]);
+  flash();
+}
+
+/** Outline what was filled for a moment. */
+export function flash() {
+  outlineFill(true);
+  clearTimeout(flash.timer);
+  flash.timer = setTimeout(() => outlineFill(false), 1200);
+}
+
+/** Outline what was filled, or no longer. */
+export function outlineFill(on) {
+  compare.outline = on;
+  redraw(MARKS);
+}
+
 function drawMarks() {
   const { ratio } = view.stage;
   const toScreen = (place) => view.toStage(place).map((value) => value * ratio);
+  if (compare.outline && shown.picture.box && isFill(shown.picture)) {
+    const [left, top, right, bottom] = shown.picture.box;
+    const [[x, y], [x2, y2]] = [toScreen([left, top]), toScreen([right, bottom])];
+    const far = 5 * ratio;
+    outline(() => marks.roundRect(x - far, y - far, x2 - x + 2 * far, y2 - y + 2 * far, 6 * ratio), ratio);
+  }
   const { live, place } = tools;
   const preview = live && shaped(live) ? live : null;
   marks.save();

@@ -63,6 +63,7 @@ function recordOf(photo) {
     state: photo.state,
     closed: photo.closed === true,
     skipped: photo.skipped === true,
+    accepted: photo.accepted,
     view: photo.view,
     taken: taken(photo),
   };
@@ -196,6 +197,7 @@ async function bringAgain(photo) {
   photo.requests = Object.fromEntries(
     Object.entries(photo.requests).map(([id, body]) => [ids[id], { ...body, on: undefined }]),
   );
+  photo.accepted = ids[photo.accepted];
   photo.redo = photo.redo.map((step) => ({ ...step, from: ids[step.from], to: ids[step.to] }));
   photo.strokes = {
     done: await masksAgain(photo, [...lost, ...photo.strokes.done]),

@@ -63,10 +63,16 @@ export function hold(on) {
   emit("compare");
 }
 
-/** Turn the divider on or off; at first it shows only "after". */
+/** The middle of what was filled, as a share of the photo's width. */
+function shareOfFill() {
+  const { box, width } = version() ?? {};
+  return box ? (box[0] + box[2]) / 2 / width : 0.5;
+}
+
+/** Turn the divider on or off; at first it stands in the middle of what was filled. */
 export function toggleDivider(on = !compare.divider) {
   if (on && !isFill(version())) return;
-  Object.assign(compare, { divider: on, share: 0 });
+  Object.assign(compare, { divider: on, share: shareOfFill() });
   $("#compare").setAttribute("aria-pressed", String(on));
   emit("compare");
   if (on) requestAnimationFrame(() => $("#divider").focus());

@@ -64,6 +64,13 @@ export class View {
     this.hold();
   }
 
+  /** Move so that a position in the photo is in the middle. */
+  centre(place) {
+    const [x, y] = this.toStage(place);
+    const [toX, toY] = this.middle;
+    this.pan(toX - x, toY - y);
+  }
+
   /** Move so that a position in the photo is in sight, with some room round it. Returns whether anything moved. */
   reveal(place) {
     const { left, top, right, bottom } = this.inset;

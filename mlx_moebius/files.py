@@ -161,10 +161,13 @@ def expanded(name: str) -> Path:
 
 
 def check_regular(path: Path) -> None:
-    """Raise MoebiusError for a pipe, a device or a socket: reading one could wait for ever. Raises OSError."""
+    """Raise MoebiusError, without the path, for a pipe, a device or a socket, of which reading may wait for ever.
+
+    Raises OSError.
+    """
     mode = path.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise MoebiusError(f"{path} is a pipe, a device or a socket, not a file: save it as a file first")
+        raise MoebiusError("it is a pipe, a device or a socket, not a file: save it as a file first")
 
 
 def permissions(paths: Iterable[Path]) -> int:
@@ -199,7 +202,10 @@ def digest(path: Path, algorithm: hashlib._Hash) -> str:
 
     Raises OSError, and MoebiusError for what is no regular file.
     """
-    check_regular(path)
+    try:
+        check_regular(path)
+    except MoebiusError as error:
+        raise error.within(path) from None
     with path.open("rb") as file:
         while block := file.read(BLOCK):
             algorithm.update(block)

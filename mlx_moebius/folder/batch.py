@@ -35,12 +35,14 @@ from mlx_moebius.inpainting.prepare import prepare
 from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.photos.geometry import Colours
 from mlx_moebius.photos.mask_files import ALPHA, check_share, load_mask
+from mlx_moebius.photos.masks import components
 from mlx_moebius.photos.pairing import Pair
 from mlx_moebius.photos.photo import read_photo
 from mlx_moebius.photos.save import check_output, write_photo
 
 THREADS = 2  # for reading, and as many for writing
 AHEAD = 3  # photos read before the network wants them
+MOST_BOXES = 16  # of a photo's fills in its record, the largest ones
 NETWORK = ("encode", "denoise", "decode")
 
 
@@ -233,6 +235,9 @@ def store(task: Task, job: Job, pipeline: MoebiusPipeline, rank: int) -> Task:
     start = time.perf_counter()
     assert task.prepared is not None
     try:
+        boxes = [part.box for part in components(task.prepared.mask)]
+        boxes.sort(key=lambda box: (box[2] - box[0]) * (box[3] - box[1]), reverse=True)
+        task.record["boxes"] = boxes[:MOST_BOXES]
         result = task.prepared.finish(task.fills, task.details, job.settings)
         provenance = pipeline.provenance(job.settings, result, job.quality) if job.metadata else None
         source, target = job.folder / task.pair.name, job.output / task.pair.name

@@ -56,11 +56,11 @@ def test_what_is_done_is_not_done_again_and_its_thumbnails_are_kept(
     page = (out / review.NAME).read_bytes()
     made: list[Path] = []
 
-    def thumbnail(path: Path) -> str:
+    def thumbnails(path: Path, _: object) -> list[str]:
         made.append(path)
-        return ""
+        return [""]
 
-    monkeypatch.setattr(review, "_thumbnail", thumbnail)
+    monkeypatch.setattr(review, "_thumbnails", thumbnails)
     status, said = fill(wedding, out)
     assert (status, "2 done (0 in this run" in said) == (0, True)
     assert not made

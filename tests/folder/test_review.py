@@ -88,3 +88,20 @@ def test_links_lead_to_the_files(page: tuple[Page, list[str]]) -> None:
     )
     assert len(targets) == 6
     assert all(Path(target).is_file() for target in targets)
+
+
+def test_crops_round_the_fills_show_the_photos_own_pixels(page: tuple[Page, list[str]], tmp_path: Path) -> None:
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    for where, seed in ((folder, 1), (out, 2)):
+        where.mkdir()
+        picture("RGB", 1600, 1200, seed).save(where / "a.png")
+    filled = [[700, 500, 900, 640], [720, 520, 730, 530], [10, 10, 40, 40]]  # the second lies in the first one's crop
+    review.write(folder, out, [record("a.png", 1.0, 1.0) | {"boxes": filled}])
+    shown = page[0].context.browser.new_page(viewport={"width": 1600, "height": 800})  # type: ignore[union-attr]
+    shown.goto((out / review.NAME).as_uri())
+    sizes = shown.eval_on_selector_all(
+        "img[alt=after]", "images => images.map(image => [image.naturalWidth, image.width, image.naturalHeight])"
+    )
+    shown.close()
+    assert sizes == [[480, 480, 360], [328, 328, 320], [320, 320, 320]]
+    assert review.windows(filled, 1600, 1200) == [(636, 410, 964, 730), (0, 0, 320, 320)]

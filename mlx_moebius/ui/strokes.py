@@ -23,13 +23,14 @@ MAX_STROKES = 20_000
 MAX_POINTS = 200_000  # in all strokes of a photo
 AT_ONCE = 2_000_000  # runs of pixels that are worked on at a time, which bounds the memory
 MAX_RUNS = 50 * AT_ONCE  # of a stroke, which bounds the time
+MAX_CROSSINGS = 4 * AT_ONCE  # of a lasso with rows of pixels
 FAR = 1_000_000.0  # no point is farther from the photo's corner, in pixels
 
 Points: TypeAlias = NDArray[np.float64]
 Whole: TypeAlias = NDArray[np.int64]
 Runs: TypeAlias = tuple[Whole, Whole, Whole]
 """Runs of pixels: rows [R], first columns [R], columns after the last [R]."""
-Tool = Literal["brush", "erase", "rect", "erase_rect", "mask", "clear"]
+Tool = Literal["brush", "erase", "rect", "erase_rect", "lasso", "erase_lasso", "mask", "clear"]
 POINTLESS = ("mask", "clear")
 
 
@@ -44,7 +45,10 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Stroke:
-    """One stroke with its points [N, 2]; of a rectangle, two opposite corners; of "mask" and "clear", none."""
+    """One stroke with its points [N, 2]; of a rectangle, two opposite corners; of "mask" and "clear", none.
+
+    A "lasso" is a closed line, and sets what it goes round.
+    """
 
     kind: Kind
     points: Points
@@ -103,6 +107,8 @@ def rasterise(
             low, high = np.floor(np.sort(stroke.points, axis=0) + 0.5).astype(np.int64)
             (left, top), (right, bottom) = low.clip(0), np.maximum(high, low + 1).clip(0)
             mask[top:bottom, left:right] = tool == "rect"
+        elif tool in ("lasso", "erase_lasso"):
+            _set(mask, *_enclosed(stroke.points, height), tool == "lasso")
         else:
             for runs in _runs(stroke, width, height):
                 _set(mask, *runs, tool == "brush")
@@ -125,6 +131,25 @@ def _runs(stroke: Stroke, width: int, height: int) -> Iterator[Runs]:
         owner = np.repeat(part, count)
         rows = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + np.repeat(top[part], count)
         yield _swept(start[owner], end[owner], radius, rows) if radius else _passed(start[owner], end[owner], rows)
+
+
+def _enclosed(points: Points, height: int) -> Runs:
+    """Runs of pixels whose centres a closed line goes round, in whatever direction and however often."""
+    start, end = points, np.roll(points, -1, axis=0)
+    first = np.ceil(np.minimum(start[:, 1], end[:, 1]) - 0.5).clip(0, height).astype(np.int64)
+    after = np.ceil(np.maximum(start[:, 1], end[:, 1]) - 0.5).clip(0, height).astype(np.int64)
+    count = after - first
+    if count.sum() > MAX_CROSSINGS:
+        raise MoebiusError("a lasso is too long: paint it in several pieces")
+    edge = np.repeat(np.arange(len(points)), count)
+    rows = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + np.repeat(first, count)
+    (x1, y1), (x2, y2) = start[edge].T, end[edge].T
+    x = x1 + (x2 - x1) * ((rows + 0.5 - y1) / (y2 - y1))
+    order = np.lexsort((x, rows))
+    rows, x, turns = rows[order], x[order], np.cumsum(np.sign(y2 - y1)[order])  # every row's turns add up to none
+    inside = np.flatnonzero(turns)
+    columns = np.ceil(x - 0.5).astype(np.int64)
+    return rows[inside], columns[inside], columns[np.minimum(inside + 1, len(x) - 1)]
 
 
 def _set(mask: Mask, rows: Whole, first: Whole, after: Whole, value: bool) -> None:

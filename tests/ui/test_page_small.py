@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
@@ -97,3 +98,17 @@ def test_hovering_draws_the_ring_alone(stage: Stage) -> None:
     page.keyboard.press("+")
     page.evaluate("() => new Promise((next) => requestAnimationFrame(() => requestAnimationFrame(next)))")
     assert page.evaluate("window.drawn") > 0
+
+
+def test_a_lasso_fills_itself_and_the_server_fills_the_same_pixels(stage: Stage, tmp_path: Path) -> None:
+    page = stage.page
+    stage.open(PHOTO)
+    page.keyboard.press("a")
+    stage.stroke((140, 175), (180, 180), (175, 240), (150, 200), (135, 244), steps=3)
+    wanted = stage.painted()
+    assert wanted[190, 155]
+    assert not wanted[238, 152]
+    assert np.array_equal(stage.mask(tmp_path), wanted)
+    page.click("#fold")
+    page.keyboard.press("Control+z")
+    assert not stage.painted().any()

@@ -116,3 +116,25 @@ def test_what_is_no_stroke_is_refused_in_one_line(value: Any, error: str) -> Non
     with pytest.raises(ValueError, match=error) as raised:
         read_strokes(value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_lasso_sets_what_it_goes_round() -> None:
+    square = drawn({"tool": "lasso", "points": [[10, 10], [30, 10], [30, 25], [10, 25]]})
+    assert square.sum() == 20 * 15
+    assert square[10:25, 10:30].all()
+    points = [[5.2, 5.7], [60.3, 20.1], [20, 55.5], [70, 58], [40.4, 2.2]]  # crosses itself
+    turned = np.zeros((HEIGHT, WIDTH))
+    for (x1, y1), (x2, y2) in zip(points, points[1:] + points[:1], strict=True):
+        angle = np.arctan2(y2 - Y, x2 - X) - np.arctan2(y1 - Y, x1 - X)
+        turned += (angle + np.pi) % (2 * np.pi) - np.pi
+    round_it = np.abs(np.round(turned / (2 * np.pi))) > 0
+    lasso = drawn({"tool": "lasso", "points": points})
+    assert np.array_equal(lasso, round_it)
+    assert np.array_equal(drawn({"tool": "lasso", "points": points[::-1]}), lasso)
+    beyond = drawn({"tool": "lasso", "points": [[-50, -50], [500, -50], [500, 500], [-50, 500]]})
+    assert beyond.all()
+    hole = drawn(
+        {"tool": "rect", "points": [[0, 0], [83, 61]]},
+        {"tool": "erase_lasso", "points": [[10, 10], [30, 10], [30, 25], [10, 25]]},
+    )
+    assert np.array_equal(hole, ~square)

@@ -67,7 +67,7 @@ function updateTools() {
     button.setAttribute("aria-pressed", String(button.dataset.tool === tools.name));
   const slider = $("#size");
   slider.value = toPosition(tools.size);
-  slider.disabled = tools.name === "rect";
+  slider.disabled = ["rect", "lasso"].includes(tools.name);
   slider.setAttribute("aria-valuetext", `${tools.size} photo pixels`);
   $("#size-value").textContent = `${tools.size} px`;
   $("#undo").disabled = !canUndo();

@@ -67,6 +67,7 @@ const TABLE = [
   ["Paint", "B", "Brush", ["b"], () => tools.choose("brush")],
   ["Paint", "E", "Eraser; also the right button", ["e"], () => tools.choose("eraser")],
   ["Paint", "L", "Straight line", ["l"], () => tools.choose("line")],
+  ["Paint", "A", "Lasso: go round what should go", ["a"], () => tools.choose("lasso")],
   ["Paint", "R", "Rectangle", ["r"], () => tools.choose("rect")],
   ["Paint", "[  ]", "Smaller, larger; also Alt and drag or wheel", ["["], () => tools.step(-1)],
   ["Paint", "", "", ["]"], () => tools.step(1)],

@@ -110,6 +110,10 @@ class Layer {
         Math.max(1, Math.abs(right - left)),
         Math.max(1, Math.abs(bottom - top)),
       );
+    } else if (tool.endsWith("lasso")) {
+      context.beginPath();
+      for (const point of points.map(place)) context.lineTo(...point);
+      context.fill();
     } else {
       context.lineCap = context.lineJoin = "round";
       context.lineWidth = Math.max(1, size * view.zoom);

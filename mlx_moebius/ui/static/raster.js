@@ -81,6 +81,28 @@ export class Raster {
     for (let y = Math.max(top, this.top); y < end; y++) this.span(y, left, right - 1, value);
   }
 
+  /** What a closed line goes round: of each row, the pixels whose centres it has turned round. */
+  enclosed(points, value) {
+    const crossings = new Map(); // row -> [x, direction]
+    for (const [i, [x1, y1]] of points.entries()) {
+      const [x2, y2] = points[(i + 1) % points.length];
+      const first = Math.max(this.top, Math.ceil(Math.min(y1, y2) - 0.5));
+      const after = Math.min(this.top + this.height, Math.ceil(Math.max(y1, y2) - 0.5));
+      for (let y = first; y < after; y++) {
+        if (!crossings.has(y)) crossings.set(y, []);
+        crossings.get(y).push([x1 + (x2 - x1) * ((y + 0.5 - y1) / (y2 - y1)), Math.sign(y2 - y1)]);
+      }
+    }
+    for (const [y, found] of crossings) {
+      found.sort((one, other) => one[0] - other[0]);
+      let turns = 0;
+      for (let i = 0; i + 1 < found.length; i++) {
+        turns += found[i][1];
+        if (turns) this.span(y, Math.ceil(found[i][0] - 0.5), Math.ceil(found[i + 1][0] - 0.5) - 1, value);
+      }
+    }
+  }
+
   /** Draw a stroke from point number `from` on; `readMask(stroke, raster)` gives a loaded mask's bytes in the window. */
   draw(stroke, from = 0, readMask = null) {
     const { tool, points, size } = stroke;
@@ -92,6 +114,8 @@ export class Raster {
       if (loaded) for (let i = 0; i < loaded.length; i++) this.bits[i] |= loaded[i];
     } else if (tool.endsWith("rect")) {
       this.rectangle(points[0], points[1], value);
+    } else if (tool.endsWith("lasso")) {
+      this.enclosed(points, value);
     } else if (points.length === 1) {
       this.segment(points[0], points[0], size, value);
     } else {

@@ -6,7 +6,7 @@ import { drawPaint, paintColour, repaint } from "./paint.js";
 import { listenOnStage } from "./pointers.js";
 import { isFill, listen, originalOf, state, version } from "./state.js";
 import * as tiles from "./tiles.js";
-import { shaped, suggestSize, tools } from "./tools.js";
+import { shaped, suggestSize, swept, tools } from "./tools.js";
 import { View } from "./view.js";
 
 const stage = $("#stage");
@@ -149,6 +149,9 @@ export function outlineFill(on) {
   redraw(MARKS);
 }
 
+/** Whether the tool has a size. */
+const sweeps = () => !["rect", "lasso"].includes(tools.name);
+
 function drawMarks() {
   const { ratio } = view.stage;
   const toScreen = (place) => view.toStage(place).map((value) => value * ratio);
@@ -169,8 +172,22 @@ function drawMarks() {
     marks.globalAlpha = 1;
     outline(() => marks.rect(left, top, right - left, bottom - top), ratio);
   }
-  const line = preview && !preview.tool.endsWith("rect") ? preview.points : null;
-  const offered = tools.line && tools.last && place && tools.name !== "rect" ? [tools.last, place] : null;
+  if (preview?.tool.endsWith("lasso")) {
+    const [first, ...rest] = preview.points.map(toScreen);
+    const path = () => {
+      marks.moveTo(...first);
+      for (const point of rest) marks.lineTo(...point);
+    };
+    marks.fillStyle = paintColour;
+    marks.globalAlpha = preview.tool === "lasso" ? 0.45 : 0;
+    marks.beginPath();
+    path();
+    marks.fill();
+    marks.globalAlpha = 1;
+    outline(path, ratio);
+  }
+  const line = preview && swept(preview.tool) ? preview.points : null;
+  const offered = tools.line && tools.last && place && sweeps() ? [tools.last, place] : null;
   if (line ?? offered) {
     const [from, to] = (line ?? offered).map(toScreen);
     marks.globalAlpha = line ? 0.5 : 0.3;
@@ -185,7 +202,7 @@ function drawMarks() {
   }
   if (place && !compare.hold && !stage.classList.contains("panning")) {
     const [x, y] = toScreen(place);
-    if (tools.name === "rect") {
+    if (!sweeps()) {
       const arm = 9 * ratio;
       outline(() => {
         for (const [dx, dy] of [

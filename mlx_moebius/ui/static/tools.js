@@ -4,7 +4,7 @@ import { emit, state, version } from "./state.js";
 import { commit } from "./strokes.js";
 
 export const tools = {
-  name: "brush", // or "eraser", "line", "rect"
+  name: "brush", // or "eraser", "line", "lasso", "rect"
   size: 40, // of brush and eraser, in photo pixels
   place: null, // position of the brush in the photo; null when the pointer is elsewhere
   last: null, // where the last stroke ended: lines start there
@@ -35,16 +35,17 @@ export function suggestSize({ width, height }) {
 const kind = (erase) => {
   const erases = erase || tools.name === "eraser";
   if (tools.name === "rect") return erases ? "erase_rect" : "rect";
+  if (tools.name === "lasso") return erases ? "erase_lasso" : "lasso";
   return erases ? "erase" : "brush";
 };
 
 /** Start a stroke at a position: what the tool makes, or with `line` a straight line from the last point. */
 export function start(place, { erase = false, line = false } = {}) {
   const tool = kind(erase);
-  const goesOn = line && tools.last && !tool.endsWith("rect");
+  const goesOn = line && tools.last && swept(tool);
   const straight = goesOn || tools.name === "line";
   const points = goesOn ? [tools.last, place] : straight || tool.endsWith("rect") ? [place, place] : [place];
-  tools.live = { tool, size: tool.endsWith("rect") ? 1 : tools.size, points };
+  tools.live = { tool, size: swept(tool) ? tools.size : 1, points };
   tools.straight = straight;
   emit("live");
 }
@@ -53,7 +54,7 @@ export function start(place, { erase = false, line = false } = {}) {
 export function move(places, apart = 0) {
   const { live } = tools;
   if (!live) return;
-  if (shaped(live)) live.points[1] = places.at(-1);
+  if (shaped(live) && !live.tool.endsWith("lasso")) live.points[1] = places.at(-1);
   else {
     for (const place of places) {
       const [x, y] = live.points.at(-1);
@@ -63,15 +64,19 @@ export function move(places, apart = 0) {
   emit("live");
 }
 
-/** Lines and rectangles change as a whole until they are finished; curves only grow. */
-export const shaped = (stroke) => stroke === tools.live && (tools.straight || stroke.tool.endsWith("rect"));
+/** Whether a tool sweeps a disc along its line; others fill an area. */
+export const swept = (tool) => tool === "brush" || tool === "erase";
+
+/** Lines and areas change as a whole until they are finished; curves only grow. */
+export const shaped = (stroke) => stroke === tools.live && (tools.straight || !swept(stroke.tool));
 
 export function finish() {
   const { live } = tools;
   if (!live) return;
   tools.live = null;
   if (live.tool.endsWith("rect") && live.points[0] === live.points[1]) return void emit("live"); // a click is no rectangle
-  if (!live.tool.endsWith("rect")) tools.last = live.points.at(-1);
+  if (live.tool.endsWith("lasso") && live.points.length < 3) return void emit("live"); // it goes round nothing
+  if (swept(live.tool)) tools.last = live.points.at(-1);
   if (touches(live, version())) commit(live);
   else redrawn();
 }

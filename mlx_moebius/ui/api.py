@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request as Asked
 from starlette.responses import Response, StreamingResponse
@@ -18,6 +19,7 @@ from mlx_moebius.photos.formats import EXTENSIONS
 from mlx_moebius.photos.pairing import masks_beside, match_masks
 from mlx_moebius.photos.save import check_output
 from mlx_moebius.ui.answers import Json, attachment, file_answer
+from mlx_moebius.ui.archive import pack
 from mlx_moebius.ui.downloads import ModelDownload
 from mlx_moebius.ui.guard import Door
 from mlx_moebius.ui.pictures import Picture
@@ -66,6 +68,7 @@ class Api:
             Route("/api/events", self.events),
             Route("/api/photos", self.open, methods=["POST"]),
             Route("/api/model", self.get_model, methods=["POST"]),
+            Route("/api/zip", self.zip, methods=["POST"]),
             Route("/api/pairs", self.pair, methods=["POST"]),
             Route(photo, self.photo),
             Route(photo, self.close, methods=["DELETE"]),
@@ -190,6 +193,27 @@ class Api:
         self.session(request)
         self.download.start()
         return Json(self.download.shown(), 202)
+
+    async def zip(self, request: Asked) -> Response:
+        """The results of several photos in one file."""
+        session = self.session(request)
+        values = await read_json(request)
+        ids = values.get("photos") if isinstance(values, dict) else None
+        if not isinstance(ids, list) or not all(isinstance(name, str) for name in ids):
+            raise Refused(400, "photos must be a list of ids")
+        pictures = [self.sessions.picture(name)[1] for name in ids]
+        folder = session.new_folder()
+        file = folder / "photos.zip"
+        try:
+            packed = await run_in_threadpool(pack, pictures, file)
+            if not packed:
+                raise Refused(400, "none of these photos has a result yet")
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        for version in packed:
+            version.saved = True
+        return file_answer(file, BackgroundTask(shutil.rmtree, folder, ignore_errors=True))
 
     async def pair(self, request: Asked) -> Response:
         """Which of these names of files are masks, and of which photos among them."""

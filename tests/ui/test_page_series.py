@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,11 @@ def test_a_photo_costs_its_strokes_and_one_key(stage: Stage, tmp_path: Path) -> 
     page.select_option("#filter", "")
     with page.expect_download() as download:
         page.click("#download-all")
-    assert download.value.suggested_filename in ("1_filled.png", "2_filled.png")
+    assert download.value.suggested_filename == "photos.zip"
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert archive.namelist() == ["1_filled.png", "2_filled.png"]
+        assert archive.testzip() is None
+    expect(page.locator("#download-all")).to_be_disabled()
     page.keyboard.press("Control+z")
     expect(page.locator("#versions [aria-current]")).to_have_text("Original")
     assert np.array_equal(stage.painted(), first)

@@ -122,9 +122,10 @@ def test_a_lasso_sets_what_it_goes_round() -> None:
     square = drawn({"tool": "lasso", "points": [[10, 10], [30, 10], [30, 25], [10, 25]]})
     assert square.sum() == 20 * 15
     assert square[10:25, 10:30].all()
-    points = [[5.2, 5.7], [60.3, 20.1], [20, 55.5], [70, 58], [40.4, 2.2]]  # crosses itself
+    points: list[list[float]] = [[5.2, 5.7], [60.3, 20.1], [20, 55.5], [70, 58], [40.4, 2.2]]  # crosses itself
     turned = np.zeros((HEIGHT, WIDTH))
-    for (x1, y1), (x2, y2) in zip(points, points[1:] + points[:1], strict=True):
+    for one, other in zip(points, points[1:] + points[:1], strict=True):
+        (x1, y1), (x2, y2) = one, other
         angle = np.arctan2(y2 - Y, x2 - X) - np.arctan2(y1 - Y, x1 - X)
         turned += (angle + np.pi) % (2 * np.pi) - np.pi
     round_it = np.abs(np.round(turned / (2 * np.pi))) > 0

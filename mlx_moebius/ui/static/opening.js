@@ -118,15 +118,19 @@ export function prepare() {
     depth = Math.max(0, depth + change);
     $("#drop").hidden = depth === 0;
   };
+  let own = false; // something of the page is dragged out of it
+  addEventListener("dragstart", () => (own = true));
+  addEventListener("dragend", () => (own = false));
   addEventListener("dragenter", (event) => {
     event.preventDefault();
-    over(1);
+    if (!own) over(1);
   });
   addEventListener("dragleave", () => over(-1));
   addEventListener("dragover", (event) => event.preventDefault());
   addEventListener("drop", (event) => {
     event.preventDefault();
     over(-depth);
+    if (own) return;
     const files = droppedFiles(event.dataTransfer); // at once: the browser forgets them after the event
     attempt(async () => {
       const found = await files;

@@ -1,7 +1,7 @@
 // Many photos: thumbnails with their states, filters, and one key that queues a photo and shows the next.
 
-import { get, post, versionUrl } from "./api.js";
-import { $, attempt, complain, icon, make, say } from "./dom.js";
+import { get, post, request, versionUrl } from "./api.js";
+import { $, attempt, complain, icon, make, save, say } from "./dom.js";
 import { loaded, refresh, show } from "./photos.js";
 import * as runs from "./runs.js";
 import * as settings from "./settings.js";
@@ -207,8 +207,16 @@ function update() {
 /** Finished photos that have not been downloaded. */
 const ready = () => inSeries().filter((photo) => isFill(version(photo)) && !version(photo).saved);
 
+/** One photo as its file, several as one zip. */
 async function downloadAll() {
-  for (const photo of ready()) await saveVersion(photo);
+  const photos = ready();
+  if (photos.length === 1) await saveVersion(photos[0]);
+  else {
+    const response = await request("POST", "/api/zip", { photos: photos.map((photo) => photo.id) });
+    save(await response.blob(), "photos.zip");
+    for (const photo of photos) version(photo).saved = true;
+    emit("photo", state.photo);
+  }
   emit("photos");
 }
 

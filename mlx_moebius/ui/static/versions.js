@@ -12,6 +12,17 @@ const label = (index) => (index === 0 ? "Original" : `Removal ${index}`);
 const titleOf = ({ seed, saved }, index) =>
   [seed === null ? "" : `Seed ${seed}`, saved || index === 0 ? "" : "Not downloaded yet"].filter(Boolean).join(". ");
 
+/** Let a version be dragged out of the page, as its file. */
+function dragOut(event, photo, made) {
+  const url = new URL(`${versionUrl(photo, made.id)}/file`, location.href).href;
+  event.dataTransfer.setData("DownloadURL", `application/octet-stream:${fileName(photo.name)}:${url}`);
+  event.dataTransfer.setData("text/uri-list", url);
+  event.dataTransfer.effectAllowed = "copy";
+}
+
+/** The name of a filled photo's file. */
+const fileName = (name) => name.replace(/(\.[^.]+)?$/, (extension) => `_filled${extension}`);
+
 /** A run of this photo that waits, and a button that takes it out of the queue. */
 function waiting(run) {
   const onclick = () => runs.cancel(run);
@@ -41,6 +52,10 @@ function update() {
     const button = make("button", { type: "button", title: titleOf(made, index) }, image, label(index));
     if (made.id === photo.current) button.setAttribute("aria-current", "true");
     button.onclick = () => attempt(() => choose(photo, made.id));
+    if (isFill(made)) {
+      button.draggable = true;
+      button.ondragstart = (event) => dragOut(event, photo, made);
+    }
     return make("li", {}, button);
   });
   if (photo) buttons.push(...runs.waitingOf(photo).map(waiting));

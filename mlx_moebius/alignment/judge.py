@@ -18,6 +18,9 @@ WIDE = 24.0  # pixels over which what differs is tone
 SPECK = 5  # pixels: what is smaller is no difference
 BLOCK = 12  # pixels across blocks in which noise is measured
 SMOOTHEST = 15  # per cent of them show nothing but noise
+BINS = 12  # of a channel, in histograms of colours
+LIKELY = 1.0  # the logarithm of how much likelier a colour is what differs round the hole than what agrees
+LEAST_INTRUDER = 60  # pixels round the hole that differ, to look for their colours in it
 CELLS = 40  # cells along a side, on which belief is continued into a hole
 
 
@@ -104,3 +107,30 @@ def blurred(values: NDArray[np.float32], width: float) -> NDArray[np.float32]:
     small = cv2.resize(values, (max(1, across // by), max(1, height // by)), interpolation=cv2.INTER_AREA)
     smooth = cv2.GaussianBlur(small, (0, 0), width / by)
     return np.asarray(cv2.resize(smooth, (across, height), interpolation=cv2.INTER_LINEAR))
+
+
+def intruder(colours: Colours, inside: Mask, agrees: Mask, differs: Mask) -> Mask:
+    """What of a shot [h, w, 3] `inside` the hole belongs to a thing that shows round it, where the shots differ.
+
+    It has the colours of what `differs` rather than of what `agrees`, and hangs together with it.
+    """
+    cv2 = opencv()
+    nothing = np.zeros_like(inside)
+    if differs.sum() < LEAST_INTRUDER or agrees.sum() < LEAST_INTRUDER:
+        return nothing
+    cells = (colours.clip(0, 255) * np.float32((BINS - 1) / 255) + 0.5).astype(np.int64)
+    place = (cells[..., 0] * BINS + cells[..., 1]) * BINS + cells[..., 2]
+    shares = []
+    for where in (differs, agrees):
+        counts = np.bincount(place[where], minlength=BINS**3).reshape(BINS, BINS, BINS).astype(np.float32)
+        for axis in range(3):
+            padded = np.pad(counts, [(1, 1) if axis == each else (0, 0) for each in range(3)], "edge")
+            low, middle, high = (np.take(padded, np.arange(start, start + BINS), axis) for start in range(3))
+            counts = (low + 2 * middle + high) / 4
+        shares.append((counts / counts.sum() + 1e-4).ravel())
+    likely = cv2.GaussianBlur(np.log(shares[0] / shares[1])[place].astype(np.float32), (0, 0), 2) > LIKELY
+    found = (likely & inside) | differs
+    _, labels = cv2.connectedComponents(cv2.dilate(found.astype(np.uint8), np.ones((3, 3), np.uint8)))
+    touching = np.unique(labels[differs])
+    hangs = np.isin(labels, touching[touching > 0]) & found & inside
+    return np.asarray((cv2.dilate(hangs.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0) & inside)

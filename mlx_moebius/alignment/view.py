@@ -19,6 +19,7 @@ from mlx_moebius.photos.geometry import Box, Colours, Mask
 
 STILL = 0.12  # pixels: a shot that lies no farther off is taken over without resampling
 HELPS = 0.93  # of the error is left by flow that is worth having
+STAYED = 0.06  # of a hole must look otherwise in another shot: else what should go stands there, too
 SAME = 0.3  # levels by which a tripod's shots may differ, so that their tones are the same
 MARGIN = 6  # pixels round the part of a shot that is warped
 RING = 64  # pixels round a hole by which a shot is judged
@@ -131,6 +132,11 @@ def _judged(
     bad = judge.differs(place.colours, colours, both, level)
     agrees = 1 - float(bad[seen].mean())
     good = both & ~bad
+    hole = place.hole & shown
+    changed = judge.differs(place.colours, colours, hole, level, judge.FAR_TONE)
+    if changed.sum() < STAYED * hole.sum():
+        return "shows the same there"
+    shown = shown & ~judge.intruder(colours, hole, seen & ~bad, seen & bad)
     belief = judge.belief(seen & ~bad, seen & bad)
     inner = cv2.erode((seen & ~bad).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
     own, theirs = (

@@ -25,9 +25,9 @@ def match_tiles(scene: Scene, cells: int) -> Indices:
     grid = scene.grid(size)
     places = _places(grid)
     found = np.full(grid.hole.size, -1)
-    if not len(places):
-        return np.full(scene.grid(cells).hole.size, -1)
     targets = _tiles(grid)
+    if not len(places) or not len(targets):  # a sliver of a hole may fall between coarse cells
+        return np.full(scene.grid(cells).hole.size, -1)
     sources = describe(grid, grid.colours, places, PATCH)
     found[targets] = places[nearest(describe(grid, grid.colours, targets, PATCH), sources)]
     while size < cells:

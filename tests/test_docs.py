@@ -32,12 +32,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for folder in ("album", "masks", "done"):
         (tmp_path / folder).mkdir()
     noise = np.random.default_rng(0).normal(120, 8, (72, 96, 3)).clip(0, 255).astype(np.uint8)
-    mask = Image.new("L", (96, 72))
+    picture, mask = Image.fromarray(noise), Image.new("L", (96, 72))
+    ImageDraw.Draw(picture).ellipse((40, 30, 60, 45), fill=(200, 40, 40))  # what should go
     ImageDraw.Draw(mask).ellipse((40, 30, 60, 45), fill=255)
     exif = Image.Exif()
     exif[271] = "Maker"
     for photo, drawing in (("photo.jpg", "mask.png"), ("other.jpg", "other_mask.png"), ("album/a.jpg", "masks/a.png")):
-        Image.fromarray(noise).save(tmp_path / photo, exif=exif)
+        picture.save(tmp_path / photo, exif=exif)
         mask.save(tmp_path / drawing)
     monkeypatch.chdir(tmp_path)
     return tmp_path

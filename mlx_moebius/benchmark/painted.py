@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mlx_moebius.selection.opencv import opencv
 
+NIGHT = 70  # levels: no specks are painted where it is darker; light ones there would be stars
 VISIBLE = 25  # levels by which a wire differs from what is behind it
 FINE = 4  # the painting is drawn at so many times the photo's resolution, and reduced
 
@@ -50,3 +51,48 @@ def paint_wire(rgb: NDArray[np.uint8], width: float, generator: np.random.Genera
     calm = cv2.GaussianBlur(rgb, (0, 0), 2 * width)[at[:, 1], at[:, 0]].astype(float)
     seen = np.abs(calm - colour).max(axis=1) >= VISIBLE
     return PaintedWire(painted, line, seen, width)
+
+
+@dataclass(frozen=True, eq=False)
+class PaintedSpecks:
+    """A photo uint8 [H, W, 3] with specks: their places [N, 2] as x, y, sizes in pixels and contrasts in levels.
+
+    `seen` says which of them differ from their surroundings by three times as much as those differ in themselves.
+    """
+
+    rgb: NDArray[np.uint8]
+    places: NDArray[np.int64]
+    sizes: NDArray[np.float64]
+    contrasts: NDArray[np.float64]
+    seen: NDArray[np.bool_]
+
+
+def paint_specks(rgb: NDArray[np.uint8], count: int, generator: np.random.Generator) -> PaintedSpecks:
+    """Dust of a scan: `count` irregular specks of 1 to 12 pixels, 5 to 60 levels darker or lighter, apart from another."""
+    cv2 = opencv()
+    height, width = rgb.shape[:2]
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    places: list[tuple[int, int]] = []
+    for attempts in range(100 * count):
+        if len(places) == count:
+            break
+        x, y = int(generator.integers(20, width - 20)), int(generator.integers(20, height - 20))
+        apart = all(max(abs(x - a), abs(y - b)) > 40 for a, b in places)
+        if apart and (grey[y, x] > NIGHT or attempts > 50 * count):
+            places.append((x, y))
+    sizes = np.exp(generator.uniform(0, np.log(12), len(places)))
+    contrasts = generator.uniform(5, 60, len(places))
+    detail = grey - cv2.GaussianBlur(grey, (0, 0), 4)
+    texture = np.sqrt(cv2.blur(detail * detail, (31, 31)))
+    change = np.zeros((height, width), np.float32)
+    for (x, y), size, contrast in zip(places, sizes, contrasts, strict=True):
+        drawn = np.zeros((40 * FINE, 40 * FINE), np.uint8)
+        axes = max(1, round(size * FINE / 2)), max(1, round(size * FINE / 2 * generator.uniform(0.6, 1)))
+        cv2.ellipse(drawn, (20 * FINE, 20 * FINE), axes, generator.uniform(0, 180), 0, 360, 255, -1)
+        cover = cv2.resize(drawn, (40, 40), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        cover = cv2.GaussianBlur(cover, (0, 0), 0.5)
+        darker = grey[y, x] > (128 if generator.random() < 0.8 else 70)  # so that it is not cut off
+        change[y - 20 : y + 20, x - 20 : x + 20] += cover / cover.max() * (-contrast if darker else contrast)
+    painted = np.rint(rgb + change[..., None]).clip(0, 255).astype(np.uint8)
+    at = np.array(places)
+    return PaintedSpecks(painted, at, sizes, contrasts, contrasts >= 3 * texture[at[:, 1], at[:, 0]])

@@ -1,0 +1,130 @@
+"""Dust of scans: small spots that differ from calm surroundings on all sides.
+
+A spot is found at the size at which it stands out most. What lies in texture, on an edge or among other small things,
+such as a dot of a letter or the light in an eye, is none: its surroundings are not calm. A round light on black
+surroundings is none either; it may be a star or a lamp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlx_moebius.photos.geometry import Mask
+from mlx_moebius.selection.opencv import opencv
+
+Floats = NDArray[np.float32]
+SIZES = (1, 2, 3, 5, 8, 12)  # pixels across a spot
+USUAL = 0.5  # sensitivity
+CLEAREST, FAINTEST = 25.0, 4.0  # how many times a spot differs more than its surroundings, at sensitivity 0 and 1
+LEAST = 1.0  # levels: fainter spots are not seen
+WIDE = 4  # times its size: how far the surroundings of a spot reach, besides MARGIN
+MARGIN = 12
+EVEN = 0.6  # of the difference from a spot: by how much its surroundings may differ among themselves
+NIGHT = 64.0  # levels: lights on darker surroundings may be stars
+ALONE, LIKE, FEW = 60, 0.5, 3  # a spot has at most three others, half as clear, in 60 pixels
+PART = 0.4  # of a spot's difference: what differs more belongs to it
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A spot: where it is, its size in pixels, its difference from its surroundings in levels (below 0: darker), and
+    how many times that is more than what differs there anyway.
+    """
+
+    x: int
+    y: int
+    size: int
+    difference: float
+    clarity: float
+
+
+def find_spots(rgb: NDArray[np.uint8], sensitivity: float = USUAL) -> list[Spot]:
+    """Spots in a photo uint8 [H, W, 3], the clearest first. `sensitivity` is 0 to 1."""
+    cv2 = opencv()
+    least = CLEAREST * (FAINTEST / CLEAREST) ** sensitivity
+    return _alone(distinct_spots(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32), FAINTEST), least)
+
+
+def distinct_spots(grey: Floats, least: float) -> list[Spot]:
+    """Spots of a grey picture [H, W] with a clarity of at least `least`, each once, the clearest first."""
+    cv2 = opencv()
+    taken = np.zeros(grey.shape, bool)
+    spots: list[Spot] = []
+    for spot in sorted((spot for size in SIZES for spot in _spots(cv2, grey, size, least)), key=lambda s: -s.clarity):
+        if not taken[spot.y, spot.x]:
+            reach = 2 * spot.size + 6
+            taken[max(0, spot.y - reach) : spot.y + reach + 1, max(0, spot.x - reach) : spot.x + reach + 1] = True
+            spots.append(spot)
+    return spots
+
+
+def _alone(spots: list[Spot], least: float) -> list[Spot]:
+    """The spots of at least a clarity that have few others near, half as clear or more: many are a texture."""
+    at = np.array([(spot.x, spot.y) for spot in spots]).reshape(-1, 2)
+    clarity = np.array([spot.clarity for spot in spots])
+    kept = []
+    for index, spot in enumerate(spots):
+        if spot.clarity < least:
+            break
+        near = (np.abs(at - at[index]) <= ALONE).all(axis=1) & (clarity >= spot.clarity * LIKE)
+        if near.sum() - 1 <= FEW:
+            kept.append(spot)
+    return kept
+
+
+def spots_mask(rgb: NDArray[np.uint8], spots: list[Spot]) -> Mask:
+    """What belongs to the spots, with a rim of a pixel, bool [H, W]."""
+    cv2 = opencv()
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    mask = np.zeros(grey.shape, bool)
+    for spot in spots:
+        reach = spot.size + 4
+        top, left = max(0, spot.y - reach), max(0, spot.x - reach)
+        here = np.s_[top : spot.y + reach + 1, left : spot.x + reach + 1]
+        near = grey[here]
+        frame = np.concatenate([near[0], near[-1], near[:, 0], near[:, -1]])
+        part = (near - np.median(frame)) * np.sign(spot.difference) > PART * abs(spot.difference)
+        part[max(0, spot.y - top - spot.size // 4) : spot.y - top + spot.size // 4 + 1, spot.x - left] = True
+        _, numbers = cv2.connectedComponents(part.astype(np.uint8), connectivity=8)
+        own = numbers == numbers[spot.y - top, spot.x - left]
+        mask[here] |= cv2.dilate(own.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return mask
+
+
+def _spots(cv2: Any, grey: Floats, size: int, least: float) -> Iterator[Spot]:
+    """Spots of a size, with a clarity of at least `least`."""
+    height, width = grey.shape
+    blurred = cv2.blur(grey, (size, size))
+    sides = _sides(grey, blurred, size)
+    darker, lighter = sides.min(axis=0) - blurred, blurred - sides.max(axis=0)
+    difference = np.maximum(darker, lighter)
+    candidates = difference >= LEAST
+    fine = blurred - cv2.blur(grey, (3 * size + 2, 3 * size + 2))
+    outer, inner = WIDE * size + MARGIN, 2 * size + 3
+    side = 2 * outer + 1
+    own = 2 * inner + 1
+    squares = cv2.blur(fine * fine, (side, side)) * side**2 - cv2.blur(fine * fine, (own, own)) * own**2
+    around = np.sqrt((squares / (side**2 - own**2)).clip(0.04))
+    clarity = difference / around
+    candidates &= clarity >= least
+    candidates &= clarity >= cv2.dilate(clarity, np.ones((2 * size + 3, 2 * size + 3), np.uint8))
+    candidates &= sides.max(axis=0) - sides.min(axis=0) <= EVEN * (difference + sides.max(axis=0) - sides.min(axis=0))
+    for y, x in np.argwhere(candidates):
+        is_light = lighter[y, x] > darker[y, x]
+        if is_light and sides[:, y, x].mean() < NIGHT:
+            continue
+        yield Spot(int(x), int(y), size, float(difference[y, x] * (1 if is_light else -1)), float(clarity[y, x]))
+
+
+def _sides(grey: Floats, blurred: Floats, size: int) -> Floats:
+    """The means at eight sides of each pixel, [8, H, W]."""
+    reach = size + 2
+    padded = np.pad(blurred, reach, "edge")
+    height, width = grey.shape
+    steps = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1), (2, 2)]
+    return np.stack([padded[y * reach :, x * reach :][:height, :width] for y, x in steps])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -38,10 +38,14 @@ from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.photos.growth import grow
 from mlx_moebius.photos.marks import png_options
 from mlx_moebius.photos.mask_files import ALPHA, check_share, load_mask
-from mlx_moebius.photos.pairing import Pairing, folded, mask_beside
+from mlx_moebius.photos.pairing import Pairing, mask_beside
 from mlx_moebius.photos.patch import patch as make_patch
 from mlx_moebius.photos.photo import Photo, photo_from_image, read_photo
-from mlx_moebius.photos.save import check_output, default_output, write_photo
+from mlx_moebius.photos.save import check_output, write_photo
+from mlx_moebius.selection.request import parse
+from mlx_moebius.selection.request import select as selected
+from mlx_moebius.selection.sensor import resolved
+from mlx_moebius.writing import Writing
 
 program = Program("mlx-moebius", options.ABOUT, options.EXAMPLES, options.OTHERS)
 app, main = program.app, program.main
@@ -52,6 +56,7 @@ def generate(
     images: options.Photos,
     mask: options.Masks = None,
     mask_from: options.Boxes = None,
+    select: options.Select = None,
     invert: options.Invert = False,
     yes: options.Yes = False,
     dilate: options.Dilate = None,
@@ -103,7 +108,7 @@ def generate(
     """Fill photos, in five steps; a folder is handed over after the first."""
     # 1. Look at what was asked for, before any work.
     limits.allow(max_pixels)
-    marks = Marks(mask or [], mask_from or [], invert, yes)
+    marks = Marks(mask or [], mask_from or [], invert, yes, [parse(text).text for text in select or []])
     settings_asked = given(
         num_steps=steps,
         guidance_scale=guidance,
@@ -205,6 +210,8 @@ def fill_photo(
 ) -> None:
     """Fill one photo; `several`: there are more. Without marks or a wider frame, the mask beside the photo is used."""
     target = writing.target(image, save_mask, bool(seeds), several)
+    if not marks and choice.earlier and choice.earlier.selected:
+        marks = replace(marks, selected=list(choice.earlier.selected))
     if not marks and not (extend or aspect) and (beside := mask_beside(image)):
         marks = replace(marks, masks=[str(beside)])
     elif not marks and not (extend or aspect):
@@ -226,7 +233,10 @@ def fill_photo(
     wanted: Mask | None = None
     warnings: list[str] = []
     if marks or not (extend or aspect):
-        wanted, warnings = load_mask(photo, marks.masks, marks.boxes, marks.invert)
+        found = selected(photo, marks.selected) if marks.selected else None
+        if found is not None and not found.any():
+            raise MoebiusError(f"there is no {' or '.join(marks.selected)} in {image}, nothing would be filled")
+        wanted, warnings = load_mask(photo, marks.masks, marks.boxes, marks.invert, found)
         check_share(grow(wanted, choice.growth), wanted, marks.large, marks.invert)
     for line in [*photo.notes, *warnings]:
         warn(line)
@@ -254,7 +264,7 @@ def fill_photo(
         notes = [f"fill {number}: {line}" for number, each in enumerate(results, 1) for line in each.warnings]
         write_png(contact_sheet(results), target, image, writing.overwrite)
     else:
-        record = pipeline.provenance(settings, result, writing.quality) if writing.metadata else None
+        record = pipeline.provenance(settings, result, writing.quality, marks.selected) if writing.metadata else None
         written = result.photo
         if writing.as_patch and result.weights is not None:
             written = make_patch(photo, written, result.weights)
@@ -286,7 +296,10 @@ def generate_folder(
     if from_shots or from_neighbours:
         opencv()
     output = writing.output or default_folder(folder)
-    find = partial(find_pairs, folder, marks.masks, marks.boxes, output, recursive, writing.overwrite)
+    if watch and "sensor" in marks.selected:
+        raise MoebiusError("--watch does not know the photos to come: leave --select sensor out")
+    places = [*marks.boxes, *marks.selected]
+    find = partial(find_pairs, folder, marks.masks, places, output, recursive, writing.overwrite)
     pairing = Pairing([], []) if watch else find()
 
     # 3. Load the model.
@@ -303,6 +316,8 @@ def generate_folder(
         writing.keep_time,
         Others(folder, find, from_shots, from_neighbours) if from_shots or from_neighbours else None,
         face=on_command_line,
+        selected=tuple(marks.selected),
+        dust=resolved(["sensor"], [folder / pair.name for pair in pairing.pairs]) if "sensor" in marks.selected else {},
     )
 
     # 4 and 5. Fill, write and report, photo by photo.
@@ -318,61 +333,19 @@ def generate_folder(
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Where to fill: mask files (or "alpha") and boxes, or with `invert` all but these; `large`: more than half."""
+    """Where to fill: mask files (or "alpha"), boxes and what is selected, or with `invert` all but these.
+
+    `large`: it may be more than half of a photo.
+    """
 
     masks: list[str]
     boxes: list[str]
     invert: bool
     large: bool
+    selected: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.masks or self.boxes)
-
-
-@dataclass(frozen=True, slots=True)
-class Writing:
-    """Where and how to write; `output` is None for the usual place."""
-
-    output: Path | None
-    overwrite: bool
-    quality: int | None
-    metadata: bool
-    keep_time: bool
-    as_patch: bool = False
-
-    def target(self, photo: Path, save_mask: Path | None, sheet: bool, several: bool) -> Path:
-        """The file to write for a photo, or for a sheet of fills. Raises MoebiusError if it must not be written.
-
-        `output` is a folder if a folder of that name exists, if nothing exists and the name has no extension, or for
-        `several` photos; the folder is made.
-        """
-        usual = photo.with_name(f"{photo.stem}_seeds.png") if sheet else default_output(photo)
-        output = self.output or usual
-        if self.output and (several or output.is_dir() or not (output.suffix or output.exists())):
-            try:
-                output.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise MoebiusError(f"{output} cannot be a folder: {error.strerror}") from None
-            output = output / usual.name
-        if save_mask is not None:
-            if _same(output, save_mask):
-                raise MoebiusError(f"{save_mask} would be both the photo and its mask: give two names")
-            if not save_mask.parent.is_dir():
-                raise MoebiusError(f"the folder {save_mask.parent} does not exist")
-        for path in (output, save_mask):
-            if path is not None and _same(path, photo):
-                raise MoebiusError(f"{path} is the photo itself: give another name, it would be overwritten")
-        for path in (output, save_mask):
-            try:
-                taken = path is not None and path.exists()
-            except OSError as error:  # a name too long
-                raise MoebiusError(f"{path}: {error.strerror}: give another name with -o") from None
-            if taken and not self.overwrite:
-                raise MoebiusError(f"{path} exists: give another name, or --overwrite")
-        for path in (save_mask, output if sheet else None):
-            if path is not None and path.suffix.lower() != ".png":
-                raise MoebiusError(f"{path} is written as PNG, so its name must end in .png")
-        return output
+        return bool(self.masks or self.boxes or self.selected)
 
 
 def frame_extension(photo: Photo, extend: str | None, aspect: str | None, gravity: str) -> Extension | None:
@@ -382,14 +355,6 @@ def frame_extension(photo: Photo, extend: str | None, aspect: str | None, gravit
     if extend:
         return parse_sides(extend, photo)
     return parse_aspect(aspect, gravity, photo) if aspect else None
-
-
-def _same(a: Path, b: Path) -> bool:
-    """Whether two names belong to the same file, or would once it exists."""
-    try:
-        return a.samefile(b)
-    except OSError:
-        return folded(str(a.absolute())) == folded(str(b.absolute()))
 
 
 def write_png(image: Image.Image, path: Path, photo: Path, overwrite: bool) -> None:

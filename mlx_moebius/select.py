@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
@@ -18,10 +19,13 @@ from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import permissions, printable, replacing
 from mlx_moebius.options import common
 from mlx_moebius.options import select as options
+from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.photos.marks import png_options
+from mlx_moebius.photos.pairing import MASK_SUFFIX, pair
 from mlx_moebius.photos.photo import read_photo
 from mlx_moebius.selection.request import parse
 from mlx_moebius.selection.request import select as selected
+from mlx_moebius.selection.sensor import FEWEST, resolved
 
 program = Program("mlx-moebius select", options.ABOUT, options.EXAMPLES)
 app = program.app
@@ -39,18 +43,67 @@ def select(
     line: options.Lines = None,
     wire: options.Wires = None,
     neighbours: options.Neighbours = False,
+    dust: options.Dust = False,
+    sensitivity: options.Sensitivity = None,
     output: options.Output = None,
     overwrite: common.Overwrite = False,
     version: common.Version = False,
 ) -> None:
-    """Select in a photo, and write a mask."""
+    """Select in a photo, or dust in a folder of them, and write masks."""
     drawn = {"box": box, "lasso": lasso, "line": line, "wires" if neighbours else "wire": wire}
     wanted = [parse(f"{kind}:{text}") for kind, texts in drawn.items() for text in texts or ()]
-    if not wanted:
-        raise UsageError("what should be selected? Give --box, --lasso, --line or --wire (--help tells more)")
     if neighbours and not wire:
         raise UsageError("--neighbours means those of a wire: give --wire with it")
+    if sensitivity is not None and (not dust or photo.is_dir()):
+        raise UsageError("--sensitivity is for the dust of one photo: give --dust with it")
+    if photo.is_dir():
+        if wanted or not dust:
+            raise MoebiusError(f"{photo} is a folder: only --dust is for one")
+        dust_of_folder(photo, output or default_masks(photo), overwrite)
+        return
+    if dust:
+        wanted.append(parse("dust" if sensitivity is None else f"dust:{sensitivity}"))
+    if not wanted:
+        raise UsageError("what should be selected? Give --box, --lasso, --line, --wire or --dust (--help tells more)")
     target = output or photo.with_name(f"{photo.stem}_mask.png")
+    check_target(target, photo, overwrite)
+    picture = read_photo(photo)
+    for note in picture.notes:
+        warn(note)
+    mask = selected(picture, wanted)
+    if not mask.any():
+        raise MoebiusError(f"there is no {' or '.join(each.text for each in wanted)} in {photo}")
+    write_mask(mask, target, photo, overwrite)
+    typer.echo(printable(str(target)))
+
+
+def dust_of_folder(folder: Path, output: Path, overwrite: bool) -> None:
+    """Write masks of the dust that the photos of a folder share, one for each photo that has some."""
+    photos = [folder / found.name for found in pair(folder, None, output, boxes=True).pairs if not found.problem]
+    targets = {photo: output / f"{photo.name}{MASK_SUFFIX}.png" for photo in photos}
+    for photo, target in targets.items():
+        check_target(target, photo, overwrite)
+    dust = resolved(["sensor"], photos)
+    if not any(dust.values()):
+        raise MoebiusError(
+            f"the photos of {folder} share no dust: it is told from other spots by {FEWEST} photos or more of one "
+            "camera, lens setting and size"
+        )
+    output.mkdir(parents=True, exist_ok=True)
+    for photo, target in targets.items():
+        if dust[photo]:
+            write_mask(selected(read_photo(photo), dust[photo]), target, photo, overwrite)
+            typer.echo(printable(str(target)))
+
+
+def default_masks(folder: Path) -> Path:
+    """Where masks of a folder go: `FOLDER_masks` beside it."""
+    folder = folder.resolve()
+    return folder.with_name(f"{folder.name}_masks")
+
+
+def check_target(target: Path, photo: Path, overwrite: bool) -> None:
+    """Raise MoebiusError for a name that a mask cannot have, or may not replace."""
     if target.suffix.lower() != ".png":
         raise MoebiusError(f"{target} is written as PNG, so its name must end in .png")
     if target.exists():
@@ -58,13 +111,12 @@ def select(
             raise MoebiusError(f"{target} is the photo itself: give another name")
         if not overwrite:
             raise MoebiusError(f"{target} exists: give another name, or --overwrite")
-    picture = read_photo(photo)
-    for note in picture.notes:
-        warn(note)
-    mask = selected(picture, wanted)
+
+
+def write_mask(mask: Mask, target: Path, photo: Path, overwrite: bool) -> None:
+    """Write a mask, readable by no more people than the photo."""
     with replacing(target, overwrite=overwrite, mode=permissions([photo])) as file:
         Image.fromarray(mask.astype(np.uint8) * 255).save(file, "PNG", **png_options())
-    typer.echo(printable(str(target)))
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

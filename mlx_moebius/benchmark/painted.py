@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,12 +56,12 @@ def paint_wire(rgb: NDArray[np.uint8], width: float, generator: np.random.Genera
 
 @dataclass(frozen=True, eq=False)
 class PaintedSpecks:
-    """A photo uint8 [H, W, 3] with specks: their places [N, 2] as x, y, sizes in pixels and contrasts in levels.
+    """A photo [H, W, 3] with specks: their places [N, 2] as x, y, sizes in pixels and contrasts in levels.
 
     `seen` says which of them differ from their surroundings by three times as much as those differ in themselves.
     """
 
-    rgb: NDArray[np.uint8]
+    rgb: NDArray[Any]
     places: NDArray[np.int64]
     sizes: NDArray[np.float64]
     contrasts: NDArray[np.float64]
@@ -68,7 +69,7 @@ class PaintedSpecks:
 
 
 def paint_specks(rgb: NDArray[np.uint8], count: int, generator: np.random.Generator) -> PaintedSpecks:
-    """Dust of a scan: `count` irregular specks of 1 to 12 pixels, 5 to 60 levels darker or lighter, apart from another."""
+    """Dust of a scan: `count` irregular specks of 1 to 12 pixels, 5 to 60 levels darker or lighter."""
     cv2 = opencv()
     height, width = rgb.shape[:2]
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
@@ -96,3 +97,25 @@ def paint_specks(rgb: NDArray[np.uint8], count: int, generator: np.random.Genera
     painted = np.rint(rgb + change[..., None]).clip(0, 255).astype(np.uint8)
     at = np.array(places)
     return PaintedSpecks(painted, at, sizes, contrasts, contrasts >= 3 * texture[at[:, 1], at[:, 0]])
+
+
+def dust_layer(size: tuple[int, int], count: int, generator: np.random.Generator) -> PaintedSpecks:
+    """Dust of a sensor: what it leaves of the light, as a picture [H, W, 3] of float32, and its places."""
+    cv2 = opencv()
+    height, width = size
+    light = np.ones((height, width), np.float32)
+    places: list[tuple[int, int]] = []
+    while len(places) < count:
+        x, y = int(generator.integers(20, width - 20)), int(generator.integers(20, height - 20))
+        if all(max(abs(x - a), abs(y - b)) > 40 for a, b in places):
+            places.append((x, y))
+    sizes = np.exp(generator.uniform(0, np.log(12), count))
+    contrasts = generator.uniform(5, 60, count)
+    for (x, y), across, contrast in zip(places, sizes, contrasts, strict=True):
+        spot = np.zeros((40 * FINE, 40 * FINE), np.uint8)
+        cv2.circle(spot, (20 * FINE, 20 * FINE), max(1, round(across * FINE / 2)), 255, -1)
+        cover = cv2.GaussianBlur(cv2.resize(spot, (40, 40), interpolation=cv2.INTER_AREA), (0, 0), max(0.6, across / 6))
+        share = cover.astype(np.float32) / max(1, int(cover.max()))
+        light[y - 20 : y + 20, x - 20 : x + 20] *= 1 - contrast / 160 * share
+    layer = light[..., None].repeat(3, axis=-1)
+    return PaintedSpecks(layer, np.array(places), sizes, contrasts, np.ones(count, bool))

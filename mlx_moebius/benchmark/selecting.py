@@ -1,7 +1,8 @@
 """`--select FOLDER`: how well selections find what is known to be there.
 
 The folder holds photographs. Beside some lies `NAME_mask.png`, painted by hand: what it covers is selected by its box.
-Over all others wires are painted, and selected by two clicks.
+Over all others wires are painted, and selected by two clicks; and specks, which dust is. Dust of a sensor is painted
+over all of these that have the same size, if they are enough.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlx_moebius.benchmark.painted import PaintedWire, paint_wire
+from mlx_moebius.benchmark.painted import PaintedSpecks, PaintedWire, dust_layer, paint_specks, paint_wire
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.photos.geometry import Box, Mask
 from mlx_moebius.photos.mask_files import white
 from mlx_moebius.photos.masks import components
 from mlx_moebius.photos.photo import Photo, read_photo
+from mlx_moebius.selection.dust import Spot, find_spots
 from mlx_moebius.selection.object import ObjectCut
 from mlx_moebius.selection.opencv import opencv
+from mlx_moebius.selection.sensor import FEWEST, Learnt
 from mlx_moebius.selection.wire import follow_wire
 
 WIDTHS = (1, 2, 3, 4, 6)  # pixels of the painted wires
@@ -28,6 +31,7 @@ NEAR = 2.0  # pixels: a wire is found where the selected line is as near
 RIMS = (0, 2, 4, 7, 10, 15, 20, 25, 30)  # pixels by which a selection is grown to compare it with a mask that has a rim
 CLICKS = (0.15, 0.85)  # of the visible length of a wire
 SLIP = 2.0  # pixels by which clicks miss a wire
+SPECKS = 30  # painted over a photo
 SEED = 0
 
 
@@ -38,13 +42,16 @@ def select_report(folder: Path) -> dict[str, Any]:
     selection has grown by the "rim" (pixels) that fits best, as hand-painted masks have one; "inside" is the share of
     the selection that lies in the mask. "wires", by width in pixels: "found" is the share of the wire's visible length
     that the selected line has within 2 pixels, "beyond" the length of what was selected elsewhere, relative to it.
+    "dust" and "sensor": "recall" is the share of the specks that are found, "of_visible" that of the specks that differ
+    from their surroundings by three times as much as those differ in themselves, "false" the number of other spots.
 
     Raises MoebiusError when the folder holds no photographs.
     """
     files = [file for file in sorted(folder.glob("*.jpg")) + sorted(folder.glob("*.png")) if "_mask" not in file.stem]
     if not files:
         raise MoebiusError(f"{folder} holds no photographs: give a folder such as examples")
-    report: dict[str, Any] = {"objects": {}, "wires": {}}
+    report: dict[str, Any] = {"objects": {}, "wires": {}, "dust": {}, "sensor": {}}
+    sizes: dict[tuple[int, ...], list[NDArray[np.uint8]]] = {}
     for file in files:
         photo = read_photo(file)
         painted = file.with_name(f"{file.stem}_mask.png")
@@ -53,7 +60,12 @@ def select_report(folder: Path) -> dict[str, Any]:
             if mask is not None and mask.shape == (photo.height, photo.width):
                 report["objects"][file.stem] = _object(photo, mask)
         else:
+            sizes.setdefault(photo.rgb().shape, []).append(photo.rgb())
+            report["dust"][file.stem] = _dust(photo.rgb())
             report["wires"][file.stem] = {str(width): _wire(photo.rgb(), width) for width in WIDTHS}
+    for shape, photos in sizes.items():
+        if len(photos) >= FEWEST:
+            report["sensor"][f"{len(photos)} photos, {shape[1]} x {shape[0]}"] = _sensor(photos)
     return report
 
 
@@ -70,6 +82,11 @@ def select_table(report: dict[str, Any]) -> str:
         mean = {key: float(np.mean([row[key] for row in rows.values()])) for key in ("found", "beyond", "seconds")}
         widths = ", ".join(f"{width}: {row['found']:.2f}" for width, row in rows.items())
         lines.append(f"{name:24.24} {mean['found']:6.3f} {mean['beyond']:9.3f} {mean['seconds']:8.2f}  {widths}")
+    lines.append(f"{'dust of':24} {'recall':>6} {'visible':>9} {'false':>7} {'seconds':>8}")
+    for name, row in (report["dust"] | report["sensor"]).items():
+        lines.append(
+            f"{name:24.24} {row['recall']:6.3f} {row['of_visible']:9.3f} {row['false']:7} {row['seconds']:8.2f}"
+        )
     return "\n".join(lines)
 
 
@@ -134,3 +151,32 @@ def score_wire(painted: PaintedWire, points: NDArray[np.float64]) -> dict[str, f
 def _distance(points: NDArray[np.float64], line: NDArray[np.float64]) -> NDArray[np.float64]:
     pieces = [points[first : first + 200] for first in range(0, len(points), 200)]
     return np.concatenate([np.sqrt(((piece[:, None] - line[::2]) ** 2).sum(axis=-1).min(axis=1)) for piece in pieces])
+
+
+def _dust(rgb: NDArray[np.uint8]) -> dict[str, Any]:
+    painted = paint_specks(rgb, SPECKS, np.random.default_rng(SEED))
+    start = time.process_time()
+    found = find_spots(painted.rgb)
+    return score_specks(painted, found) | {"seconds": round(time.process_time() - start, 3)}
+
+
+def _sensor(photos: list[NDArray[np.uint8]]) -> dict[str, Any]:
+    painted = dust_layer(photos[0].shape[:2], SPECKS, np.random.default_rng(SEED))
+    start = time.process_time()
+    learnt = Learnt()
+    for rgb in photos:
+        learnt.add(np.rint(rgb * painted.rgb).clip(0, 255).astype(np.uint8))
+    found = learnt.spots()
+    return score_specks(painted, found) | {"seconds": round((time.process_time() - start) / len(photos), 3)}
+
+
+def score_specks(painted: PaintedSpecks, found: list[Spot]) -> dict[str, Any]:
+    """How many painted specks are found, and how many spots are none of them."""
+    at = np.array([(spot.x, spot.y) for spot in found]).reshape(-1, 1, 2)
+    hits = np.abs(at - painted.places).max(axis=-1) <= np.maximum(3, painted.sizes)
+    hit = hits.any(axis=0)
+    return {
+        "recall": round(float(hit.mean()), 4),
+        "of_visible": round(float(hit[painted.seen].mean()) if painted.seen.any() else 1.0, 4),
+        "false": int((~hits.any(axis=1)).sum()),
+    }

@@ -14,7 +14,7 @@ import resource
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -39,6 +39,7 @@ from mlx_moebius.photos.masks import components
 from mlx_moebius.photos.pairing import Pair
 from mlx_moebius.photos.photo import read_photo
 from mlx_moebius.photos.save import check_output, write_photo
+from mlx_moebius.selection.request import select
 
 THREADS = 2  # for reading, and as many for writing
 AHEAD = 3  # photos read before the network wants them
@@ -65,6 +66,14 @@ class Job:
     """Permissions of the files about all photos: ledger and review page."""
     face: Face = in_python
     """Words errors and warnings in the records."""
+    selected: tuple[str, ...] = ()
+    """What is selected in every photo; see `selection.request`."""
+    dust: Mapping[Path, tuple[str, ...]] = field(default_factory=dict)
+    """What is selected instead of "sensor", by photo."""
+
+    def selections(self, photo: Path) -> tuple[str, ...]:
+        """What is selected in a photo."""
+        return (*(text for text in self.selected if text != "sensor"), *self.dust.get(photo, ()))
 
     def request(self, pipeline: MoebiusPipeline) -> Record:
         """Everything that decides what is written, except photo and mask, as JSON values."""
@@ -81,6 +90,8 @@ class Job:
         }
         if self.others is not None:
             values |= {"others": [path.name for path in self.others.given], "neighbours": self.others.by_time}
+        if self.selected:
+            values["selected"] = self.selected
         return dict(json.loads(json.dumps(values)))
 
 
@@ -178,7 +189,11 @@ def load(pair: Pair, job: Job, size: int, request: Record, done: dict[str, Recor
         if pair.mask == ALPHA and ((alpha := photo.alpha()) is None or (alpha >= 128).all()):
             task.unmasked = True
             return task
-        mask, warnings = load_mask(photo, [pair.mask] if pair.mask else [], job.boxes, job.invert)
+        selected = select(photo, job.selections(source)) if job.selected else None
+        if selected is not None and not selected.any() and not (pair.mask or job.boxes):
+            task.unmasked = True
+            return task
+        mask, warnings = load_mask(photo, [pair.mask] if pair.mask else [], job.boxes, job.invert, selected)
         if target.parent.is_dir():
             check_output(photo, target)
         record["warnings"] = [worded(line, job.face) for line in (*photo.notes, *warnings)]
@@ -239,8 +254,9 @@ def store(task: Task, job: Job, pipeline: MoebiusPipeline, rank: int) -> Task:
         boxes.sort(key=lambda box: (box[2] - box[0]) * (box[3] - box[1]), reverse=True)
         task.record["boxes"] = boxes[:MOST_BOXES]
         result = task.prepared.finish(task.fills, task.details, job.settings)
-        provenance = pipeline.provenance(job.settings, result, job.quality) if job.metadata else None
         source, target = job.folder / task.pair.name, job.output / task.pair.name
+        selected = job.selections(source)
+        provenance = pipeline.provenance(job.settings, result, job.quality, selected) if job.metadata else None
         notes = write_photo(result.photo, target, job.quality, provenance, source, job.keep_time)
         task.record |= {"output_size": target.stat().st_size, "output_sha256": sha256(target)}
         task.record["enlargement"] = round(result.enlargement, 3)

@@ -19,6 +19,7 @@ from mlx_moebius.photos.limits import allowing
 from mlx_moebius.photos.mask_files import check_share, load_mask
 from mlx_moebius.photos.photo import read_photo
 from mlx_moebius.photos.save import check_output, default_output, write_photo
+from mlx_moebius.selection.request import select as selected
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -43,6 +44,7 @@ def fill(
     settings: Settings | None = None,
     callback: Callback | None = None,
     others: Sequence[str | Path] = (),
+    select: Sequence[str] = (),
     **changes: Unpack[Changes],
 ) -> Path:
     """Fill what a mask covers in a photo's file, and write a file that keeps everything else.
@@ -70,6 +72,8 @@ def fill(
         callback: called with every step of the network and every crop that gets detail.
         others: files with other shots of the scene, or a folder of them. What they show of the mask is taken from them,
             where it fits; `NAME_mask.png` beside one says what in it must not be taken. Needs the extra `shots`.
+        select: more to fill, selected instead of painted, such as "box:100,50,200,300" or "dust"; `selection.request`
+            lists what there is. Needs the extra `select`.
 
     Returns the file that was written. Warns (`warnings.warn`) of what may not be meant. Raises MoebiusError, with
     nothing written.
@@ -83,9 +87,10 @@ def fill(
         picture = read_photo(source)
         check_output(picture, target)
         notes, hole = [*picture.notes], None
-        if mask is not None or boxes or not (changes.get("extend") or (settings and settings.extend)):
+        if mask is not None or boxes or select or not (changes.get("extend") or (settings and settings.extend)):
             drawings = [] if mask is None else [as_mask(drawing) for drawing in several(mask)]
-            hole, said = load_mask(picture, drawings, boxes, invert)
+            found = selected(picture, select) if select else None
+            hole, said = load_mask(picture, drawings, boxes, invert, found)
             notes += said
             asked = changes.get("dilate", settings.dilate if settings else None)
             check_share(grow(hole, "auto" if asked is None else asked), hole, large, invert)
@@ -94,7 +99,7 @@ def fill(
             pipe = MoebiusPipeline.from_pretrained(pipe, dtype, memory_limit)
         chosen = chosen_settings(pipe, settings, changes)
         result = pipe.inpaint(picture, hole, chosen, callback, read_shots([Path(each) for each in others], source))
-    record = pipe.provenance(chosen, result) if metadata else None
+    record = pipe.provenance(chosen, result, selected=select) if metadata else None
     notes += [
         *result.warnings,
         *write_photo(result.photo, target, quality, record, source, keep_time),

@@ -108,10 +108,13 @@ class MoebiusPipeline:
         self.diffusion.check_guidance(settings.guidance_scale)
         return settings
 
-    def provenance(self, settings: Settings, result: Result, quality: int | None = None) -> dict[str, Any]:
+    def provenance(
+        self, settings: Settings, result: Result, quality: int | None = None, selected: Sequence[str] = ()
+    ) -> dict[str, Any]:
         """What a filled file records: what decides its bytes, to repeat the run (see `record`), and how it went.
 
-        `quality` is the quality that the file is written with, None for that of the source.
+        `quality` is the quality that the file is written with, None for that of the source; `selected` is what was
+        selected, as texts of `selection.request`.
         """
         files = {file.name: file.sha256 for file in self.diffusion.config.files}
         seam = asdict(result.seam) if result.seam else None
@@ -127,6 +130,7 @@ class MoebiusPipeline:
             "batch_size": max(1, min(self.batch_size, len(result.crops))),
             "quality": quality,
             "settings": asdict(settings),
+            **({"selected": list(selected)} if selected else {}),
             "enlargement": round(result.enlargement, 3),
             "seam": {name: round(value, 3) for name, value in seam.items()} if seam else None,
             "detail": [detail.figures() for detail in result.details],

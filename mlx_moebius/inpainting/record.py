@@ -32,6 +32,8 @@ class Record:
     batch_size: Annotated[int, Bounds(1, 1000)] | None = None
     quality: Annotated[int, Bounds(1, 100)] | None = None
     shots: tuple[Source, ...] = ()
+    selected: tuple[str, ...] = ()
+    """What was selected, as texts of `selection.request`."""
 
     def check_model(self, config: ModelConfig) -> None:
         """Raise MoebiusError where a model of this name is here, but not the one that filled the file."""

@@ -73,6 +73,15 @@ Seed = Annotated[
 
 option, flag = partial(option, panel="what to fill"), partial(flag, panel="what to fill")
 
+Select = Annotated[
+    list[str] | None,
+    option(
+        "--select",
+        metavar="WHAT",
+        help="Select instead of painting, as `mlx-moebius select` does: box:X,Y,W,H, wire:X,Y, dust and others; in a "
+        "folder also sensor, the dust that many photos of a camera share.",
+    ),
+]
 Invert = Annotated[bool, flag("--invert", help="Fill what the masks leave out.")]
 Yes = Annotated[bool, flag("--yes", help="Fill more than half of a photo without asking.")]
 Dilate = Annotated[

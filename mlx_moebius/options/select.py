@@ -7,6 +7,7 @@ from typing import Annotated
 
 from mlx_moebius.cli.values import argument, flag, option
 from mlx_moebius.options import common
+from mlx_moebius.schema import Bounds
 
 ABOUT = """
 Make a mask by pointing: the outline of a thing in a box, a wire from a click.
@@ -16,10 +17,11 @@ The mask is a file of the photo's size, white where to fill. PHOTO_mask.png besi
 EXAMPLES = (
     "mlx-moebius select photo.jpg --box 100,50,200,300 -o mask.png",
     "mlx-moebius select photo.jpg --wire 20,310 1800,240",
+    "mlx-moebius select wedding/ --dust -o masks/",
 )
-MOST_USED = ("photo", "box", "lasso", "wire", "output")
+MOST_USED = ("photo", "box", "lasso", "wire", "dust", "output")
 
-Photo = Annotated[Path, argument("PHOTO", help="A photo.")]
+Photo = Annotated[Path, argument("PHOTO", help="A photo, or with --dust a folder of them.")]
 Boxes = Annotated[
     list[str] | None,
     option("--box", metavar="X,Y,W,H", help="The object in a box, in pixels. May be repeated, as all of these."),
@@ -35,7 +37,22 @@ Wires = Annotated[
     option("--wire", metavar="X,Y [X,Y]", help="The wire at a place, or at two, to where it ends or leaves the photo."),
 ]
 Neighbours = Annotated[bool, flag("--neighbours", help="With --wire: also its neighbours of the same direction.")]
+Dust = Annotated[bool, flag("--dust", help="Dust of a scan; in a folder, dust of the camera's sensor.")]
+Sensitivity = Annotated[
+    float | None,
+    option(
+        "--sensitivity",
+        metavar="S",
+        kind=Annotated[float, Bounds(0, 1)],
+        help="With --dust in a photo: 0 takes the clearest spots alone, 1 faint ones, too.",
+        shown="0.5",
+    ),
+]
 Output = Annotated[
     Path | None,
-    common.output(metavar="FILE", help="Where to write the mask, PNG.", shown="PHOTO_mask.png beside the photo"),
+    common.output(
+        metavar="FILE",
+        help="Where to write the mask, PNG; of a folder, a folder.",
+        shown="PHOTO_mask.png, FOLDER_masks",
+    ),
 ]

@@ -29,17 +29,24 @@ ALPHA = "alpha"
 
 
 def load_mask(
-    photo: Photo, sources: Sequence[str | Path | Photo] = (), boxes: Sequence[str] = (), invert: bool = False
+    photo: Photo,
+    sources: Sequence[str | Path | Photo] = (),
+    boxes: Sequence[str] = (),
+    invert: bool = False,
+    selected: Mask | None = None,
 ) -> tuple[Mask, list[str]]:
     """The union of all that is to be filled, bool [H, W] of the photo's size, and warnings of one line.
 
     `sources` are mask files (or masks already read), or "alpha" for what is transparent in the photo; `boxes` are
-    "x,y,w,h" in pixels of the upright photo. `invert` inverts the union. Raises MoebiusError for what cannot be
-    meant: nothing to fill, nothing to keep, another aspect, a box outside.
+    "x,y,w,h" in pixels of the upright photo; `selected` is what was selected already, [H, W]. `invert` inverts the
+    union. Raises MoebiusError for what cannot be meant: nothing to fill, nothing to keep, another aspect, a box
+    outside.
     """
-    if not sources and not boxes:
+    if not sources and not boxes and selected is None:
         raise MoebiusError("no mask: give a mask file, alpha, or a box")
     mask = np.zeros((photo.height, photo.width), bool)
+    if selected is not None:
+        mask |= selected
     warnings: list[str] = []
     for source in sources:
         if source == ALPHA:

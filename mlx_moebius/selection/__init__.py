@@ -7,8 +7,21 @@
 No network is needed; OpenCV (the extra `select`) is. `request.py` says what can be selected and how that is written.
 """
 
+from mlx_moebius.selection.dust import Spot, find_spots
 from mlx_moebius.selection.object import ObjectCut, select_object
 from mlx_moebius.selection.request import Selection, parse, select
+from mlx_moebius.selection.sensor import sensor_dust
 from mlx_moebius.selection.wire import Wire, follow_wire
 
-__all__ = ["ObjectCut", "Selection", "Wire", "follow_wire", "parse", "select", "select_object"]
+__all__ = [
+    "ObjectCut",
+    "Selection",
+    "Spot",
+    "Wire",
+    "find_spots",
+    "follow_wire",
+    "parse",
+    "select",
+    "select_object",
+    "sensor_dust",
+]

@@ -20,13 +20,15 @@ from mlx_moebius.selection.opencv import opencv
 Floats = NDArray[np.float32]
 SIZES = (1, 2, 3, 5, 8, 12)  # pixels across a spot
 USUAL = 0.5  # sensitivity
-CLEAREST, FAINTEST = 25.0, 4.0  # how many times a spot differs more than its surroundings, at sensitivity 0 and 1
+CLEAREST, FAINTEST = 18.0, 4.0  # how many times a spot differs more than its surroundings, at sensitivity 0 and 1
 LEAST = 1.0  # levels: fainter spots are not seen
 WIDE = 4  # times its size: how far the surroundings of a spot reach, besides MARGIN
 MARGIN = 12
 EVEN = 0.6  # of the difference from a spot: by how much its surroundings may differ among themselves
 NIGHT = 64.0  # levels: lights on darker surroundings may be stars
 ALONE, LIKE, FEW = 60, 0.5, 3  # a spot has at most three others, half as clear, in 60 pixels
+LARGEST = 300  # pixels of a spot
+COMPANY, AS_MUCH = 0.04, 0.7  # share of its surroundings that may differ by this share of its difference
 PART = 0.4  # of a spot's difference: what differs more belongs to it
 
 
@@ -47,7 +49,8 @@ def find_spots(rgb: NDArray[np.uint8], sensitivity: float = USUAL) -> list[Spot]
     """Spots in a photo uint8 [H, W, 3], the clearest first. `sensitivity` is 0 to 1."""
     cv2 = opencv()
     least = CLEAREST * (FAINTEST / CLEAREST) ** sensitivity
-    return _alone(distinct_spots(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32), FAINTEST), least)
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return [spot for spot in _alone(distinct_spots(grey, FAINTEST), least) if _by_itself(cv2, grey, spot)]
 
 
 def distinct_spots(grey: Floats, least: float) -> list[Spot]:
@@ -77,23 +80,52 @@ def _alone(spots: list[Spot], least: float) -> list[Spot]:
     return kept
 
 
+def known_spots(rgb: NDArray[np.uint8], places: list[tuple[int, int, int]]) -> list[Spot]:
+    """Spots whose place and size are known (x, y, size), in a photo uint8 [H, W, 3]; those outside are left out."""
+    cv2 = opencv()
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    height, width = grey.shape
+    spots = []
+    for x, y, size in places:
+        if 0 <= x < width and 0 <= y < height and 1 <= size <= min(height, width):
+            near = grey[max(0, y - size - 2) : y + size + 3, max(0, x - size - 2) : x + size + 3]
+            inner = grey[max(0, y - size // 4) : y + size // 4 + 1, max(0, x - size // 4) : x + size // 4 + 1]
+            spots.append(Spot(x, y, size, float(inner.mean() - np.median(near)), 0.0))
+    return spots
+
+
 def spots_mask(rgb: NDArray[np.uint8], spots: list[Spot]) -> Mask:
     """What belongs to the spots, with a rim of a pixel, bool [H, W]."""
     cv2 = opencv()
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
     mask = np.zeros(grey.shape, bool)
     for spot in spots:
-        reach = spot.size + 4
-        top, left = max(0, spot.y - reach), max(0, spot.x - reach)
-        here = np.s_[top : spot.y + reach + 1, left : spot.x + reach + 1]
-        near = grey[here]
-        frame = np.concatenate([near[0], near[-1], near[:, 0], near[:, -1]])
-        part = (near - np.median(frame)) * np.sign(spot.difference) > PART * abs(spot.difference)
-        part[max(0, spot.y - top - spot.size // 4) : spot.y - top + spot.size // 4 + 1, spot.x - left] = True
-        _, numbers = cv2.connectedComponents(part.astype(np.uint8), connectivity=8)
-        own = numbers == numbers[spot.y - top, spot.x - left]
+        here, own, _ = _part(cv2, grey, spot, spot.size + 4)
         mask[here] |= cv2.dilate(own.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     return mask
+
+
+def _part(cv2: Any, grey: Floats, spot: Spot, reach: int) -> tuple[tuple[slice, slice], Mask, Floats]:
+    """The window round a spot, what belongs to the spot there, and how each pixel differs from the window's frame."""
+    top, left = max(0, spot.y - reach), max(0, spot.x - reach)
+    here = np.s_[top : spot.y + reach + 1, left : spot.x + reach + 1]
+    near = grey[here]
+    frame = np.concatenate([near[0], near[-1], near[:, 0], near[:, -1]])
+    differences = near - np.float32(np.median(frame))
+    part = differences * np.sign(spot.difference) > PART * abs(spot.difference)
+    middle, row, column = spot.size // 4, spot.y - top, spot.x - left
+    part[max(0, row - middle) : row + middle + 1, max(0, column - middle) : column + middle + 1] = True
+    _, numbers = cv2.connectedComponents(part.astype(np.uint8), connectivity=8)
+    return here, numbers == numbers[row, column], differences
+
+
+def _by_itself(cv2: Any, grey: Floats, spot: Spot) -> bool:
+    """Whether a spot is as small as dust, and nothing else near it differs as much: an eye has a white, too."""
+    _, own, differences = _part(cv2, grey, spot, 2 * spot.size + 10)
+    if own.sum() > LARGEST:
+        return False
+    rest = ~(cv2.dilate(own.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0)
+    return bool((np.abs(differences[rest]) > AS_MUCH * abs(spot.difference)).mean() < COMPANY)
 
 
 def _spots(cv2: Any, grey: Floats, size: int, least: float) -> Iterator[Spot]:

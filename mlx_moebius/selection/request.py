@@ -5,6 +5,9 @@
     line:10,20 90,15             the object below a rough line
     wire:10,20 900,40            the wire at one place or two
     wires:10,20 900,40           the same, and its neighbours of this direction
+    dust, dust:0.7               dust of a scan, as sensitive as usual (0.5) or more
+    spots:10,20,5 90,15,9        dark or light spots at known places: x, y, size
+    sensor                       dust of a sensor, in photos of a folder: becomes `spots` for each (`sensor.py`)
 
 All are in pixels of the upright photo.
 """
@@ -20,90 +23,124 @@ import numpy as np
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.photos.photo import Photo
+from mlx_moebius.selection.dust import USUAL, find_spots, known_spots, spots_mask
 from mlx_moebius.selection.neighbours import neighbours
-from mlx_moebius.selection.object import Point, select_object
+from mlx_moebius.selection.object import select_object
 from mlx_moebius.selection.wire import follow_wire
 
-Numbers: TypeAlias = tuple[float, ...]
+Numbers: TypeAlias = tuple[tuple[float, ...], ...]
+MOST = 10_000  # words of numbers
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """One thing to select. `text` is how it is recorded."""
+    """One thing to select, and the numbers that say where. `text` is how it is recorded."""
 
     kind: str
-    points: tuple[Point, ...] = ()
+    numbers: Numbers = ()
 
     @property
     def text(self) -> str:
         """The text that `parse` reads."""
-        return f"{self.kind}:{' '.join(f'{x:g},{y:g}' for x, y in self.points)}" if self.points else self.kind
+        words = " ".join(",".join(f"{number:.10g}" for number in word) for word in self.numbers)
+        return f"{self.kind}:{words}" if words else self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of selection: how many numbers make a word, how many words there are, an example, and what selects it.
+
+    `select` gets the photo, the numbers, and what was selected before.
+    """
+
+    size: int
+    least: int
+    most: int
+    example: str
+    select: Callable[[Photo, Numbers, Mask], Mask]
 
 
 def parse(text: str) -> Selection:
     """Read the text of a selection. Raises MoebiusError, which says how it is written."""
-    kind, _, rest = text.partition(":")
-    if kind not in KINDS:
+    name, _, rest = text.partition(":")
+    if name not in KINDS:
         raise MoebiusError(f"{text!r:.60} cannot be selected: there are {', '.join(KINDS)}")
-    least, most, example, _ = KINDS[kind]
+    kind = KINDS[name]
     try:
-        numbers = [tuple(float(part) for part in word.split(",")) for word in rest.split()]
+        numbers = tuple(tuple(float(part) for part in word.split(",")) for word in rest.split())
     except ValueError:
-        numbers = [()]
-    if kind == "box" and len(numbers) == 1 and len(numbers[0]) == 4:
-        x, y, width, height = numbers[0]
-        numbers = [(x, y), (width, height)]
-    if not least <= len(numbers) <= most or any(len(each) != 2 or not np.isfinite(each).all() for each in numbers):
-        raise MoebiusError(f"{text!r:.60} is not written as in {example}")
-    return Selection(kind, tuple((x, y) for x, y in numbers))
+        numbers = ((),)
+    fits = all(len(word) == kind.size and np.isfinite(word).all() for word in numbers)
+    if not fits or not kind.least <= len(numbers) <= kind.most:
+        raise MoebiusError(f"{text!r:.60} is not written as in {kind.example}")
+    return Selection(name, numbers)
 
 
 def select(photo: Photo, wanted: Sequence[str | Selection]) -> Mask:
-    """All of what is wanted, bool [H, W] of the photo's size.
+    """All of what is wanted, bool [H, W] of the photo's size; it may be nothing where dust is looked for.
 
     Args:
         photo: the photo, from `read_photo`.
         wanted: selections, or their texts (see the top of this module).
 
-    Raises MoebiusError where one of them is not there, and where OpenCV (the extra `select`) is missing.
+    Raises MoebiusError where a thing is not there, and where OpenCV (the extra `select`) is missing.
     """
     mask = np.zeros((photo.height, photo.width), bool)
     for each in wanted:
         selection = parse(each) if isinstance(each, str) else each
-        mask |= KINDS[selection.kind][3](photo, selection)
+        mask |= KINDS[selection.kind].select(photo, selection.numbers, mask)
     return mask
 
 
-def _box(photo: Photo, selection: Selection) -> Mask:
-    (x, y), (width, height) = selection.points
-    box = round(x), round(y), round(x + width), round(y + height)
-    return select_object(photo.rgb(), box=box)
+def _box(photo: Photo, numbers: Numbers, before: Mask) -> Mask:
+    x, y, width, height = numbers[0]
+    return select_object(photo.rgb(), box=(round(x), round(y), round(x + width), round(y + height)))
 
 
-def _lasso(photo: Photo, selection: Selection) -> Mask:
-    return select_object(photo.rgb(), lasso=selection.points)
+def _lasso(photo: Photo, numbers: Numbers, before: Mask) -> Mask:
+    return select_object(photo.rgb(), lasso=[(x, y) for x, y in numbers])
 
 
-def _line(photo: Photo, selection: Selection) -> Mask:
-    return select_object(photo.rgb(), line=selection.points)
+def _line(photo: Photo, numbers: Numbers, before: Mask) -> Mask:
+    return select_object(photo.rgb(), line=[(x, y) for x, y in numbers])
 
 
-def _wire(photo: Photo, selection: Selection) -> Mask:
-    return follow_wire(photo.rgb(), selection.points).mask((photo.height, photo.width))
+def _wire(photo: Photo, numbers: Numbers, before: Mask) -> Mask:
+    return follow_wire(photo.rgb(), [(x, y) for x, y in numbers]).mask((photo.height, photo.width))
 
 
-def _wires(photo: Photo, selection: Selection) -> Mask:
+def _wires(photo: Photo, numbers: Numbers, before: Mask) -> Mask:
     rgb = photo.rgb()
-    found = follow_wire(rgb, selection.points)
+    found = follow_wire(rgb, [(x, y) for x, y in numbers])
     size = photo.height, photo.width
     return np.logical_or.reduce([found.mask(size), *(each.mask(size) for each in neighbours(rgb, found))])
 
 
-KINDS: dict[str, tuple[int, int, str, Callable[[Photo, Selection], Mask]]] = {
-    "box": (2, 2, "box:100,50,200,300 (x, y, width, height)", _box),
-    "lasso": (3, 10_000, 'lasso:"10,20 90,15 60,80"', _lasso),
-    "line": (2, 10_000, 'line:"10,20 90,15"', _line),
-    "wire": (1, 2, 'wire:10,20 or wire:"10,20 900,40"', _wire),
-    "wires": (1, 2, 'wires:10,20 or wires:"10,20 900,40"', _wires),
+def _dust(photo: Photo, numbers: Numbers, before: Mask) -> Mask:
+    sensitivity = numbers[0][0] if numbers else USUAL
+    if not 0 <= sensitivity <= 1:
+        raise MoebiusError(f"the sensitivity for dust is 0 to 1, not {sensitivity:g}")
+    rgb = photo.rgb()
+    return spots_mask(rgb, find_spots(rgb, sensitivity))
+
+
+def _spots(photo: Photo, numbers: Numbers, before: Mask) -> Mask:
+    rgb = photo.rgb()
+    return spots_mask(rgb, known_spots(rgb, [(round(x), round(y), round(size)) for x, y, size in numbers]))
+
+
+def _sensor(photo: Photo, numbers: Numbers, before: Mask) -> Mask:
+    raise MoebiusError("dust of a sensor is told from other spots by many photos of one camera: give their folder")
+
+
+KINDS: dict[str, Kind] = {
+    "box": Kind(4, 1, 1, "box:100,50,200,300 (x, y, width, height)", _box),
+    "lasso": Kind(2, 3, MOST, 'lasso:"10,20 90,15 60,80"', _lasso),
+    "line": Kind(2, 2, MOST, 'line:"10,20 90,15"', _line),
+    "wire": Kind(2, 1, 2, 'wire:10,20 or wire:"10,20 900,40"', _wire),
+    "wires": Kind(2, 1, 2, 'wires:10,20 or wires:"10,20 900,40"', _wires),
+    "dust": Kind(1, 0, 1, "dust or dust:0.7", _dust),
+    "spots": Kind(3, 1, MOST, 'spots:"10,20,5 90,15,9" (x, y, size)', _spots),
+    "sensor": Kind(1, 0, 0, "sensor", _sensor),
 }
-"""Kind -> the least and the most of its points, an example, and the function that selects."""
+"""Name -> kind of selection."""

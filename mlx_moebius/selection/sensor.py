@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlx_moebius.photos.photo import Photo, opened, oriented, read_photo
 from mlx_moebius.selection.dust import Floats, Spot, distinct_spots
@@ -40,7 +41,7 @@ def sensor_dust(files: Sequence[Path]) -> dict[Path, list[Spot]]:
     for members in cameras.values():
         if len(members) < FEWEST:
             continue
-        learnt = _Learnt()
+        learnt = Learnt()
         for file in members[:: -(-len(members) // MOST)]:
             photo = read_photo(file)
             learnt.add(oriented(photo.rgb(), BACK.get(photo.orientation, photo.orientation)))
@@ -50,14 +51,27 @@ def sensor_dust(files: Sequence[Path]) -> dict[Path, list[Spot]]:
     return found
 
 
-class _Learnt:
+def resolved(wanted: Sequence[str], files: Sequence[Path]) -> dict[Path, tuple[str, ...]]:
+    """What is wanted in each photo of a folder, with the dust of its camera's sensor as `spots` for "sensor"."""
+    if "sensor" not in wanted:
+        return {file: tuple(wanted) for file in files}
+    dust = sensor_dust(files)
+    rest = tuple(text for text in wanted if text != "sensor")
+    texts = {}
+    for file in files:
+        words = " ".join(f"{spot.x},{spot.y},{spot.size}" for spot in dust.get(file, []))
+        texts[file] = (*rest, f"spots:{words}") if words else rest
+    return texts
+
+
+class Learnt:
     """Sums over the photos of one camera."""
 
     def __init__(self) -> None:
         self.weighted: Floats | None = None
         self.weights: Floats | None = None
 
-    def add(self, rgb: Floats) -> None:
+    def add(self, rgb: NDArray[np.uint8]) -> None:
         """Take a photo uint8 [H, W, 3] in, as the sensor saw it."""
         cv2 = opencv()
         grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
@@ -104,5 +118,3 @@ def _upright(spots: list[Spot], photo: Photo) -> list[Spot]:
         for y, x in np.argwhere(turned)
         for spot in [spots[turned[y, x] - 1]]
     ]
-
-

@@ -59,7 +59,7 @@ def test_places_follow_an_option_as_words(tmp_path: Path, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("words", "status", "sentence"),
     [
-        ([], 2, "what should be selected? Give --box, --lasso, --line or --wire"),
+        ([], 2, "what should be selected? Give --box, --lasso, --line, --wire or --dust"),
         (["--box", "1,2,3"], 1, "'box:1,2,3' is not written as in box:100,50,200,300"),
         (["--wire", "20,nan"], 1, "is not written as in wire:10,20"),
         (["--box", "1,2,30,40", "--neighbours"], 2, "give --wire with it"),

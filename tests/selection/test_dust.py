@@ -1,0 +1,110 @@
+"""Dust is found where it is alone on calm ground, and eyes, letters and stars are not taken for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from mlx_moebius.__main__ import main
+from mlx_moebius.benchmark.painted import dust_layer, paint_specks
+from mlx_moebius.benchmark.selecting import score_specks
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.photos.photo import read_photo
+from mlx_moebius.selection.dust import find_spots, spots_mask
+from mlx_moebius.selection.request import select
+from mlx_moebius.selection.sensor import sensor_dust
+
+from .scenes import meadow, sky
+
+
+def test_specks_on_calm_ground_are_found_and_covered() -> None:
+    painted = paint_specks(sky(500, 700), 15, np.random.default_rng(2))
+    found = find_spots(painted.rgb)
+    score = score_specks(painted, found)
+    assert score["of_visible"] >= 0.9
+    assert score["false"] == 0
+    mask = spots_mask(painted.rgb, found)
+    changed = np.abs(painted.rgb.astype(int) - sky(500, 700)).max(axis=-1) >= 20
+    assert mask[changed].mean() > 0.9
+    assert mask.mean() < 0.02
+
+
+def test_more_sensitive_means_more_spots() -> None:
+    rgb = paint_specks(sky(500, 700), 15, np.random.default_rng(2)).rgb
+    counts = [len(find_spots(rgb, sensitivity)) for sensitivity in (0.0, 0.5, 1.0)]
+    assert counts[0] < counts[1] <= counts[2]
+
+
+def test_eyes_letters_and_stars_are_no_dust() -> None:
+    generator = np.random.default_rng(0)
+    face = np.full((240, 320, 3), (205, 170, 150), np.uint8)
+    for x in (110, 210):
+        cv2.ellipse(face, (x, 110), (26, 13), 0, 0, 360, (240, 240, 240), -1)
+        cv2.circle(face, (x, 110), 11, (80, 60, 40), -1)
+        cv2.circle(face, (x, 110), 5, (10, 10, 10), -1)
+        cv2.circle(face, (x + 3, 106), 2, (255, 255, 255), -1)
+    page = np.full((240, 640, 3), 245, np.uint8)
+    cv2.putText(
+        page, "i.e. jilted; i, j. Minimum!", (10, 90), cv2.FONT_HERSHEY_SIMPLEX, 1.2, (20, 20, 20), 2, cv2.LINE_AA
+    )
+    night = np.full((300, 400, 3), 12, np.uint8)
+    for x, y, tone in zip(*generator.integers(5, 295, (2, 40)), generator.integers(60, 255, 40), strict=True):
+        cv2.circle(night, (int(x), int(y)), 1, (int(tone),) * 3, -1, cv2.LINE_AA)
+    for scene in (face, page, night):
+        grain = generator.normal(0, 1.5, (*scene.shape[:2], 1))
+        noisy = (cv2.GaussianBlur(scene, (0, 0), 0.7) + grain).clip(0, 255).astype(np.uint8)
+        assert find_spots(noisy) == []
+
+
+def camera_photos(folder: Path, count: int) -> np.ndarray:
+    """Photos of one camera, every third one upright, with the same dust on its sensor; returns the dust's places."""
+    dust = dust_layer((300, 420), 6, np.random.default_rng(5))
+    for number in range(count):
+        scene = sky(300, 420, number) if number % 2 else meadow(300, 420, number)
+        cv2.circle(scene, (40 + 30 * number, 60), 3, (10, 10, 10), -1)  # a bird
+        image = Image.fromarray(np.rint(scene * dust.rgb).astype(np.uint8))
+        exif = Image.Exif()
+        exif[271], exif[272] = "Maker", "Camera"
+        if number % 3 == 0:
+            exif[274] = 6
+        image.save(folder / f"{number}.png", exif=exif)
+    return dust.places[dust.contrasts >= 12]
+
+
+def test_what_stays_at_its_place_of_the_sensor_is_dust_and_a_bird_is_not(tmp_path: Path) -> None:
+    places = camera_photos(tmp_path, 10)
+    files = sorted(tmp_path.glob("*.png"))
+    found = sensor_dust(files)
+    flat = np.array([(spot.x, spot.y) for spot in found[tmp_path / "1.png"]])
+    assert (np.abs(flat[:, None] - places).max(axis=-1).min(axis=0) <= 6).mean() >= 0.8
+    assert not any(abs(x - 70) < 6 and abs(y - 60) < 6 for x, y in flat)
+    turned = np.array([(spot.x, spot.y) for spot in found[tmp_path / "3.png"]])  # 90 degrees to the right
+    assert sorted((299 - y, x) for x, y in flat.tolist()) == sorted(map(tuple, turned.tolist()))
+    assert sensor_dust(files[:5]) == {}
+
+
+def test_a_folder_gets_a_mask_for_each_photo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    album = tmp_path / "album"
+    album.mkdir()
+    camera_photos(album, 9)
+    with pytest.raises(SystemExit) as ended:
+        main(["select", str(album), "--dust"])
+    assert not ended.value.code
+    masks = sorted((tmp_path / "album_masks").iterdir())
+    assert [mask.name for mask in masks] == [f"{number}.png_mask.png" for number in range(9)]
+    photo = read_photo(album / "3.png")
+    assert Image.open(tmp_path / "album_masks" / "3.png_mask.png").size == (photo.width, photo.height)
+    assert len(capsys.readouterr().out.splitlines()) == 9
+
+
+def test_dust_of_a_sensor_needs_a_folder_and_its_sensitivity_has_bounds(tmp_path: Path) -> None:
+    Image.fromarray(sky(60, 80)).save(tmp_path / "one.png")
+    photo = read_photo(tmp_path / "one.png")
+    with pytest.raises(MoebiusError, match="give their folder"):
+        select(photo, ["sensor"])
+    with pytest.raises(MoebiusError, match="is 0 to 1, not 3"):
+        select(photo, ["dust:3"])

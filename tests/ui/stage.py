@@ -104,9 +104,12 @@ class Stage:
 
     def mask(self, folder: Path) -> NDArray[np.bool_]:
         """The mask that the server would fill. [H, W]"""
-        if self.page.locator("#settings").is_hidden():
-            self.page.click("#fold")
-        return np.asarray(Image.open(self.downloaded("#save-mask", folder))) > 0
+        if closed := self.page.locator("#extras").is_hidden():
+            self.page.click("#extras-open")
+        mask = np.asarray(Image.open(self.downloaded("#save-mask", folder))) > 0
+        if closed:
+            self.page.click("#extras-open")
+        return mask
 
     def versions(self) -> list[str]:
         """What stands under the versions."""
@@ -117,7 +120,12 @@ class Stage:
         self.page.locator("#setting-detail").evaluate("box => { box.checked = false; }")
 
     def set(self, name: str, value: str) -> None:
-        """A setting, under "More" where it is there."""
+        """A setting, under "More" where it is there; the frame's is with the tools."""
+        if name == "extend":
+            if self.page.locator("#extras").is_hidden():
+                self.page.click("#extras-open")
+            self.page.fill("#setting-extend", value)
+            return
         if self.page.locator("#settings").is_hidden():
             self.page.click("#fold")
         if self.page.locator("#settings details").get_attribute("open") is None:

@@ -70,6 +70,8 @@ def test_by_keys_alone(stage: Stage) -> None:
     assert download.value.suggested_filename == "landscape_filled.png"
     page.keyboard.press("s")
     expect(page.locator("#settings input:enabled").first).to_be_focused()
+    page.keyboard.press("Escape")
+    page.keyboard.press("g")
     page.locator("#setting-extend").focus()
     page.keyboard.type("be 1")  # letters in a text field are letters
     expect(page.locator("#setting-extend")).to_have_value("be 1")

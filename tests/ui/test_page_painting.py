@@ -204,7 +204,7 @@ def brush(page: Page, pixels: int) -> None:
 
 
 def size(page: Page) -> int:
-    return int(page.locator("#size-value").inner_text())
+    return int(page.locator("#size-value").inner_text().removesuffix(" px"))
 
 
 def marks(page: Page) -> list[int]:

@@ -97,3 +97,30 @@ def test_before_is_the_photo_as_it_was_opened(stage: Stage, tmp_path: Path) -> N
     page.keyboard.down("x")
     assert pixel(page, at) == opened
     page.keyboard.up("x")
+
+
+def test_the_frame_is_shown_before_it_is_extended_and_refused_before_the_page_moves_on(
+    stage: Stage, tmp_path: Path
+) -> None:
+    page = stage.page
+    page.set_input_files("#files", crops(tmp_path, 2))
+    expect(page.locator("#photos .photo")).to_have_count(2)
+    stage.sharp()
+    page.keyboard.press("g")
+    page.fill("#setting-extend", "16:9")
+    expect(page.locator("#extend-size")).to_have_text("It becomes 320 × 180 pixels.")
+    page.select_option("#setting-gravity", "left")
+    assert page.evaluate("async () => (await import('/static/settings.js')).frame({ width: 180, height: 180 })") == {
+        "left": 0,
+        "top": 0,
+        "right": 140,
+        "bottom": 0,
+    }
+    page.fill("#setting-extend", "right=900")
+    expect(page.locator("#extend-size")).to_contain_text("adds nothing")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#error")).to_contain_text('"right=900" adds nothing')
+    expect(page.locator("#name")).to_contain_text("1.png")
+    page.fill("#setting-extend", "")
+    expect(page.locator("#extend-size")).to_be_hidden()
+    expect(page.locator("#error")).to_be_hidden()

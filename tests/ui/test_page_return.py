@@ -86,7 +86,6 @@ def test_a_reload_and_a_new_server_bring_back_everything(browser: Browser, tmp_p
         assert stage.strokes() == 1
         page.keyboard.press("Control+Shift+z")
         assert np.array_equal(stage.mask(tmp_path / "reloaded"), mask)
-        page.click("#fold")
         assert stage.view()["scale"] == view["scale"]
         expect(page.locator("#gone")).to_be_hidden()
 

@@ -41,6 +41,7 @@ def test_everything_is_in_reach(server: Server, browser: Browser, tmp_path: Path
         expect(page.locator("#photos .photo")).to_have_count(3)
         stage.sharp()
         parts = ["#open", "#close", "#fold", "#filter", "#same-mask", "#skip", "#run", "#size", "#undo", "#clear"]
+        parts += ["#extras-open"]
         parts += [f"[data-tool={name}]" for name in ("brush", "eraser", "line", "rect")]
         assert [part for part in parts if not in_reach(page.locator(part))] == []
         page.click("#fold")
@@ -109,6 +110,5 @@ def test_a_lasso_fills_itself_and_the_server_fills_the_same_pixels(stage: Stage,
     assert wanted[190, 155]
     assert not wanted[238, 152]
     assert np.array_equal(stage.mask(tmp_path), wanted)
-    page.click("#fold")
     page.keyboard.press("Control+z")
     assert not stage.painted().any()

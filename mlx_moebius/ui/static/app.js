@@ -24,6 +24,8 @@ import { choose, resize, SIZES, tools } from "./tools.js";
 import { canRedo, canUndo, clear, redo, undo } from "./undo.js";
 import * as versions from "./versions.js";
 
+const PANELS = ["#settings", "#extras"];
+
 /** How far the bars cover the stage. A fitted photo lies between them. */
 function measureBars() {
   standOnDock();
@@ -36,12 +38,12 @@ function measureBars() {
   const inset = { left: gap, top: gap, right: gap, bottom: gap };
   const head = box("#head");
   if (head) inset.top = head.bottom + gap;
-  for (const name of ["#tools", "#versions", "#settings"]) {
+  for (const name of ["#tools", "#versions", "#settings", "#extras"]) {
     const place = box(name);
     if (!place) continue;
     if (place.width > place.height && place.width > innerWidth / 2)
       inset.bottom = Math.max(inset.bottom, innerHeight - place.top + gap);
-    else if (name === "#settings" && place.width > innerWidth / 2)
+    else if (PANELS.includes(name) && place.width > innerWidth / 2)
       continue; // a sheet over the stage
     else if (place.left < innerWidth / 2) inset.left = Math.max(inset.left, place.right + gap);
     else inset.right = Math.max(inset.right, innerWidth - place.left + gap);
@@ -104,13 +106,14 @@ function connectButtons() {
   on("#close", () => close(state.photo));
   on("#save-mask", saveMask);
   on("#fold", () => settings.fold());
+  on("#extras-open", () => settings.fold("extras"));
   on("#zoom-in", () => redraw(view.zoomTo(view.zoom * 1.25)));
   on("#zoom-out", () => redraw(view.zoomTo(view.zoom / 1.25)));
   on("#zoom-real", () => redraw(view.zoomTo(1)));
   on("#zoom-fit", () => redraw(view.fit()));
   for (const button of $$("[data-tool]")) button.onclick = () => choose(button.dataset.tool);
   $("#size").addEventListener("input", (event) => resize(toSize(Number(event.target.value))));
-  $("#settings").addEventListener("submit", (event) => event.preventDefault());
+  for (const panel of PANELS) $(panel).addEventListener("submit", (event) => event.preventDefault());
   // After a click the keys belong to the stage again: Space moves the photo instead of pressing the button once more.
   addEventListener("click", (event) => {
     const button = event.target.closest?.("button");
@@ -118,8 +121,8 @@ function connectButtons() {
       event.detail > 0 &&
       button &&
       state.photo &&
-      !button.closest("dialog, #settings, #choice") &&
-      button.id !== "fold"
+      !button.closest("dialog, .panel, #choice") &&
+      !["fold", "extras-open"].includes(button.id)
     ) {
       if (!$("dialog[open]")) $("#stage").focus({ preventScroll: true });
     }
@@ -128,7 +131,7 @@ function connectButtons() {
 
 /** After a run the focus moves to the result, unless the user works elsewhere. */
 function focusResult({ photo, run }) {
-  if (photo !== state.photo || run.versions.length > 1 || document.activeElement.closest?.("#settings, dialog, #album"))
+  if (photo !== state.photo || run.versions.length > 1 || document.activeElement.closest?.(".panel, dialog, #album"))
     return;
   $("#stage").focus({ preventScroll: true });
 }

@@ -40,7 +40,7 @@ export function run() {
 
 /** Close what is open; if nothing is, end the stroke being drawn; if there is none, the run of the photo shown. */
 function leave() {
-  if (settings.fold(false)) {
+  if (settings.foldAll()) {
     $("#stage").focus({ preventScroll: true });
     return;
   }
@@ -104,6 +104,7 @@ const TABLE = [
   ["Photos", "N", "Skip: leave this photo as it is", ["n"], () => attempt(series.skip)],
   ["Photos", "M", "Same mask as the last one", ["m"], () => attempt(series.sameMask)],
   ["Photos", "S", "Settings", ["s"], () => $("#fold").click()],
+  ["Photos", "G", "Mask and frame", ["g"], () => $("#extras-open").click()],
   ["Photos", "?", "These keys", ["?", "Shift+?"], showKeys],
 ];
 

@@ -3,6 +3,7 @@
 import { $, MOD } from "./dom.js";
 import { primary } from "./primary.js";
 import * as runs from "./runs.js";
+import * as settings from "./settings.js";
 import { unsent } from "./series.js";
 import { byId, isFill, listen, state, version } from "./state.js";
 import { painted } from "./strokes.js";
@@ -77,7 +78,7 @@ function hint(photo) {
   if (!photo) return "";
   if (photo.landing) return "Done";
   if (photo.notes?.length) return photo.notes.join(" ");
-  return painted() ? "" : "Paint over what should go";
+  return painted() || settings.extension() ? "" : "Paint over what should go";
 }
 
 /** Keep the bar up to date with events. */

@@ -107,6 +107,10 @@ export async function goOn() {
 export async function queueAndNext() {
   const { photo } = state;
   if (!painted() && !settings.extension()) return complain("Paint over what should go first, or skip this photo.");
+  if (settings.extension()) {
+    if (photo.inFolder) return complain("The photos of a folder are not extended: open this photo by itself for that.");
+    if (!settings.frame(version())) return complain(`"${settings.extension()}" adds nothing to this photo's frame.`);
+  }
   complain();
   lastQueued = { photo, strokes: structuredClone(photo.strokes.done) };
   const sent = queue(photo);

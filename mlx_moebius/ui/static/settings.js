@@ -1,8 +1,9 @@
 // How to fill: the quality, and the fields under "Settings". The browser keeps them.
 
 import { $, $$ } from "./dom.js";
+import { extensionOf } from "./extension.js";
 import { recall, remember } from "./remember.js";
-import { emit, state } from "./state.js";
+import { emit, listen, state, version } from "./state.js";
 
 const KEY = "moebius.settings";
 const FIELDS = ["model", "steps", "guidance", "dilate", "context", "detail", "seed", "extend", "gravity"];
@@ -22,15 +23,29 @@ export function values() {
   return result;
 }
 
-/** Show the settings or put them away; returns whether that changed anything. */
-export function fold(open = $("#settings").hidden) {
-  if ($("#settings").hidden !== open) return false;
-  $("#settings").hidden = !open;
+const PANELS = { settings: "#fold", extras: "#extras-open" }; // panels, one of which may be open, and their buttons
+
+/** Show a panel or put it away; returns whether that changed anything. Showing one puts the other away. */
+export function fold(name = "settings", open = $(`#${name}`).hidden) {
+  const panel = $(`#${name}`);
+  if (panel.hidden !== open) return false;
+  for (const [other, button] of Object.entries(PANELS)) {
+    const shows = open && other === name;
+    $(`#${other}`).hidden = !shows;
+    $(button).setAttribute("aria-expanded", String(shows));
+  }
   document.body.classList.toggle("settings-open", open);
-  $("#fold").setAttribute("aria-expanded", String(open));
-  if (open) $("#settings input:enabled").focus();
+  if (open) $("input:enabled, button:enabled", panel).focus();
   emit("bars");
   return true;
+}
+
+/** Put away whatever panel is open; returns whether one was. */
+export const foldAll = () => Object.keys(PANELS).some((name) => fold(name, false));
+
+/** What a run would add to the photo shown on each side; null for nothing, or nothing that can be added. */
+export function frame(shown) {
+  return extension() ? extensionOf(extension(), field("gravity").value, shown) : null;
 }
 
 /** The text of the frame's extension. A run that extends empties it, so that the next run does not extend again. */
@@ -61,6 +76,7 @@ export function prepare() {
   const preset = $(`input[name=preset][value="${CSS.escape(kept.preset ?? "standard")}"]`);
   if (preset) preset.checked = true;
   showDefaults();
+  listen("photo", showFrame);
   for (const element of [...FIELDS.map(field), ...$$("input[name=preset]")]) element.addEventListener("input", changed);
 }
 
@@ -76,8 +92,20 @@ function showDefaults() {
   $("#context-value").textContent = Number(field("context").value).toFixed(1);
 }
 
+/** Say how large the photo would become. */
+function showFrame() {
+  const shown = version();
+  const sides = shown && frame(shown);
+  const place = $("#extend-size");
+  place.hidden = !shown || !extension();
+  if (place.hidden) return;
+  const size = sides && [shown.width + sides.left + sides.right, shown.height + sides.top + sides.bottom];
+  place.textContent = size ? `It becomes ${size[0]} × ${size[1]} pixels.` : "This adds nothing that can be added.";
+}
+
 function changed() {
   showDefaults();
+  showFrame();
   const { extend, ...kept } = values();
   remember("localStorage", KEY, kept);
   emit("settings");

@@ -4,10 +4,11 @@ import { versionUrl } from "./api.js";
 import { $ } from "./dom.js";
 import { drawPaint, paintColour, repaint } from "./paint.js";
 import { listenOnStage } from "./pointers.js";
+import * as settings from "./settings.js";
 import { isFill, listen, originalOf, state, version } from "./state.js";
 import * as tiles from "./tiles.js";
 import { shaped, suggestSize, swept, tools } from "./tools.js";
-import { View } from "./view.js";
+import { NONE, View } from "./view.js";
 
 const stage = $("#stage");
 const [picture, paint, marks] = ["#picture", "#paint", "#marks"].map((name) => $(name).getContext("2d"));
@@ -54,6 +55,7 @@ function update() {
     const resized = another || shown.picture.width !== current.width || shown.picture.height !== current.height;
     shown = { photo, picture: current };
     view.photo = { width: current.width, height: current.height };
+    view.frame = settings.frame(current) ?? NONE;
     if (another) {
       view.restore(photo.view);
       tools.last = tools.place = null;
@@ -161,6 +163,26 @@ function drawMarks() {
     const far = 5 * ratio;
     outline(() => marks.roundRect(x - far, y - far, x2 - x + 2 * far, y2 - y + 2 * far, 6 * ratio), ratio);
   }
+  const frame = settings.frame(shown.picture);
+  if (frame) {
+    const { width, height } = shown.picture;
+    const [[x, y], [x2, y2]] = [
+      [-frame.left, -frame.top],
+      [width + frame.right, height + frame.bottom],
+    ].map(toScreen);
+    marks.fillStyle = paintColour;
+    marks.globalAlpha = 0.18;
+    const [[inX, inY], [inX2, inY2]] = [
+      [0, 0],
+      [width, height],
+    ].map(toScreen);
+    marks.beginPath();
+    marks.rect(x, y, x2 - x, y2 - y);
+    marks.rect(inX, inY, inX2 - inX, inY2 - inY);
+    marks.fill("evenodd");
+    marks.globalAlpha = 1;
+    outline(() => marks.rect(x, y, x2 - x, y2 - y), ratio);
+  }
   const { live, place } = tools;
   const preview = live && shaped(live) ? live : null;
   marks.save();
@@ -263,4 +285,9 @@ tiles.whenLoaded((address) => {
 for (const name of ["photo", "run"]) listen(name, update);
 for (const name of ["strokes", "live"]) listen(name, () => redraw(PAINT));
 listen("tools", () => redraw(MARKS));
+listen("settings", () => {
+  view.frame = (shown && settings.frame(shown.picture)) ?? NONE;
+  if (shown && view.fitted) view.fit();
+  redraw();
+});
 listen("compare", () => redraw());

@@ -2,6 +2,8 @@
 
 const MOST = 64; // screen pixels a photo pixel
 
+export const NONE = { left: 0, top: 0, right: 0, bottom: 0 };
+
 export class View {
   x = 0; // the photo's top left corner on the stage, CSS pixels
   y = 0;
@@ -9,6 +11,7 @@ export class View {
   fitted = true; // follows the window's size
   stage = { width: 1, height: 1, ratio: 1 }; // CSS pixels; ratio: screen pixels a CSS pixel
   photo = { width: 1, height: 1 };
+  frame = NONE; // what is to be added to the photo on each side, photo pixels; a fitted view shows it too
   inset = { left: 0, top: 0, right: 0, bottom: 0 }; // what bars cover
 
   /** Screen pixels a photo pixel: 1 is 100 %. */
@@ -36,14 +39,17 @@ export class View {
   get fitScale() {
     const { left, top, right, bottom } = this.inset;
     const [width, height] = [this.stage.width - left - right, this.stage.height - top - bottom];
-    return Math.max(Math.min(width / this.photo.width, height / this.photo.height, 8 / this.stage.ratio), 1e-3);
+    const { frame, photo } = this;
+    const [across, down] = [photo.width + frame.left + frame.right, photo.height + frame.top + frame.bottom];
+    return Math.max(Math.min(width / across, height / down, 8 / this.stage.ratio), 1e-3);
   }
 
   fit() {
     const { left, top, right, bottom } = this.inset;
     this.scale = this.fitScale;
-    this.x = (left + this.stage.width - right - this.photo.width * this.scale) / 2;
-    this.y = (top + this.stage.height - bottom - this.photo.height * this.scale) / 2;
+    const { frame, photo, stage } = this;
+    this.x = (left + stage.width - right - (photo.width + frame.right - frame.left) * this.scale) / 2;
+    this.y = (top + stage.height - bottom - (photo.height + frame.bottom - frame.top) * this.scale) / 2;
     this.fitted = true;
   }
 

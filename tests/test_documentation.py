@@ -58,6 +58,7 @@ def desk(tmp_path: Path) -> Path:
     for name in ("wedding", "masks", "PHOTOS"):
         (folder / name).mkdir()
     photo.save(folder / "photo.jpg")
+    photo.save(folder / "other.jpg")
     mask.save(folder / "mask.png")
     for index in (1, 2):
         photo.save(folder / "wedding" / f"IMG_{index}.jpg")

@@ -122,11 +122,12 @@ def intruder(colours: Colours, inside: Mask, agrees: Mask, differs: Mask) -> Mas
     place = (cells[..., 0] * BINS + cells[..., 1]) * BINS + cells[..., 2]
     shares = []
     for where in (differs, agrees):
-        counts = np.bincount(place[where], minlength=BINS**3).reshape(BINS, BINS, BINS).astype(np.float32)
+        counts: NDArray[np.float32] = np.bincount(place[where], minlength=BINS**3).astype(np.float32)
+        counts = counts.reshape(BINS, BINS, BINS)
         for axis in range(3):
             padded = np.pad(counts, [(1, 1) if axis == each else (0, 0) for each in range(3)], "edge")
             low, middle, high = (np.take(padded, np.arange(start, start + BINS), axis) for start in range(3))
-            counts = (low + 2 * middle + high) / 4
+            counts = (0.25 * low + 0.5 * middle + 0.25 * high).astype(np.float32)
         shares.append((counts / counts.sum() + 1e-4).ravel())
     likely = cv2.GaussianBlur(np.log(shares[0] / shares[1])[place].astype(np.float32), (0, 0), 2) > LIKELY
     found = (likely & inside) | differs

@@ -17,6 +17,7 @@ from mlx_moebius.folder.run import default_folder
 from mlx_moebius.models import DEFAULT_MODEL, locate
 
 if TYPE_CHECKING:
+    from mlx_moebius.inpainting.pictures import Picture
     from mlx_moebius.ui.server import Server
 
 __all__ = ["launch"]
@@ -25,7 +26,7 @@ NEEDED = ("starlette", "uvicorn", "python_multipart", "anyio")
 
 
 def launch(
-    model: str | None = None,
+    model: str | Picture | None = None,
     host: str = "127.0.0.1",
     port: int = 0,
     browser: bool = False,
@@ -35,13 +36,16 @@ def launch(
     folder: str | Path | None = None,
     output: str | Path | None = None,
     edited: Sequence[str | Path] = (),
+    picture: Picture | None = None,
 ) -> Server:
     """Serve the page in the background, until `close` is called on the server that is returned.
 
     `model` None is the command line's default if it has been downloaded, otherwise nano. `port` 0 takes any free port;
     `browser` opens the page; `inline` shows it in a notebook, `height` pixels high. `allowed` are further names of this
-    computer. The photos of `folder` are a series, whose results go to `output` (FOLDER_filled by default).
-    The photos `edited` are opened one after the other, and written back in place when they are done.
+    computer. The photos of `folder` are a series, whose results go to `output` (FOLDER_filled by default). The photos
+    `edited` are opened one after the other, and written back in place when they are done. A `picture` (PIL image, array
+    or file; it may also be the first argument) is open on the page, and the server's `fill` and `mask` are what has
+    become of it.
     Raises MoebiusError when the extra is not installed, there is no such model, or the address cannot be had.
     """
     try:
@@ -50,10 +54,18 @@ def launch(
         if (error.name or "").partition(".")[0] not in NEEDED:
             raise
         raise MoebiusError('the page needs optional packages: pip install "mlx-moebius[ui]"') from None
+    if model is not None and not isinstance(model, str):
+        model, picture = None, model
     folders = None
     if folder is not None:
         folders = Path(folder), default_folder(Path(folder)) if output is None else Path(output)
     server = Server(model or default_model(), host, port, allowed, inline, folders, [Path(file) for file in edited])
+    try:
+        if picture is not None:
+            server.hand(picture)
+    except BaseException:
+        server.close()
+        raise
     if inline:
         from IPython.display import IFrame, display  # whoever shows the page in a notebook has it
 

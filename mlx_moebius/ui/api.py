@@ -144,6 +144,7 @@ class Api:
             "photos": [{"id": picture.id, "name": picture.name} for picture in session.pictures.values()],
             "series": None if self.series is None else self.series.about(),
             "editing": self.editing(),
+            "handed": self.sessions.handed,
             "download": self.download.shown(),
             "alone": self.door.alone,
         }

@@ -13,14 +13,19 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
 import uvicorn
+from numpy.typing import NDArray
+from PIL import Image
 
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.inpainting.pictures import Picture as AnyPicture
 from mlx_moebius.ui.app import build
 from mlx_moebius.ui.connections import Connection, most_connections
 from mlx_moebius.ui.editing import Editing
 from mlx_moebius.ui.folder import TemporaryFolder
 from mlx_moebius.ui.guard import EVERYWHERE, LOOPBACK, Door
+from mlx_moebius.ui.handed import Handed
 from mlx_moebius.ui.secret import kept_token
 from mlx_moebius.ui.sessions import Sessions
 
@@ -45,6 +50,7 @@ class Server:
         folders: tuple[Path, Path] | None = None,
         edited: Sequence[Path] = (),
     ) -> None:
+        self._handed: Handed | None = None
         self._socket = listen(host, port)
         port = self._socket.getsockname()[1]
         names = {*LOOPBACK, *(name.lower() for name in allowed)} | ({host.lower()} - {*EVERYWHERE})
@@ -87,6 +93,26 @@ class Server:
     def _sweep(self) -> None:
         while not self._ended.wait(SWEEP):
             self.sessions.sweep()
+
+    def hand(self, picture: AnyPicture) -> None:
+        """Open a picture on the page. Raises MoebiusError for what is none."""
+        self._handed = Handed(self.sessions, picture)
+        self.sessions.handed = self._handed.id
+
+    @property
+    def fill(self) -> Image.Image:
+        """The picture that was handed over, as it is now. Raises MoebiusError when none was."""
+        return self._of_picture().fill
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """What was filled in it, bool [H, W]; before the first fill, what is painted. Raises MoebiusError."""
+        return self._of_picture().mask
+
+    def _of_picture(self) -> Handed:
+        if self._handed is None:
+            raise MoebiusError("no picture was handed over: launch(picture)")
+        return self._handed
 
     def show(self) -> None:
         """Open the page in the browser of this computer."""

@@ -85,6 +85,7 @@ class Sessions:
         self.lock = threading.RLock()
         self.open: dict[str, Picture] = {}  # pictures with pixels at hand, the one used last at the end
         self.shared = Session(folder, "series")  # for the photos of a folder, which everybody sees
+        self.handed: str | None = None  # the photo that a Python program shows
         self.leaving: list[Callable[[Picture], None]] = []
         self.closing: list[Callable[[], None]] = []
 

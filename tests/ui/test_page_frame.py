@@ -6,12 +6,16 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, expect
 
+from mlx_moebius.errors import MoebiusError
 from mlx_moebius.ui import launch
 from mlx_moebius.ui.server import Server
-from tests.ui.stage import PHOTO
+from tests.ui.conftest import watched
+from tests.ui.stage import PHOTO, Stage
 
 
 @pytest.fixture
@@ -64,3 +68,22 @@ def test_other_pages_show_nothing_in_a_frame(server: Server, browser: Browser, n
     page.wait_for_function("() => document.querySelector('iframe').contentDocument === null")  # it has been refused
     expect(page.frame_locator("iframe").locator("#stage")).to_have_count(0)
     page.close()
+
+
+def test_a_program_shows_a_picture_and_gets_fill_and_mask(browser: Browser) -> None:
+    pixels = np.asarray(Image.open(PHOTO).convert("RGB").crop((100, 100, 196, 196)))
+    with launch(pixels) as server:
+        assert np.array_equal(np.asarray(server.fill), pixels)
+        assert not server.mask.any()
+        for page in watched(browser, server.url, viewport={"width": 1000, "height": 700}):
+            stage = Stage(page)
+            stage.sharp()
+            stage.without_detail()
+            stage.stroke((30, 30), (50, 40))
+            wanted = stage.painted()
+            stage.run()
+            assert np.array_equal(server.mask, wanted)
+            changed = (np.asarray(server.fill) != pixels).any(-1)
+            assert changed[wanted].mean() > 0.9
+    with launch("nano") as server, pytest.raises(MoebiusError, match="no picture was handed over"):
+        _ = server.fill

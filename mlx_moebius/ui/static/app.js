@@ -9,7 +9,7 @@ import { $, $$, attempt, save } from "./dom.js";
 import * as editing from "./editing.js";
 import * as keys from "./keys.js";
 import * as opening from "./opening.js";
-import { show, showFirst, unsaved } from "./photos.js";
+import { adopt, show, showFirst, unsaved } from "./photos.js";
 import * as progress from "./progress.js";
 import * as review from "./review.js";
 import * as runs from "./runs.js";
@@ -138,6 +138,7 @@ function focusResult({ photo, run }) {
 
 async function openAgain() {
   if (state.server.editing) return editing.openHandedOver();
+  if (state.server.handed) return show(adopt(await get(`/api/photos/${state.server.handed}`)));
   const kept = await store.restore().catch(() => []); // a browser that keeps nothing: the page works without
   for (const photo of kept.sort((a, b) => b.seen - a.seen)) {
     await attempt(async () => {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -124,3 +125,32 @@ def test_the_frame_is_shown_before_it_is_extended_and_refused_before_the_page_mo
     page.fill("#setting-extend", "")
     expect(page.locator("#extend-size")).to_be_hidden()
     expect(page.locator("#error")).to_be_hidden()
+
+
+def test_a_mask_goes_on_chosen_photos_and_is_moved_by_keys(server: Server, stage: Stage, tmp_path: Path) -> None:
+    page = stage.page
+    page.set_input_files("#files", crops(tmp_path, 4))
+    items = page.locator("#photos .photo")
+    expect(items).to_have_count(4)
+    stage.sharp()
+    stage.stroke((60, 60), (90, 90))
+    wanted = stage.painted()
+    with Held(server):
+        page.keyboard.press("Control+Enter")
+        expect(page.locator("#name")).to_contain_text("2.png")
+        items.nth(3).click(modifiers=["Shift"])  # 2 to 4
+        items.nth(2).click(modifiers=["Control"])  # but 3
+        page.click("#same-mask")
+        for item, name in zip(items.all()[1:], ["2.png, painted", "3.png, to do", "4.png, painted"], strict=True):
+            expect(item).to_have_attribute("aria-label", name)
+        assert np.array_equal(stage.painted(), wanted)
+        page.keyboard.press("Alt+Shift+ArrowRight")
+        page.keyboard.press("Alt+ArrowUp")
+        assert np.array_equal(stage.painted(), np.roll(wanted, (-1, 10), (0, 1)))
+        page.get_by_role("button", name="Cancel 1.png").click()
+
+
+def test_an_example_is_there(stage: Stage) -> None:
+    stage.page.get_by_role("button", name="Try it on an example").click()
+    expect(stage.page.locator("#name")).to_contain_text("example.jpg")
+    stage.sharp()

@@ -9,6 +9,7 @@ import * as series from "./series.js";
 import * as settings from "./settings.js";
 import { MARKS, outlineFill, pointers, redraw, view } from "./stage.js";
 import { state } from "./state.js";
+import { nudge } from "./strokes.js";
 import * as tools from "./tools.js";
 import { redo, undo } from "./undo.js";
 import { hold, saveFile, toggleDivider } from "./versions.js";
@@ -78,6 +79,7 @@ const TABLE = [
   ["Paint", "", "", ["ArrowRight", "Shift+ArrowRight"], walk(1, 0)],
   ["Paint", "", "", ["ArrowUp", "Shift+ArrowUp"], walk(0, -1)],
   ["Paint", "", "", ["ArrowDown", "Shift+ArrowDown"], walk(0, 1)],
+  ["Paint", "Alt Arrows", "Move what is painted by a pixel; with Shift by ten", [], null],
   ["Paint", "Enter", "Dab", ["Enter"], onStage(() => tools.dab())],
   ["Look", "0", "All of the photo", ["0"], zoom(() => view.fit())],
   ["Look", "1", "100 %", ["1"], zoom(() => view.zoomTo(1))],
@@ -102,7 +104,13 @@ const TABLE = [
   ["Photos", "Page Up  Page Down", "The photo before, the next", ["PageUp"], () => attempt(() => series.go(-1))],
   ["Photos", "", "", ["PageDown"], () => attempt(() => series.go(1))],
   ["Photos", "N", "Skip: leave this photo as it is", ["n"], () => attempt(series.skip)],
-  ["Photos", "M", "Same mask as the last one", ["m"], () => attempt(series.sameMask)],
+  [
+    "Photos",
+    "M",
+    "Same mask as the last one; on all photos chosen by Ctrl or Shift click",
+    ["m"],
+    () => attempt(series.sameMask),
+  ],
   ["Photos", "S", "Settings", ["s"], () => $("#fold").click()],
   ["Photos", "G", "Mask and frame", ["g"], () => $("#extras-open").click()],
   ["Photos", "?", "These keys", ["?", "Shift+?"], showKeys],
@@ -148,7 +156,14 @@ function onKeyDown(event) {
     return;
   }
   if (event.key === "Enter" && document.activeElement.matches("button, summary") && !name.startsWith("Mod")) return;
-  if (event.altKey && !event.getModifierState("AltGraph")) return;
+  if (event.altKey && !event.getModifierState("AltGraph")) {
+    const far = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    if (!far || !state.photo) return;
+    const times = event.shiftKey ? 10 : 1;
+    nudge(far[0] * times, far[1] * times);
+    event.preventDefault();
+    return;
+  }
   if (review.reviewing() && REVIEW[name] && !document.activeElement.matches("button")) {
     attempt(REVIEW[name]);
     event.preventDefault();

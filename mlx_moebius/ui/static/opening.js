@@ -99,7 +99,14 @@ async function showFirst(photo) {
   say(`${photo.name} is open, ${photo.versions[0].width} by ${photo.versions[0].height} pixels.`);
 }
 
+/** A photo that comes with the page. */
+async function openExample() {
+  const file = await (await fetch("/static/example.jpg")).blob();
+  await openFiles([new File([file], "example.jpg", { type: "image/jpeg" })]);
+}
+
 export function prepare() {
+  $("#try-example").onclick = () => attempt(openExample);
   const choose = (input, act) => {
     input.addEventListener("change", () => {
       const files = [...input.files];

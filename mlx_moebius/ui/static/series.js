@@ -145,12 +145,32 @@ async function unqueue(photo) {
 
 /** Paint the mask of the photo queued last on this photo too, for a camera on a tripod. */
 export async function sameMask() {
-  const { photo } = state;
-  if (!lastQueued || !photo?.inSeries || lastQueued.photo === photo) return;
+  const chosen = inSeries().filter((photo) => photo.chosen);
+  const wanted = (chosen.length ? chosen : [state.photo]).filter(
+    (photo) => photo?.inSeries && photo !== lastQueued?.photo,
+  );
+  if (!lastQueued || !wanted.length) return;
   if (lastQueued.strokes.some((stroke) => stroke.tool === "mask")) {
     return void complain("A mask that was loaded belongs to its photo: load it here too.");
   }
-  replace(photo, structuredClone(lastQueued.strokes));
+  for (const photo of wanted) {
+    if (!loaded(photo)) await refresh(photo);
+    replace(photo, structuredClone(lastQueued.strokes));
+    photo.chosen = false;
+  }
+  if (chosen.length) say(`The mask is on ${wanted.length} photos.`);
+  emit("photos");
+}
+
+/** Show a photo; with Ctrl choose it too, or no longer, and with Shift all up to it. */
+async function pick(photo, event) {
+  if (event.shiftKey) {
+    const all = seen();
+    const ends = [all.indexOf(state.photo), all.indexOf(photo)].sort((a, b) => a - b);
+    for (const between of all.slice(ends[0], ends[1] + 1)) between.chosen = true;
+  } else if (event.ctrlKey || event.metaKey) photo.chosen = !photo.chosen;
+  else return show(photo);
+  return update();
 }
 
 export async function skip() {
@@ -189,7 +209,8 @@ function update() {
   $("#series-tools").hidden = !state.photo?.inSeries;
   $("#download-all").hidden = Boolean(state.series?.out);
   $("#download-all").disabled = ready().length === 0;
-  $("#same-mask").disabled = !lastQueued || lastQueued.photo === state.photo;
+  const chosen = inSeries().some((photo) => photo.chosen);
+  $("#same-mask").disabled = !lastQueued || (lastQueued.photo === state.photo && !chosen);
   const count = (name) => inSeries().filter((photo) => photo.state === name).length;
   const present = Object.keys(NAMES).filter((name) => count(name) || name === filter);
   const options = [
@@ -232,7 +253,7 @@ function itemOf(photo) {
     const image = make("img", { alt: "", loading: "lazy" });
     const button = make(
       "button",
-      { type: "button", class: "photo", onclick: () => attempt(() => show(photo)) },
+      { type: "button", class: "photo", onclick: (event) => attempt(() => pick(photo, event)) },
       image,
       make("span", { class: "name" }, photo.name),
       make("span", { class: "state" }),
@@ -250,6 +271,7 @@ function itemOf(photo) {
   const name = NAMES[photo.state] ?? "";
   if (label.textContent !== name) label.textContent = name;
   item.dataset.state = photo.state ?? "";
+  button.setAttribute("aria-pressed", String(photo.chosen === true));
   stop.hidden = !["queued", "running"].includes(photo.state);
   button.title = [photo.name, photo.error].filter(Boolean).join(": ");
   button.setAttribute("aria-label", [photo.name, name].filter(Boolean).join(", "));

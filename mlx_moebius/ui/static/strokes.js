@@ -30,6 +30,16 @@ export function replace(photo, done, undone = []) {
   strokesChanged(photo);
 }
 
+/** Move all that is painted by [x, y] photo pixels; loaded masks stay where they are. */
+export function nudge(x, y, photo = state.photo) {
+  if (!painted(photo)) return;
+  const moved = photo.strokes.done.map((stroke) => ({
+    ...stroke,
+    points: stroke.points.map(([px, py]) => [px + x, py + y]),
+  }));
+  replace(photo, moved);
+}
+
 export function strokesChanged(photo) {
   photo.revision = (photo.revision ?? 0) + 1;
   clearTimeout(timers.get(photo));

@@ -45,6 +45,10 @@ def select(
     neighbours: options.Neighbours = False,
     dust: options.Dust = False,
     sensitivity: options.Sensitivity = None,
+    people: options.People = False,
+    strangers: options.Strangers = False,
+    subjects: options.Subjects = False,
+    shadow: options.Shadow = False,
     output: options.Output = None,
     overwrite: common.Overwrite = False,
     version: common.Version = False,
@@ -63,8 +67,11 @@ def select(
         return
     if dust:
         wanted.append(parse("dust" if sensitivity is None else f"dust:{sensitivity}"))
+    named = {"people": people, "strangers": strangers, "subjects": subjects}
+    wanted += [parse(kind) for kind, asked in named.items() if asked]
     if not wanted:
         raise UsageError("what should be selected? Give --box, --lasso, --line, --wire or --dust (--help tells more)")
+    wanted += [parse("shadow")] if shadow else []
     target = output or photo.with_name(f"{photo.stem}_mask.png")
     check_target(target, photo, overwrite)
     picture = read_photo(photo)

@@ -38,6 +38,10 @@ Wires = Annotated[
 ]
 Neighbours = Annotated[bool, flag("--neighbours", help="With --wire: also its neighbours of the same direction.")]
 Dust = Annotated[bool, flag("--dust", help="Dust of a scan; in a folder, dust of the camera's sensor.")]
+People = Annotated[bool, flag("--people", help="All people. On macOS 14 or later alone, as the next two.")]
+Strangers = Annotated[bool, flag("--strangers", help="All people but the largest.")]
+Subjects = Annotated[bool, flag("--subjects", help="What stands out of the background.")]
+Shadow = Annotated[bool, flag("--shadow", help="Also the shadow of what is selected, as far as it looks like one.")]
 Sensitivity = Annotated[
     float | None,
     option(

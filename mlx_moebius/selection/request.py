@@ -7,6 +7,9 @@
     wires:10,20 900,40           the same, and its neighbours of this direction
     dust, dust:0.7               dust of a scan, as sensitive as usual (0.5) or more
     spots:10,20,5 90,15,9        dark or light spots at known places: x, y, size
+    shadow                       the shadow of what stands before it
+    people, strangers            all people, or all but the largest (macOS 14 alone)
+    subjects                     what stands out of the background (macOS 14 alone)
     sensor                       dust of a sensor, in photos of a folder: becomes `spots` for each (`sensor.py`)
 
 All are in pixels of the upright photo.
@@ -26,6 +29,8 @@ from mlx_moebius.photos.photo import Photo
 from mlx_moebius.selection.dust import USUAL, find_spots, known_spots, spots_mask
 from mlx_moebius.selection.neighbours import neighbours
 from mlx_moebius.selection.object import select_object
+from mlx_moebius.selection.people import find_instances
+from mlx_moebius.selection.shadow import shadow_of
 from mlx_moebius.selection.wire import follow_wire
 
 Numbers: TypeAlias = tuple[tuple[float, ...], ...]
@@ -129,6 +134,28 @@ def _spots(photo: Photo, numbers: Numbers, before: Mask) -> Mask:
     return spots_mask(rgb, known_spots(rgb, [(round(x), round(y), round(size)) for x, y, size in numbers]))
 
 
+def _shadow(photo: Photo, numbers: Numbers, before: Mask) -> Mask:
+    if not before.any():
+        raise MoebiusError("a shadow is that of a thing: select the thing before its shadow")
+    return shadow_of(photo.rgb(), before)
+
+
+def _people(photo: Photo, numbers: Numbers, before: Mask) -> Mask:
+    return _union(photo, find_instances(photo.rgb(), "people"))
+
+
+def _strangers(photo: Photo, numbers: Numbers, before: Mask) -> Mask:
+    return _union(photo, find_instances(photo.rgb(), "people")[1:])
+
+
+def _subjects(photo: Photo, numbers: Numbers, before: Mask) -> Mask:
+    return _union(photo, find_instances(photo.rgb(), "subjects"))
+
+
+def _union(photo: Photo, masks: Sequence[Mask]) -> Mask:
+    return np.logical_or.reduce([np.zeros((photo.height, photo.width), bool), *masks])
+
+
 def _sensor(photo: Photo, numbers: Numbers, before: Mask) -> Mask:
     raise MoebiusError("dust of a sensor is told from other spots by many photos of one camera: give their folder")
 
@@ -141,6 +168,10 @@ KINDS: dict[str, Kind] = {
     "wires": Kind(2, 1, 2, 'wires:10,20 or wires:"10,20 900,40"', _wires),
     "dust": Kind(1, 0, 1, "dust or dust:0.7", _dust),
     "spots": Kind(3, 1, MOST, 'spots:"10,20,5 90,15,9" (x, y, size)', _spots),
+    "shadow": Kind(1, 0, 0, "shadow", _shadow),
+    "people": Kind(1, 0, 0, "people", _people),
+    "strangers": Kind(1, 0, 0, "strangers", _strangers),
+    "subjects": Kind(1, 0, 0, "subjects", _subjects),
     "sensor": Kind(1, 0, 0, "sensor", _sensor),
 }
 """Name -> kind of selection."""

@@ -28,6 +28,7 @@ CAUTION = 0.5
 SMALLEST = 0.02  # of the largest part: smaller parts and holes are left out, unless a stroke is in them
 ALIKE = 3.0  # levels by which colours of one surface differ at least
 LIGHT = np.array([0.6, 1.4, 1.4], np.float32)  # weight of lightness, a and b: shadows differ in lightness alone
+FAR = 8000  # pixels of the reduced photo: points farther away are moved there
 LEAST = 4  # pixels: a box or lasso must be as large
 
 
@@ -121,7 +122,7 @@ class ObjectCut:
         cv2 = opencv()
         drawn = np.zeros(self.certain.shape, np.uint8)
         path = self._reduced(points)
-        thickness = max(1, round(width * self.scale))
+        thickness = int(min(max(1.0, round(width * self.scale)), SIDE))
         cv2.polylines(drawn, [np.concatenate([path[:1], path])], False, 1, thickness)  # a point alone is a dot
         self.certain[drawn > 0] = label
         return drawn > 0
@@ -176,7 +177,7 @@ class ObjectCut:
         return chosen
 
     def _reduced(self, points: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.int32]:
-        return np.rint((points - np.array(self.seen[:2])) * self.scale).astype(np.int32)
+        return np.rint((points - np.array(self.seen[:2])) * self.scale).clip(-FAR, FAR).astype(np.int32)
 
 
 def select_object(

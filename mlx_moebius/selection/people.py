@@ -80,8 +80,9 @@ def _frameworks() -> tuple[Any, Any, Any]:
     if sys.platform != "darwin":
         raise MoebiusError("people and subjects are found by macOS itself, from version 14 on; this is another system")
     try:
-        return tuple(importlib.import_module(name) for name in ("Vision", "Foundation", "Quartz"))  # type: ignore[return-value]
+        vision, foundation, quartz = map(importlib.import_module, ("Vision", "Foundation", "Quartz"))
     except ImportError:
         raise MoebiusError(
             'finding people and subjects needs an optional package: pip install "mlx-moebius[people]"'
         ) from None
+    return vision, foundation, quartz

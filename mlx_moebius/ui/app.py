@@ -24,6 +24,7 @@ from mlx_moebius.ui.guard import Door, Guard
 from mlx_moebius.ui.refusals import Refused, in_form, on_page, sentence
 from mlx_moebius.ui.rest_api import RestApi
 from mlx_moebius.ui.runs import Runs
+from mlx_moebius.ui.selecting import Selecting
 from mlx_moebius.ui.series import Series
 from mlx_moebius.ui.series_api import SeriesApi
 from mlx_moebius.ui.sessions import Sessions
@@ -82,6 +83,7 @@ def build(
             Route("/", page),
             *api.routes(),
             *RestApi(sessions, runs).routes(),
+            *Selecting(api).routes(),
             *([] if series is None else SeriesApi(api, series).routes()),
             *([] if editing is None else EditingApi(api, editing).routes()),
             Mount("/static", Files(directory=STATIC)),

@@ -17,6 +17,7 @@ FILE = {"type": "string", "format": "binary"}
 KINDS = {int: "integer", float: "number", bool: "boolean", str: "string"}
 LEFT_OUT = ("extend",)  # of `Settings`: requests give it as text
 SHOTS = "Other shots of the same scene: what they show of the hole is taken from them, where it fits."
+SELECT = "What is to be selected, such as box:100,50,200,300 (x, y, width, height), wire:10,20 or dust."
 ERROR = {"description": 'One sentence that says what is wrong: {"error": "..."}.'}
 
 
@@ -26,8 +27,9 @@ def describe(models: list[str]) -> dict[str, Any]:
     settings = get_type_hints(Settings, include_extras=True)
     fill: dict[str, Any] = {
         "photo": FILE | {"description": f"The photo: {' '.join(EXTENSIONS)}. What comes back has its format."},
-        "mask": FILE | {"description": "White is filled. May be left out with extend."},
+        "mask": FILE | {"description": "White is filled. May be left out with select or extend."},
         "from": {"type": "array", "items": FILE, "description": SHOTS},
+        "select": {"type": "array", "items": {"type": "string"}, "description": SELECT},
         "model": {"type": "string", "enum": models, "default": models[0]},
         "preset": typed(hints["preset"]) | {"default": "standard"},
         "extend": {"type": "string", "description": "Widen the frame: 10%, left=256,top=10%, or 16:9."},
@@ -71,6 +73,18 @@ def describe(models: list[str]) -> dict[str, Any]:
                     fill,
                     ["photo"],
                     photo,
+                )
+            },
+            "/select": {
+                "post": operation(
+                    "Select in a photo instead of painting",
+                    "The mask comes back, a PNG of the photo's size, white what is selected.",
+                    {
+                        "photo": FILE | {"description": "The photo."},
+                        "select": {"type": "array", "items": {"type": "string"}, "description": SELECT},
+                    },
+                    ["photo", "select"],
+                    {"description": "The mask.", "content": {"image/png": {"schema": FILE}}},
                 )
             },
             "/v1/images/edits": {

@@ -28,6 +28,7 @@ from mlx_moebius.photos.patch import patch_mode
 from mlx_moebius.photos.photo import photo_from_image, read_photo
 from mlx_moebius.photos.save import check_output, encode
 from mlx_moebius.schema import build
+from mlx_moebius.selection.request import parse, select
 from mlx_moebius.ui.answers import Json, file_answer
 from mlx_moebius.ui.events import event
 from mlx_moebius.ui.openapi import describe, html
@@ -47,11 +48,12 @@ KINDS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 
 @dataclass(slots=True)
 class Order:
-    """What a form asks for: the page's request, further fields of `Settings` in `more`, and a photo or a patch."""
+    """What a form asks for: the page's request, fields of `Settings` in `more`, a photo or a patch, selections."""
 
     request: Request
     more: Mapping[str, Any] = field(default_factory=dict)
     as_patch: bool = False
+    selected: tuple[str, ...] = ()
 
 
 class RestApi:
@@ -108,9 +110,11 @@ class RestApi:
     def _order(self, form: FormData) -> Order:
         check_files(form, "photo", "mask", "from")
         values = {name: value_of(text) for name, text in form.items() if isinstance(text, str)}
-        known = {setting.name for setting in fields(Settings)} | {*PAGE_FIELDS, "output"}
+        known = {setting.name for setting in fields(Settings)} | {*PAGE_FIELDS, "output", "select"}
         if unknown := sorted(set(values) - known):
             raise Refused(400, f"there is no setting {unknown[0][:60]!r}")
+        values.pop("select", None)
+        selected = tuple(parse(text).text for text in form.getlist("select") if isinstance(text, str))
         values["extend"] = str(values.get("extend") or "")
         output = values.pop("output", None) or "photo"
         if output not in OUTPUTS:
@@ -123,7 +127,7 @@ class RestApi:
         for name in LIMITED.keys() & more.keys():
             check_limit(name, more[name])
         request = built(Request, {"model": self.sessions.model, "yes": True} | asked)
-        return Order(request, more, output == "patch")
+        return Order(request, more, output == "patch", selected)
 
     def _start(self, session: Session, form: FormData, order: Order) -> Run:
         picture = self._photo(session, form, "photo")
@@ -135,8 +139,13 @@ class RestApi:
                 strokes = [mask_stroke(picture.load_mask(file)[0])]
             except MoebiusError as error:
                 raise Refused(getattr(error, "status", 400), sentence(error, file.parent, face=in_form)) from None
-        elif not order.request.extend:
-            raise Refused(400, "give a mask, or an extension")
+        elif not order.request.extend and not order.selected:
+            raise Refused(400, "give a mask, a selection, or an extension")
+        if order.selected:
+            found = select(picture.photo(), order.selected)
+            if not found.any():
+                raise Refused(400, f"there is no {' or '.join(order.selected)} in the photo, nothing would be filled")
+            strokes.append(mask_stroke(picture.keep_mask(found)))
         others = [self._other(session, upload) for upload in form.getlist("from") if isinstance(upload, UploadFile)]
         picture.paint(strokes, [])
         if order.as_patch:

@@ -1,0 +1,172 @@
+"""What is selected instead of painted: proposals for the page, and masks for other programs."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData, UploadFile
+from starlette.requests import Request as Asked
+from starlette.responses import Response
+from starlette.routing import Route
+
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.photos.geometry import Mask, bounding_box
+from mlx_moebius.photos.photo import Photo, read_photo
+from mlx_moebius.selection.object import ObjectCut
+from mlx_moebius.selection.people import What, find_instances
+from mlx_moebius.selection.request import MOST, Selection, parse, select
+from mlx_moebius.selection.shadow import shadow_of
+from mlx_moebius.ui.answers import Json
+from mlx_moebius.ui.api import Api, mask_stroke
+from mlx_moebius.ui.pictures import Picture
+from mlx_moebius.ui.refusals import Refused, in_form, sentence
+from mlx_moebius.ui.rest_api import check_files, keep, read_form
+from mlx_moebius.ui.tiles import black_and_white, png
+from mlx_moebius.ui.uploads import built, check_size, read_json
+
+KEPT = 8  # proposals of a photo; older ones that were not taken are forgotten
+INSTANCES: tuple[What, ...] = ("people", "subjects")
+"""Kinds of which each person or thing is a proposal of its own."""
+OBJECTS = ("box", "lasso", "line")
+"""Kinds that strokes correct."""
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """A stroke that adds to an object or takes away from it: points in pixels of the photo, and its width."""
+
+    add: bool
+    points: tuple[tuple[float, float], ...]
+    size: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the page wants selected: texts of `selection.request`, strokes that correct the object, its shadow too."""
+
+    selected: tuple[str, ...]
+    strokes: tuple[Correction, ...] = ()
+    shadow: bool = False
+
+
+class Selecting:
+    """`POST /api/photos/{id}/select` for the page, `POST /select` for other programs.
+
+    The object that was cut last is kept, so that its next stroke needs no new cut.
+    """
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+        self.proposed: dict[str, list[str]] = {}
+        self.lock = threading.Lock()
+        self.last: tuple[tuple[str, int, str], tuple[Correction, ...], ObjectCut] | None = None
+
+    def routes(self) -> list[Route]:
+        """Addresses and their handlers."""
+        return [
+            Route("/api/photos/{id}/select", self.propose, methods=["POST"]),
+            Route("/select", self.select, methods=["POST"]),
+        ]
+
+    async def propose(self, request: Asked) -> Response:
+        """Select in the current version. The answer has strokes, which mean nothing until the page takes them."""
+        picture = self.api.picture(request, changing=True)
+        wanted = built(Wanted, await read_json(request))
+        texts = [parse(text) for text in wanted.selected]
+        if not texts:
+            raise Refused(400, "selected must be a list of what is wanted, such as box:100,50,200,300")
+        if sum(len(stroke.points) for stroke in wanted.strokes) > MOST:
+            raise Refused(400, f"the strokes have more than {MOST} points")
+        return Json(await run_in_threadpool(self._proposals, picture, texts, wanted), 201)
+
+    def _proposals(self, picture: Picture, texts: list[Selection], wanted: Wanted) -> dict[str, Any]:
+        photo = picture.photo()
+        with self.lock:  # one after the other: each takes all cores
+            masks = self._masks(picture, photo, texts, wanted)
+            found = [mask for mask in masks if mask.any()]
+            union = np.logical_or.reduce([np.zeros((photo.height, photo.width), bool), *found])
+            shade = shadow_of(photo.rgb(), union) if wanted.shadow and found else None
+            self._forget(picture)
+            parts = [self._part(picture, mask) for mask in found]
+            shadow = self._part(picture, shade) if shade is not None and shade.any() else None
+        return {"parts": parts, "shadow": shadow}
+
+    def _masks(self, picture: Picture, photo: Photo, texts: list[Selection], wanted: Wanted) -> list[Mask]:
+        if len(texts) == 1 and (kind := next((each for each in INSTANCES if each == texts[0].kind), None)):
+            return find_instances(photo.rgb(), kind)
+        if len(texts) == 1 and texts[0].kind in OBJECTS:
+            return [self._object(picture, photo, texts[0], wanted.strokes)]
+        if wanted.strokes:
+            raise Refused(400, "strokes correct one object: give a box, a lasso or a line alone")
+        return [select(photo, texts)]
+
+    def _object(self, picture: Picture, photo: Photo, wanted: Selection, strokes: tuple[Correction, ...]) -> Mask:
+        key = picture.id, picture.current, wanted.text
+        if self.last is not None and self.last[0] == key and strokes[: len(self.last[1])] == self.last[1]:
+            _, done, cut = self.last
+        else:
+            done, cut = (), cut_of(photo, wanted)
+        for stroke in strokes[len(done) :]:
+            (cut.add if stroke.add else cut.remove)(stroke.points, stroke.size)
+        self.last = key, strokes, cut
+        return cut.mask()
+
+    def _part(self, picture: Picture, mask: Mask) -> dict[str, Any]:
+        """A proposal as the page gets it: a stroke, its box, and a place inside for a dot."""
+        name = picture.keep_mask(mask)
+        self.proposed.setdefault(picture.id, []).append(name)
+        box = bounding_box(mask)
+        assert box is not None
+        rows = np.flatnonzero(mask.any(axis=1))
+        y = int(rows[len(rows) // 2])
+        columns = np.flatnonzero(mask[y])
+        return {"stroke": mask_stroke(name), "box": box, "dot": (int(columns[len(columns) // 2]), y)}
+
+    def _forget(self, picture: Picture) -> None:
+        """Drop old proposals that are in no stroke."""
+        names = self.proposed.get(picture.id, [])
+        old, self.proposed[picture.id] = names[:-KEPT], names[-KEPT:]
+        picture.drop_masks(old)
+
+    async def select(self, request: Asked) -> Response:
+        """Select in a photo that is sent, and answer with the mask."""
+        session = self.api.sessions.new_session(guest=True)
+        form = FormData()
+        try:
+            form = await read_form(request)
+            check_files(form, "photo")
+            upload = form.get("photo")
+            texts = [text for text in form.getlist("select") if isinstance(text, str)]
+            if unknown := sorted(set(form) - {"photo", "select"}):
+                raise Refused(400, f"there is no setting {unknown[0][:60]!r}")
+            if not isinstance(upload, UploadFile) or not texts:
+                raise Refused(400, "give a file as photo, and what is wanted as select, such as box:100,50,200,300")
+            file = keep(session, upload, "photo")
+
+            def find() -> bytes:
+                try:
+                    wanted = [parse(text) for text in texts]
+                    check_size(file)
+                    photo = read_photo(file)
+                    with self.lock:
+                        return png(black_and_white(select(photo, wanted)))
+                except MoebiusError as error:
+                    raise Refused(getattr(error, "status", 400), sentence(error, file.parent, face=in_form)) from None
+
+            return Response(await run_in_threadpool(find), media_type="image/png")
+        finally:
+            self.api.sessions.end(session)
+            await form.close()
+
+
+def cut_of(photo: Photo, wanted: Selection) -> ObjectCut:
+    """The object that a selection of the kinds box, lasso and line means."""
+    if wanted.kind == "box":
+        x, y, width, height = wanted.numbers[0]
+        return ObjectCut(photo.rgb(), box=(round(x), round(y), round(x + width), round(y + height)))
+    points = [(x, y) for x, y in wanted.numbers]
+    return ObjectCut(photo.rgb(), lasso=points) if wanted.kind == "lasso" else ObjectCut(photo.rgb(), line=points)

@@ -18,6 +18,7 @@ from mlx_moebius.networks.diffusion import Step
 from mlx_moebius.photos.masks import dilate
 from mlx_moebius.photos.photo import Photo
 from mlx_moebius.runtime import BLAS
+from mlx_moebius.words import counted
 
 
 class Progress:
@@ -57,6 +58,8 @@ def report(pipeline: MoebiusPipeline, photo: Photo, result: Result) -> None:
     typer.echo(f"model {pipeline.name}, U-Net in {dtype} on {mx.default_device()}, BLAS: {BLAS}")
     for use in result.uses:
         typer.echo(printable(use.line()))
+    if result.continued:
+        typer.echo(f"{counted(result.continued, 'part')} filled from what is round it, without the network")
     for crop in result.crops:
         typer.echo(f"window {crop.side} x {crop.side} at {crop.left},{crop.top}, enlarged {crop.enlargement:.2f} times")
     for detail in result.details:

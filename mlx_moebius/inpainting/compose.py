@@ -18,6 +18,7 @@ from mlx_moebius.inpainting.plain import continue_plain
 from mlx_moebius.inpainting.push_pull import continued, push_pull
 from mlx_moebius.inpainting.seam import Seam, measure_seam
 from mlx_moebius.inpainting.settings import Settings
+from mlx_moebius.inpainting.specks import heal_specks
 from mlx_moebius.inpainting.stitch import blend, extract, feather_width, match_colour, prefill
 from mlx_moebius.photos.gain_map import GainMap
 from mlx_moebius.photos.geometry import Box, Colours, Mask
@@ -38,7 +39,7 @@ class Result:
 
     `details` says where detail was grown; it is empty where none was wanted. `weights`, uint16 [H, W], is the fill's
     share in every pixel, 65535 for all of it; None after a widening and with `reference`. `uses` says what other shots
-    gave.
+    gave, `continued` how many parts of the mask were filled from what is round them, without the network.
     """
 
     photo: Photo
@@ -49,6 +50,7 @@ class Result:
     details: list[Detail] = field(default_factory=list)
     weights: NDArray[np.uint16] | None = None
     uses: list[Use] = field(default_factory=list)
+    continued: int = 0
 
     @property
     def warnings(self) -> list[str]:
@@ -66,9 +68,9 @@ class PreparedCrops:
     """The crops of one photo, ready for the network: one image uint8 [S, S, 3] and one mask bool [S, S] per crop.
 
     In the images of `prepare_crops`, nothing is left of the object to remove: its surroundings continue smoothly.
-    What other shots show of the mask and its plain parts are already filled in `photo` (see `alignment` and `plain`);
-    `rest` is the remaining mask. `levels` are masks too: colours are matched to the pixels round them. `uses` says what
-    other shots gave. There are no crops where they gave all.
+    What other shots show of the mask, its plain parts and its specks are already filled in `photo` (see `alignment`,
+    `plain` and `specks`); `rest` is the remaining mask. If nothing remains, there are no crops. `levels` are masks too:
+    colours are matched to the pixels round them. `uses` and `continued` as in `Result`.
     """
 
     photo: Photo
@@ -79,6 +81,7 @@ class PreparedCrops:
     levels: list[Mask]
     rest: Mask
     uses: list[Use] = field(default_factory=list)
+    continued: int = 0
 
     def match_colours(self, fills: list[Colours], settings: Settings) -> list[Colours]:
         """The fills (0..1) in 8-bit levels, with colours matched to the photo if the settings ask for it."""
@@ -117,7 +120,7 @@ class PreparedCrops:
                 shares[band[1] : band[3]] = np.maximum(shares[band[1] : band[3]], drawn)
         photo = replace(photo, gains=filled_gains(photo, shares > 0))
         seam = measure_seam(photo.rgb(), self.mask, widest_feather(crops))
-        result = Result(photo, self.mask, self.crops, seam, [], details, shares, self.uses)
+        result = Result(photo, self.mask, self.crops, seam, [], details, shares, self.uses, self.continued)
         soft = max((crop.enlargement for crop in crops), default=1.0)
         if soft > MAX_ENLARGEMENT:
             result.notes.append(
@@ -145,16 +148,19 @@ def prepare_crops(
     check_growth(mask, unknown)
     found = take_from(photo, mask, others, settings.opaque)
     photo, rest = found.photo, mask & ~found.taken
+    aside = 0
     if settings.detail and settings.paste and not overlap and rest.any():
+        asked = rest
         photo, rest = continue_plain(photo, rest, settings.opaque)
-    asked = rest if rest.any() or found.taken.any() else mask
-    crops = plan(asked, size, settings.context, settings.max_crop, settings.whole_image)
-    rgb = continued(photo.rgb(), asked | _hidden(photo))  # before crops are reduced, which blends neighbours
-    extracted = [extract(rgb, asked, crop) for crop in crops]
+        photo, rest = heal_specks(photo, rest, settings.opaque)
+        aside = len(components(asked & ~rest))
+    crops = plan(rest, size, settings.context, settings.max_crop, settings.whole_image)
+    rgb = continued(photo.rgb(), rest | _hidden(photo))  # before crops are reduced, which blends neighbours
+    extracted = [extract(rgb, rest, crop) for crop in crops]
     masks = [hole for _, hole in extracted]
     images = [prefill(image, hole) for image, hole in extracted]
     levels = [extract(rgb, unknown, crop)[1] for crop in crops] if overlap else masks
-    return PreparedCrops(photo, mask, crops, images, masks, levels, rest, found.uses)
+    return PreparedCrops(photo, mask, crops, images, masks, levels, rest, found.uses, aside)
 
 
 def _hidden(photo: Photo) -> Mask:

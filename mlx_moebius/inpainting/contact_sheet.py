@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw, ImageFont
 
 from mlx_moebius.inpainting.compose import Result
-from mlx_moebius.photos.geometry import Box
+from mlx_moebius.photos.geometry import Box, around, bounding_box, union
 
 SIDE = 512  # longest side of one picture on the sheet
 GAP = 8
+MARGIN = 64
 
 
 def contact_sheet(results: Sequence[Result]) -> Image.Image:
@@ -33,8 +34,8 @@ def contact_sheet(results: Sequence[Result]) -> Image.Image:
 
 
 def _surroundings(result: Result) -> Box:
-    """The union of the crops, inside the photo."""
-    frames = [crop.frame for crop in result.crops]
-    left, top = (max(0, min(frame[i] for frame in frames)) for i in (0, 1))
-    right = min(result.photo.width, max(frame[2] for frame in frames))
-    return left, top, right, min(result.photo.height, max(frame[3] for frame in frames))
+    """The union of the crops inside the photo; without crops, what is filled and `MARGIN` pixels round it."""
+    width, height = result.photo.width, result.photo.height
+    if not result.crops:
+        return around(bounding_box(result.mask) or (0, 0, width, height), MARGIN, width, height)
+    return around(union([crop.frame for crop in result.crops]), 0, width, height)

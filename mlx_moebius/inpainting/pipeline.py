@@ -231,6 +231,8 @@ class MoebiusPipeline:
     def encode(self, prepared: Sequence[PreparedCrops], noise: Noise, settings: Settings) -> Encoded:
         """Encode the crops of some photos one by one, since the VAE's activations take most of the memory."""
         cell = self.diffusion.config.vae.downsampling
+        if not len(noise.start):
+            return Encoded(noise.start, noise.start[..., :1], noise.start)
         crops = [pair for each in prepared for pair in zip(each.images, each.masks, strict=True)]
         parts = []
         with self.stages.measure("encode"), private_kernels():
@@ -259,6 +261,8 @@ class MoebiusPipeline:
         """
         self.diffusion.check_guidance(settings.guidance_scale)
         total = encoded.latents.shape[0]
+        if not total:
+            return encoded.latents
         starts = range(0, total, self.batch_size)
         finished = []
         for index, start in enumerate(starts):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mlx_moebius.inpainting.synthesis.grain import grain
 from mlx_moebius.inpainting.synthesis.surface import Surface, fit
-from mlx_moebius.photos.geometry import Box, Colours, Mask, intersection, slices
+from mlx_moebius.photos.geometry import Box, Colours, Mask, around, intersection, slices
 from mlx_moebius.photos.kept_colours import kept_colours
 from mlx_moebius.photos.masks import Part, components, dilate
 from mlx_moebius.photos.own_colours import levels, with_levels
@@ -57,7 +57,7 @@ def continue_plain(photo: Photo, mask: Mask, opaque: bool = False) -> tuple[Phot
 def _continued(photo: Photo, unknown: Mask, part: Part, rng: np.random.Generator) -> tuple[Mask, Colours] | None:
     """Which pixels of a part's box could be filled, and their values [N, C] in 8-bit levels; None if none could."""
     own = part.mask()
-    frame = _around(part.box, DEPTHS[0], photo)
+    frame = around(part.box, DEPTHS[0], photo.width, photo.height)
     hole = np.zeros((frame[3] - frame[1], frame[2] - frame[0]), bool)
     inner = slices(part.box, frame[:2])
     hole[inner] = own
@@ -69,7 +69,7 @@ def _continued(photo: Photo, unknown: Mask, part: Part, rng: np.random.Generator
     longest = max(own.shape)
     length = max(SHORTEST, STRETCH * half, longest / STRETCHES)
     if longest <= 1.5 * length:
-        length = 2.0 * longest
+        length = 2.0 * max(hole.shape)  # one stretch
     answered = np.zeros_like(hole)
     total: Colours | None = None
     noises = []
@@ -136,12 +136,8 @@ def _grain(
     photo: Photo, unknown: Mask, frame: Box, answered: Mask, noise: NDArray[np.float32], rng: np.random.Generator
 ) -> Colours | None:
     """Grain for the filled pixels of a frame, [N, C]; None if there is no grain to copy."""
-    wide = _around(frame, GRAIN_REACH, photo)
+    wide = around(frame, GRAIN_REACH, photo.width, photo.height)
     hole = np.zeros((wide[3] - wide[1], wide[2] - wide[0]), bool)
     hole[slices(frame, wide[:2])] = answered
     usable = ~dilate(unknown[slices(wide)], 2 * RIM + 1) & dilate(hole, 2 * GRAIN_REACH + 1)
     return grain(levels(photo, wide), usable, hole, noise, rng)
-
-
-def _around(box: Box, by: int, photo: Photo) -> Box:
-    return max(0, box[0] - by), max(0, box[1] - by), min(photo.width, box[2] + by), min(photo.height, box[3] + by)

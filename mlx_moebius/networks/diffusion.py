@@ -78,6 +78,8 @@ def draw_noise(seeds: Sequence[int], parts: Sequence[int], size: int, channels: 
         channels: of the latents.
         offset: scales a further draw per sample and channel, constant over the image (noise offset).
     """
+    if not parts:
+        return Noise(*(mx.zeros((0, size, size, channels)) for _ in range(3)))
     samples = []
     for seed, part in zip(seeds, parts, strict=True):
         rng = np.random.default_rng((seed, part))

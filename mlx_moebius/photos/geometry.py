@@ -35,6 +35,11 @@ def intersection(a: Box, b: Box) -> Box | None:
     return (left, top, right, bottom) if left < right and top < bottom else None
 
 
+def around(box: Box, by: int, width: int, height: int) -> Box:
+    """A box and `by` pixels round it, inside a picture of width x height."""
+    return max(0, box[0] - by), max(0, box[1] - by), min(width, box[2] + by), min(height, box[3] + by)
+
+
 def union(boxes: Sequence[Box]) -> Box:
     """The smallest box that contains all `boxes`. At least one is needed."""
     lefts, tops, rights, bottoms = zip(*boxes, strict=True)

@@ -146,7 +146,8 @@ class Job:
         settings = pipeline.settings(**self.changes, seed=self.seeds[0])
         preview = None  # none for a wider frame: it grows in passes, with other crops
         if self.mask is not None and not settings.extend and not self.others:
-            preview = Preview(pipeline, prepare(self.photo, self.mask, pipeline.size, settings), len(self.seeds))
+            prepared = prepare(self.photo, self.mask, pipeline.size, settings)
+            preview = Preview(pipeline, prepared, len(self.seeds)) if prepared.crops else None
 
         def watch(event: Event) -> None:
             self._go_on()

@@ -192,6 +192,13 @@ def test_thin_holes_are_filled_from_beside_them(kind: str) -> None:
     assert psnr(result, photo, hole) > psnr(smooth(photo, hole), photo, hole) - 3
 
 
+def test_a_hole_smaller_than_a_cell_is_filled_beside_a_trusted_fill() -> None:
+    photo = photograph("lawn")[:400, :500]
+    hole = np.zeros((400, 500), bool)
+    hole[200, 250] = True
+    assert np.isfinite(grown(photo, hole, trusted=60)).all()
+
+
 @pytest.mark.parametrize("trusted", [0, 120])
 def test_where_there_is_too_little_to_copy_from_nothing_is_grown(trusted: float) -> None:
     photo = photograph("lawn")[:300, :400]

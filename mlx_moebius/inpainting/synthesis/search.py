@@ -30,7 +30,7 @@ def patches(values: Floats, cells: Indices, side: int) -> Floats:
     width, half = values.shape[1], side // 2
     steps = (np.arange(-half, half + 1)[:, None] * width + np.arange(-half, half + 1)).ravel()
     flat = values.reshape(-1, values.shape[-1])
-    return flat[cells[:, None] + steps].reshape(len(cells), -1)
+    return flat[cells[:, None] + steps].reshape(len(cells), len(steps) * flat.shape[1])
 
 
 def describe(grid: Grid, colours: Floats, cells: Indices, side: int) -> Floats:
@@ -74,7 +74,7 @@ def nearest(
     `skip` [N, M] excludes pairs.
     """
     half = (sources**2).sum(axis=1) / 2 + (0 if price is None else price)
-    block = max(1, BLOCK // len(sources))
+    block, transposed = max(1, BLOCK // len(sources)), sources.T
     found = np.empty(len(targets), np.int64)
     on_gpu = not on_cpu()
     if on_gpu:
@@ -84,9 +84,10 @@ def nearest(
         if on_gpu and skip is None:
             found[rows] = np.array(mx.argmin(halves - mx.array(targets[rows]) @ columns, axis=1))
             continue
-        distances = half - targets[rows] @ sources.T
+        distances = targets[rows] @ transposed
+        np.subtract(half, distances, out=distances)
         if skip is not None:
-            distances[skip[rows]] = np.inf
+            np.copyto(distances, np.inf, where=skip[rows])
         found[rows] = distances.argmin(axis=1)
     return found
 

@@ -21,14 +21,16 @@ TOUCH = 0.15  # share of a hole's outline along which something else may touch i
 TOGETHER = 4  # places: where the rest has not one colour, what is farther apart may be an edge that runs through
 FEW = 0.1  # of the surroundings: an edge may run into the hole there
 STEEPER = 1.6  # times the steepest slope round a hole: what is steeper inside joins two things
-HOPELESS = 0.7
+HOPELESS = 0.4
 FRINGE = 16.0  # 8-bit levels that JPEG may be off by beside what was removed
 RAGGED = 1.5  # what is off by about the same everywhere is another colour, not a fringe
 FAR = 0.5  # share of the places farther out that must be as the surface has it
 GRAIN = 10.0  # 8-bit levels of noise: what is more is no grain
 LEVEL = 1.0  # 8-bit levels that places round the hole may be off by
-ROUNDS = 12  # of reweighted least squares
-MOST = 4000  # samples of one fit
+ROUNDS = 12  # of reweighted least squares, at most
+SETTLED = 0.02  # levels by which a round changes less than matters
+RIDGE = 1e-12
+MOST, MOST_ROBUST = 4000, 1000  # samples of one fit, and of the reweighted ones that say which of them are good
 SAMPLES_EACH = 3  # places per coefficient
 ROUNDING = 0.3  # levels: the deviation of what is rounded to whole ones
 DEVIATION = 1.4826  # a normal's standard deviation over its median deviation
@@ -191,11 +193,19 @@ def _robust(basis: Exact, values: Exact) -> Exact:
     """Coefficients [K, C] of the least sum of distances, by reweighted least squares."""
     if basis.shape[1] == 1:
         return np.median(values, axis=0, keepdims=True)
-    weights = np.ones(len(basis))
+    step = -(-len(basis) // MOST_ROBUST)
+    basis, values = basis[::step], values[::step]
+    weighted = basis
+    fitted: Exact | None = None
     for _ in range(ROUNDS):
-        weighted = basis * weights[:, None]
-        coefficients = np.linalg.lstsq(weighted.T @ basis, weighted.T @ values, rcond=1e-12)[0]
-        weights = 1 / np.abs(values - basis @ coefficients).max(axis=1).clip(LEVEL / 2)
+        square = weighted.T @ basis
+        square.flat[:: len(square) + 1] += RIDGE * square.trace()  # points may lie on a line
+        coefficients = np.linalg.solve(square, weighted.T @ values)
+        before, fitted = fitted, basis @ coefficients
+        if before is not None and np.abs(fitted - before).max() < SETTLED:
+            break
+        off = values - fitted
+        weighted = basis / np.maximum.reduce(np.abs(off).T)[:, None].clip(LEVEL / 2)
     return coefficients
 
 

@@ -28,6 +28,7 @@ SEAM = 1.0
 ROUNDS = 20
 DAMPING = 0.5
 NEVER = 1e6
+AT_ONCE = 512  # pairs of neighbours: so many stay in the processor's cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +106,16 @@ def label(grid: Grid, cells: Indices, sources: Indices, cost: Floats, rounds: in
         other = place[(cells + step).clip(0, len(place) - 1)]
         first = np.flatnonzero(other >= 0)
         pairs.append((first, other[first]))
-        seams.append(_seam(flat, sources[first], sources[other[first]], step))
-    messages = [[np.zeros_like(seam[:, 0]), np.zeros_like(seam[:, 0])] for seam in seams]
+        seams.append(_seams(flat, sources[first], sources[other[first]], step))
+    messages = [[np.zeros((len(first), sources.shape[1]), np.float32) for _ in range(2)] for first, _ in pairs]
     for _ in range(rounds):
         belief = _belief(cost, pairs, messages)
-        for index, ((first, second), (onward, backward)) in enumerate(zip(pairs, messages, strict=True)):
-            from_first = (belief[first] - backward)[:, :, None] + seams[index]
-            from_second = (belief[second] - onward)[:, None] + seams[index]
-            for which, (old, new) in enumerate(((onward, from_first.min(1)), (backward, from_second.min(2)))):
+        for (first, second), own, (onward, backward) in zip(pairs, seams, messages, strict=True):
+            sent = _cheapest(belief[first] - backward, own[0]), _cheapest(belief[second] - onward, own[1])
+            for old, new in zip((onward, backward), sent, strict=True):
                 new -= new.min(axis=1, keepdims=True)
-                messages[index][which] = DAMPING * old + (1 - DAMPING) * new
+                old *= DAMPING
+                old += (1 - DAMPING) * new
     best = _belief(cost, pairs, messages).argmin(axis=1)
     everyone = np.arange(len(cells))
     chosen = np.full(grid.hole.size, -1)
@@ -131,14 +132,35 @@ def _belief(cost: Floats, pairs: list[tuple[Indices, Indices]], messages: list[l
     return belief
 
 
-def _seam(flat: Floats, first: Indices, second: Indices, step: int) -> Floats:
-    """Squared differences, on both cells, between two neighbours' candidates [N, K]: [N, K, K]."""
+def _cheapest(costs: Floats, seams: Floats) -> Floats:
+    """Minima over the sender's candidates of `costs` [N, K] plus `seams` [K, N, K], the sender's first: [N, K]."""
+    result = np.empty_like(costs)
+    total = np.empty((AT_ONCE, costs.shape[1]), np.float32)
+    for start in range(0, len(costs), AT_ONCE):
+        rows = slice(start, start + AT_ONCE)
+        least, own = result[rows], costs[rows]
+        np.add(seams[0, rows], own[:, :1], out=least)
+        for index in range(1, len(seams)):
+            part = np.add(seams[index, rows], own[:, index, None], out=total[: len(own)])
+            np.minimum(least, part, out=least)
+    return result
+
+
+def _seams(flat: Floats, first: Indices, second: Indices, step: int) -> tuple[Floats, Floats]:
+    """Squared differences, on both cells, between two neighbours' candidates [N, K].
+
+    Returned twice, [K, N, K], with the candidates of the first neighbour first, and with those of the second.
+    """
     last = len(flat) - 1
     a = np.concatenate([flat[first], flat[(first + step).clip(0, last)]], axis=-1)
     b = np.concatenate([flat[(second - step).clip(0, last)], flat[second]], axis=-1)
-    squares = (a**2).sum(-1)[:, :, None] + (b**2).sum(-1)[:, None]
-    seam: Floats = SEAM * np.maximum(squares - 2 * a @ b.swapaxes(1, 2), 0)
-    return seam
+    seam = a @ b.swapaxes(1, 2)
+    seam *= -2
+    seam += (a**2).sum(-1)[:, :, None]
+    seam += (b**2).sum(-1)[:, None]
+    np.maximum(seam, 0, out=seam)
+    seam *= SEAM
+    return np.ascontiguousarray(seam.transpose(1, 0, 2)), np.ascontiguousarray(seam.transpose(2, 0, 1))
 
 
 def rim(grid: Grid, cells: Indices, sources: Indices) -> Floats:

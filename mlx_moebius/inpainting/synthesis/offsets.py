@@ -42,11 +42,14 @@ def repeats(grid: Grid, count: int, rng: np.random.Generator) -> Offsets:
         chosen = np.sort(rng.permutation(chosen)[:STATISTICS])
     rows, columns = unflatten(places, width)
     least = max(MARGIN, (max(height, width) - 2 * MARGIN) // CLOSE)
+    close_rows, close_columns = (
+        np.abs(np.arange(length)[:, None] - at) < least for length, at in ((height, rows), (width, columns))
+    )
     found = np.empty(len(chosen), np.int64)
     for start in range(0, len(chosen), BLOCK):
-        own = chosen[start : start + BLOCK, None]
-        close = (np.abs(rows - rows[own]) < least) & (np.abs(columns - columns[own]) < least)
-        found[start : start + BLOCK] = nearest(features[own[:, 0]], features, skip=close)
+        own = chosen[start : start + BLOCK]
+        close = close_rows[rows[own]] & close_columns[columns[own]]
+        found[start : start + BLOCK] = nearest(features[own], features, skip=close)
     return peaks(np.stack([rows[found] - rows[chosen], columns[found] - columns[chosen]], axis=1), count)
 
 

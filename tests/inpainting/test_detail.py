@@ -91,7 +91,7 @@ def test_a_power_line_across_a_sky_shows_no_window_borders() -> None:
     photo = photo_from_image(Image.fromarray((sky + rng.normal(0, 3, sky.shape)).clip(0, 255).astype(np.uint8)))
     mask = np.abs(rows - 200 - columns * 0.1) < 8
     result, grown = fill_with(photo, mask, Settings(dilate=0))
-    assert len(grown) > 10
+    assert not grown  # the sky is plain, and needs no windows
     off = result.pixels.astype(np.float32) - sky
     spread = [off[:, start : start + 40][mask[:, start : start + 40]].std() for start in range(0, 3000, 40)]
     assert min(spread) > 2

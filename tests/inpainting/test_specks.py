@@ -91,7 +91,7 @@ def test_the_command_line_says_so(tmp_path: Path) -> None:
     _, photo, mask = dusty("wall")
     Image.fromarray(photo.pixels).save(tmp_path / "wall.png")
     Image.fromarray(mask).save(tmp_path / "mask.png")
-    sheet = [tmp_path / "wall.png", "--mask", tmp_path / "mask.png", "--model", "nano", "-o"]
+    sheet: list[str | Path] = [tmp_path / "wall.png", "--mask", tmp_path / "mask.png", "--model", "nano", "-o"]
     shown = run(main, *sheet, tmp_path / "out.png", "-v").stdout
     assert "12 parts filled from what is round it, without the network" in shown
     assert "window" not in shown

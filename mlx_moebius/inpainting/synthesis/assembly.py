@@ -20,7 +20,7 @@ from mlx_moebius.inpainting.synthesis.search import Indices, nearest_patch
 from mlx_moebius.photos.geometry import Mask
 
 PATCH = 7  # cells that a source is compared on
-KEPT = 32  # candidates per cell that enter the labelling
+KEPT = 16  # candidates per cell that enter the labelling
 KNOWN = 0.3  # weight of known cells against a seam's
 TEXTURE = 0.3
 FAR = 0.2 * 128**2  # cost of an offset as long as the grid, in squared levels; rows count three times
@@ -28,7 +28,8 @@ SEAM = 1.0
 ROUNDS = 20
 DAMPING = 0.5
 NEVER = 1e6
-AT_ONCE = 512  # pairs of neighbours: so many stay in the processor's cache
+AT_ONCE = 1 << 14  # numbers: so many stay in the processor's cache
+PAUSE, SETTLED = 4, 0.01  # rounds after which a smaller share of the cells changes its source: it is done
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +109,14 @@ def label(grid: Grid, cells: Indices, sources: Indices, cost: Floats, rounds: in
         pairs.append((first, other[first]))
         seams.append(_seams(flat, sources[first], sources[other[first]], step))
     messages = [[np.zeros((len(first), sources.shape[1]), np.float32) for _ in range(2)] for first, _ in pairs]
-    for _ in range(rounds):
+    before = cost.argmin(axis=1)
+    for number in range(rounds):
         belief = _belief(cost, pairs, messages)
+        if number and number % PAUSE == 0:
+            best = belief.argmin(axis=1)
+            if np.count_nonzero(best != before) <= SETTLED * len(cells):
+                break
+            before = best
         for (first, second), own, (onward, backward) in zip(pairs, seams, messages, strict=True):
             sent = _cheapest(belief[first] - backward, own[0]), _cheapest(belief[second] - onward, own[1])
             for old, new in zip((onward, backward), sent, strict=True):
@@ -135,9 +142,10 @@ def _belief(cost: Floats, pairs: list[tuple[Indices, Indices]], messages: list[l
 def _cheapest(costs: Floats, seams: Floats) -> Floats:
     """Minima over the sender's candidates of `costs` [N, K] plus `seams` [K, N, K], the sender's first: [N, K]."""
     result = np.empty_like(costs)
-    total = np.empty((AT_ONCE, costs.shape[1]), np.float32)
-    for start in range(0, len(costs), AT_ONCE):
-        rows = slice(start, start + AT_ONCE)
+    size = AT_ONCE // costs.shape[1]
+    total = np.empty((size, costs.shape[1]), np.float32)
+    for start in range(0, len(costs), size):
+        rows = slice(start, start + size)
         least, own = result[rows], costs[rows]
         np.add(seams[0, rows], own[:, :1], out=least)
         for index in range(1, len(seams)):
@@ -188,15 +196,20 @@ def _likeness(grid: Grid, cells: Indices, offsets: Offsets, guide: Guide) -> Flo
     wanted = guide.weight * grid.hole[region].astype(np.float32)
     down, across = np.mgrid[top : min(bottom, height), left : min(right, width)]
     cost = np.empty((len(cells), len(offsets)), np.float32)
-    for index, (by_rows, by_columns) in enumerate(offsets):
-        moved = (down + by_rows).clip(0, height - 1), (across + by_columns).clip(0, width - 1)
-        usable = ~grid.excluded[moved]
-        difference = known * ((grid.colours[region] - grid.colours[moved]) ** 2).sum(-1)
-        difference += TEXTURE * ((grid.texture[region] - grid.texture[moved]) ** 2).sum(-1)
-        own = wanted * ((guide.fill[region] - guide.photo[moved]) ** 2).sum(-1)
+    here = [np.moveaxis(each[region], -1, 0)[:, None] for each in (grid.colours, grid.texture, guide.fill)]
+    planes = [np.ascontiguousarray(np.moveaxis(each, -1, 0)) for each in (grid.colours, grid.texture, guide.photo)]
+    size = max(1, AT_ONCE // known.size)
+    for start in range(0, len(offsets), size):
+        some = offsets[start : start + size]
+        moved = (down + some[:, 0, None, None]).clip(0, height - 1) * width
+        moved += (across + some[:, 1, None, None]).clip(0, width - 1)
+        usable = (~grid.excluded).ravel()[moved].astype(np.float32)
+        apart = [((a - plane.reshape(3, -1)[:, moved]) ** 2).sum(axis=0) for a, plane in zip(here, planes, strict=True)]
         count = box_sum(usable, half)
-        mean = box_sum(difference * usable, half) / count.clip(1)
+        mean = box_sum((known * apart[0] + TEXTURE * apart[1]) * usable, half) / count.clip(1)
         reach = guide.reach // 2
-        mean += box_sum(own * usable, reach) / (count if reach == half else box_sum(usable, reach)).clip(1)
-        cost[:, index] = mean[at]
+        mean += box_sum(wanted * apart[2] * usable, reach) / (count if reach == half else box_sum(usable, reach)).clip(
+            1
+        )
+        cost[:, start : start + size] = mean[:, at[0], at[1]].T
     return cost

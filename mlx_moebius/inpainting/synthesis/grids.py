@@ -158,12 +158,15 @@ def regrid(values: Floats, grid: Grid) -> Floats:
 
 
 def box_sum(values: NDArray[np.generic], radius: int) -> Floats:
-    """Sums over (2 radius + 1) x (2 radius + 1) cells, [R, C] -> [R, C]; beyond the edges lie zeros."""
-    padded = np.pad(values.astype(np.float64), ((radius + 1, radius),) * 2).cumsum(0).cumsum(1)
+    """Sums over (2 radius + 1) x (2 radius + 1) cells, [..., R, C] -> [..., R, C]; beyond the edges lie zeros."""
+    rows, columns = values.shape[-2:]
     side = 2 * radius + 1
-    sums: Floats = (
-        padded[side:, side:] - padded[:-side, side:] - padded[side:, :-side] + padded[:-side, :-side]
-    ).astype(np.float32)
+    padded = np.zeros((*values.shape[:-2], rows + side, columns + side), np.float64)
+    padded[..., radius + 1 : radius + 1 + rows, radius + 1 : radius + 1 + columns] = values
+    np.cumsum(padded, axis=-2, out=padded)
+    strips = padded[..., side:, :] - padded[..., :-side, :]
+    np.cumsum(strips, axis=-1, out=strips)
+    sums: Floats = (strips[..., side:] - strips[..., :-side]).astype(np.float32)
     return sums
 
 

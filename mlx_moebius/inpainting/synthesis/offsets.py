@@ -18,7 +18,7 @@ Offsets = NDArray[np.int64]
 
 PATCH = 7
 COMPONENTS = 24
-STATISTICS = 6000  # patches that are looked up
+STATISTICS, FEWEST = 6000, 1500  # patches that are looked up: twice as many as the hole has cells, within these
 CLOSE = 16  # similar patches nearer than 1/16 of the grid say nothing
 BLOCK = 500
 SHORT = (2, 4, 8)  # radii of short offsets, in cells
@@ -38,8 +38,9 @@ def repeats(grid: Grid, count: int, rng: np.random.Generator) -> Offsets:
     features = Basis(samples).project(samples)[:, :COMPONENTS]
     life = samples.reshape(len(places), -1, 3).std(axis=1).max(axis=1)
     chosen = np.flatnonzero(life >= np.median(life))  # what is flat looks like everything that is
-    if len(chosen) > STATISTICS:
-        chosen = np.sort(rng.permutation(chosen)[:STATISTICS])
+    enough = min(STATISTICS, max(FEWEST, 2 * int(np.count_nonzero(grid.hole))))
+    if len(chosen) > enough:
+        chosen = np.sort(rng.permutation(chosen)[:enough])
     rows, columns = unflatten(places, width)
     least = max(MARGIN, (max(height, width) - 2 * MARGIN) // CLOSE)
     close_rows, close_columns = (

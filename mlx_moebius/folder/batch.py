@@ -220,7 +220,7 @@ def fill(
         if task.prepared is None:
             yield task
             continue
-        if not task.prepared.crops:  # other shots gave all
+        if not task.prepared.crops:  # nothing is left for it
             task.record["peak_bytes"] = {"network": 0, "process": process_peak()}
             yield task
             continue

@@ -113,6 +113,12 @@ def scene(width: int, height: int, seed: int = 0) -> tuple[Photo, Array]:
     return photo_from_image(Image.fromarray(ramp.clip(0, 255).astype(np.uint8))), mask
 
 
+def rough_scene(width: int, height: int) -> tuple[Photo, Array]:
+    """The same with noise alone, which only the network fills: a gradient is continued without it."""
+    photo, mask = scene(width, height)
+    return replace(photo, pixels=np.random.default_rng(0).integers(0, 256, photo.pixels.shape, np.uint8)), mask
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("width", "height"), [(300, 200), (90, 60), (128, 500), (517, 133)])
 def test_everything_away_from_the_mask_stays_bit_for_bit(nano: MoebiusPipeline, width: int, height: int) -> None:
@@ -153,9 +159,7 @@ def test_everything_away_from_any_mask_stays_in_every_mode(nano: MoebiusPipeline
 
 
 def test_a_small_part_is_filled_at_native_detail(nano: MoebiusPipeline) -> None:
-    photo, mask = scene(600, 400)
-    rough = np.random.default_rng(0).integers(0, 256, photo.pixels.shape, np.uint8)  # a gradient needs no network
-    photo = replace(photo, pixels=rough)
+    photo, mask = rough_scene(600, 400)
     assert nano.inpaint(photo, mask, nano.settings(num_steps=3)).enlargement == 1
     soft = nano.inpaint(photo, mask, nano.settings(num_steps=3, whole_image=True, detail=False))
     assert soft.enlargement == 600 / 128
@@ -176,7 +180,7 @@ def test_same_seed_same_result_and_another_seed_another(nano: MoebiusPipeline) -
 
 
 def test_steps_are_reported_over_all_windows_and_an_exception_ends_the_run(nano: MoebiusPipeline) -> None:
-    photo, mask = scene(600, 400)
+    photo, mask = rough_scene(600, 400)
     seen: list[Event] = []
     nano.batch_size = 1
     result = nano.inpaint(photo, mask, nano.settings(num_steps=3), seen.append)
@@ -204,7 +208,7 @@ def test_no_paste_shows_the_networks_squares(nano: MoebiusPipeline) -> None:
 
 
 def test_stages_are_measured(nano: MoebiusPipeline) -> None:
-    photo, mask = scene(200, 150)
+    photo, mask = rough_scene(200, 150)
     nano.inpaint(photo, mask, nano.settings(num_steps=3))
     assert list(nano.stages.by_name) == ["load", "encode", "denoise", "decode", "detail"]
     assert all(stage.seconds > 0 for stage in nano.stages.by_name.values())

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.files import EVERYBODY, flush_to_disk, replacing, sync_folder
+from mlx_moebius.files import EVERYBODY, flush_to_disk, permissions, replacing, sync_folder
 from mlx_moebius.photos.marks import LEDGER, LEDGERS
 from mlx_moebius.schema import Bounds, build
 
@@ -163,7 +163,7 @@ def forget(folder: Path, name: str) -> None:
     """Take out the lines of a photo whose result is gone, while no run writes. Raises MoebiusError."""
     records = read(folder)
     if records.pop(name, None) is not None:
-        with replacing(folder / NAME) as file:
+        with replacing(folder / NAME, mode=permissions([folder / NAME])) as file:
             file.writelines(_line(records[other]) for other in sorted(records))
 
 

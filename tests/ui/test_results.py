@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,12 @@ def test_every_result_is_kept_and_the_chosen_one_is_the_file(tmp_path: Path) -> 
         go_to(visitor, photo, first)
         assert file.read_bytes() == one
         assert ledger.read(out)["1.png"]["seed"] == 0
+        (out / ledger.NAME).chmod(0o600)
         go_to(visitor, photo, 0)
         assert not file.exists()
         assert not mask.exists()
         assert ledger.read(out) == {}
+        assert stat.S_IMODE((out / ledger.NAME).stat().st_mode) == 0o600
 
     with launch("nano", folder=folder, output=out) as server:
         visitor = Visitor(server)

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import expect
 
+from mlx_moebius.photos.masks import dilate
 from mlx_moebius.ui.server import Server
 from tests.support.visitor import Held
 from tests.ui.stage import PHOTO, Stage, pixel
@@ -19,6 +20,14 @@ WATCH = """() => {
         window.labels.add(item.getAttribute('aria-label')));
     new MutationObserver(note).observe(document.querySelector('#photos'),
         { subtree: true, childList: true, attributes: true });
+}"""
+
+
+GROWN = """async () => {
+    const { compare } = await import('/static/stage.js');
+    const { width, height } = compare.grown;
+    const { data } = compare.grown.getContext('2d').getImageData(0, 0, width, height);
+    return [...data].filter((value, i) => i % 4 === 3);
 }"""
 
 
@@ -154,3 +163,19 @@ def test_an_example_is_there(stage: Stage) -> None:
     stage.page.get_by_role("button", name="Try it on an example").click()
     expect(stage.page.locator("#name")).to_contain_text("example.jpg")
     stage.sharp()
+
+
+def test_a_key_shows_how_far_the_mask_would_grow(stage: Stage, tmp_path: Path) -> None:
+    page = stage.page
+    stage.open(small(tmp_path))
+    stage.stroke((40, 40), (60, 50))
+    page.keyboard.press("g")
+    page.select_option("#setting-dilate", "15")
+    page.keyboard.press("Escape")
+    expect(page.locator("#stage")).to_be_focused()
+    page.keyboard.down("h")
+    page.wait_for_function("async () => (await import('/static/stage.js')).compare.grown !== null")
+    shown = page.evaluate(GROWN)
+    assert np.array_equal(np.reshape(shown, (96, 96)) > 0, dilate(stage.painted(), 15))
+    page.keyboard.up("h")
+    page.wait_for_function("async () => (await import('/static/stage.js')).compare.grown === null")

@@ -2,6 +2,7 @@
 
 import * as choice from "./choice.js";
 import { $, $$, attempt, complain, inTextField, MOD, mac, make } from "./dom.js";
+import * as grown from "./grown.js";
 import { primary } from "./primary.js";
 import * as review from "./review.js";
 import * as runs from "./runs.js";
@@ -98,6 +99,13 @@ const TABLE = [
   ["Look", "", "", ["Mod+ArrowDown"], pan(0, 1)],
   ["Look", "X", "Hold to see the photo before", ["x"], (event) => event.repeat || hold(true)],
   ["Look", "C", "Divider between before and after", ["c"], () => toggleDivider()],
+  [
+    "Look",
+    "H",
+    "Hold to see what would be replaced, with its margin",
+    ["h"],
+    (event) => event.repeat || attempt(() => grown.hold(true)),
+  ],
   ["Look", "O", "Hold to outline what was filled", ["o"], (event) => event.repeat || outlineFill(true)],
   ["Look", "V", "Review: look at every fill; Enter accepts it", ["v"], () => attempt(review.start)],
   ["Photos", `${MOD} O`, "Open", ["Mod+o"], () => $("#open").click()],
@@ -198,6 +206,7 @@ export function prepare() {
     if (event.key === " ") pointers.pan(false);
     if (event.key.toLowerCase() === "x") hold(false);
     if (event.key.toLowerCase() === "o") outlineFill(false);
+    if (event.key.toLowerCase() === "h") grown.hold(false);
     if (event.key === "Shift" && tools.tools.line) setLine(false);
   });
   addEventListener("keydown", (event) => {
@@ -210,6 +219,7 @@ export function prepare() {
   addEventListener("blur", () => {
     pointers.pan(false);
     hold(false);
+    grown.hold(false);
   });
   for (const element of $$("[title]")) if (mac) element.title = element.title.replace("Ctrl", "⌘");
 }

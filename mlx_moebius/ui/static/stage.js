@@ -16,7 +16,7 @@ const [picture, paint, marks] = ["#picture", "#paint", "#marks"].map((name) => $
 export const view = new View();
 
 /** What is compared: the photo before instead of the fill (`hold`), or left of the divider (`share` of the photo's width). */
-export const compare = { hold: false, divider: false, share: 0, outline: false };
+export const compare = { hold: false, divider: false, share: 0, outline: false, grown: null };
 
 const previews = new Map(); // run -> { photo, bitmap, box }
 let shown = null; // { photo, picture } on the stage
@@ -162,6 +162,13 @@ function drawMarks() {
     const [[x, y], [x2, y2]] = [toScreen([left, top]), toScreen([right, bottom])];
     const far = 5 * ratio;
     outline(() => marks.roundRect(x - far, y - far, x2 - x + 2 * far, y2 - y + 2 * far, 6 * ratio), ratio);
+  }
+  if (compare.grown) {
+    const [[x, y], [x2, y2]] = [
+      [0, 0],
+      [shown.picture.width, shown.picture.height],
+    ].map(toScreen);
+    marks.drawImage(compare.grown, x, y, x2 - x, y2 - y);
   }
   const frame = settings.frame(shown.picture);
   if (frame) {

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlx_moebius.alignment.opencv import opencv
+from mlx_moebius.alignment.tone import brightest
 from mlx_moebius.photos.geometry import Colours, Mask
 
 BLUR = 2.0  # pixels over which differences are averaged, so that noise counts less
@@ -15,6 +16,7 @@ MISS = 0.45  # pixels by which edges may miss each other
 TONE = 8.0  # levels that may differ over an area, which blending levels
 FAR_TONE = 14.0  # the same, inside a hole: tone is less certain there
 WIDE = 24.0  # pixels over which what differs is tone
+WORK = 800  # pixels along a side on which pictures are compared
 SPECK = 5  # pixels: what is smaller is no difference
 BLOCK = 12  # pixels across blocks in which noise is measured
 SMOOTHEST = 15  # per cent of them show nothing but noise
@@ -48,6 +50,20 @@ def differs(a: Colours, b: Colours, both: Mask, level: float, tone: float = TONE
     What differs slowly over the picture by up to `tone` levels counts as the same.
     """
     cv2 = opencv()
+    height, width = both.shape
+    scale = WORK / max(height, width)
+    if scale < 1:
+        size = max(8, round(width * scale)), max(8, round(height * scale))
+        a, b = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (a, b))
+        small = cv2.resize(both.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.99
+        found = cv2.resize(_differs(a, b, small, level, tone), (width, height), interpolation=cv2.INTER_NEAREST)
+    else:
+        found = _differs(a, b, both, level, tone)
+    return np.asarray((found > 0) & both)
+
+
+def _differs(a: Colours, b: Colours, both: Mask, level: float, tone: float) -> NDArray[np.uint8]:
+    cv2 = opencv()
     weight = both.astype(np.float32)
     difference = (a - b) * weight[..., None]
     total = cv2.GaussianBlur(weight, (0, 0), BLUR)
@@ -58,9 +74,9 @@ def differs(a: Colours, b: Colours, both: Mask, level: float, tone: float = TONE
     gx, gy = (cv2.Sobel(bright, cv2.CV_32F, dx, 1 - dx, ksize=3) / 8 for dx in (1, 0))
     steep = cv2.GaussianBlur(np.sqrt(gx**2 + gy**2), (0, 0), BLUR)
     allowed = STEP + NOISES * level + MISS * steep
-    found = (np.abs(small).max(axis=-1) > allowed) & both
+    found = (brightest(np.abs(small)) > allowed) & both
     kernel = np.ones((SPECK, SPECK), np.uint8)
-    return np.asarray(cv2.morphologyEx(found.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0)
+    return np.asarray(cv2.morphologyEx(found.astype(np.uint8), cv2.MORPH_OPEN, kernel))
 
 
 def belief(good: Mask, bad: Mask) -> NDArray[np.float32]:

@@ -14,9 +14,10 @@ from mlx_moebius.alignment.opencv import opencv
 from mlx_moebius.photos.geometry import Mask
 
 POINTS = 12000  # pixels that are compared: the steepest of each cell
+BLOCK = 3  # pixels across blocks of which one pixel is taken
 CELLS = 24  # cells along a side, from each of which as many are taken
 STEPS = 8  # of Gauss-Newton, at each scale
-REDUCED = 700  # pixels along the side of the coarser scale
+REDUCED = 800  # pixels along the side of the coarser scale
 FARTHEST = 12.0  # pixels of the coarser scale by which the motion may differ from the features'
 SMOOTH = 25.0  # pixels over which flow is averaged
 
@@ -91,15 +92,19 @@ def _descend(
 
 def _steepest(energy: NDArray[np.float32], inside: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows and columns of the pixels with the largest gradients, spread over the picture."""
-    height, width = inside.shape
-    rows, columns = np.nonzero(inside)
-    values = energy[rows, columns]
-    cell = (rows * CELLS // height) * CELLS + columns * CELLS // width
-    order = np.lexsort((-values, cell))
+    height, width = (length // BLOCK for length in inside.shape)
+    cut = np.where(inside, energy, -1)[: height * BLOCK, : width * BLOCK]
+    blocks = cut.reshape(height, BLOCK, width, BLOCK).swapaxes(1, 2).reshape(height, width, BLOCK * BLOCK)
+    best = blocks.argmax(axis=-1)
+    values = np.take_along_axis(blocks, best[..., None], axis=-1)[..., 0]
+    down, across = np.nonzero(values >= 0)
+    own = best[down, across]
+    cell = (down * CELLS // height) * CELLS + across * CELLS // width
+    order = np.lexsort((-values[down, across], cell))
     firsts = np.flatnonzero(np.diff(cell[order], prepend=-1))
     rank = np.arange(len(order)) - np.repeat(firsts, np.diff([*firsts, len(order)]))
     kept = np.sort(order[rank < POINTS // (CELLS * CELLS) + 1])
-    return rows[kept], columns[kept]
+    return (down * BLOCK + own // BLOCK)[kept], (across * BLOCK + own % BLOCK)[kept]
 
 
 def _displacement(

@@ -19,7 +19,8 @@ from mlx_moebius.alignment.features import Features, Homography, apply, homograp
 from mlx_moebius.alignment.opencv import opencv
 from mlx_moebius.alignment.shot import Shot, features_of
 from mlx_moebius.alignment.tone import Curve, fit_curve
-from mlx_moebius.alignment.view import Place, View, look
+from mlx_moebius.alignment.view import View, look
+from mlx_moebius.alignment.warp import Place
 from mlx_moebius.photos.geometry import Box, Colours, Mask, slices
 from mlx_moebius.photos.masks import components
 from mlx_moebius.photos.photo import Photo

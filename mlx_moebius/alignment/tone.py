@@ -45,7 +45,7 @@ class Curve:
             beyond = np.maximum(colours[..., channel] - self.knots[-1], 0) + np.minimum(colours[..., channel], 0)
             result[..., channel] = inside + beyond
         if self.highlights is not None:
-            share = ((colours.max(axis=-1) - BRIGHT) / (CLIPPED - BRIGHT)).clip(0, 1)
+            share = ((brightest(colours) - BRIGHT) / (CLIPPED - BRIGHT)).clip(0, 1)
             some = share > 0
             guessed = colours[some] @ self.highlights[:3] + self.highlights[3]
             result[some] += share[some, None] * (guessed - result[some])
@@ -55,7 +55,7 @@ class Curve:
         """The curve with highlights as in these pictures [h, w, 3], if they show some; `other` before the curve."""
         cv2 = opencv()
         smooth = cv2.GaussianBlur(other, (0, 0), 1.5)
-        bright = both & (smooth.max(axis=-1) >= (BRIGHT + CLIPPED) / 2)
+        bright = both & (brightest(smooth) >= (BRIGHT + CLIPPED) / 2)
         if bright.sum() < 5 * ENOUGH:
             return self
         target = cv2.GaussianBlur(photo, (0, 0), 1.5)[bright]
@@ -79,7 +79,7 @@ def fit_curve(photo: Colours, other: Colours, both: Mask) -> Curve | None:
     """
     cv2 = opencv()
     smooth, target = cv2.GaussianBlur(other, (0, 0), 1.5), cv2.GaussianBlur(photo, (0, 0), 1.5)
-    steep = np.abs(cv2.Laplacian(smooth, cv2.CV_32F, ksize=3)).max(axis=-1)
+    steep = np.abs(cv2.Laplacian(smooth, cv2.CV_32F, ksize=3)).mean(axis=-1)
     usable = both & (steep <= np.percentile(steep[both], 70)) if both.any() else both
     if usable.sum() < 4 * ENOUGH:
         return None
@@ -115,6 +115,11 @@ def _through(x: NDArray[np.float64], y: NDArray[np.float64], knots: NDArray[np.f
     inside[low] = knots[low] * (y[0] / max(x[0], 1.0)) if x[0] > 0 else y[0]
     inside[high] = knots[high] * (y[-1] / max(x[-1], 1.0))
     return np.maximum.accumulate(inside)
+
+
+def brightest(colours: Colours) -> NDArray[np.float32]:
+    """The largest channel of each pixel, [h, w]."""
+    return np.maximum(np.maximum(colours[..., 0], colours[..., 1]), colours[..., 2])
 
 
 def local_gain(photo: Colours, other: Colours, both: Mask) -> Colours:

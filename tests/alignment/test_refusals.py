@@ -39,6 +39,7 @@ def test_what_still_stands_there_is_not_taken_for_the_truth(tmp_path: Path) -> N
     assert "shows the same there" in taken.uses[0].line()
 
 
+@pytest.mark.slow
 def test_exposures_two_stops_apart_are_matched(tmp_path: Path) -> None:
     series = make_series(tmp_path, gain=0.25, noise=0.7)
     taken = take(series)
@@ -55,6 +56,7 @@ def test_a_blurred_shot_is_left_out(tmp_path: Path) -> None:
     assert all(use.why for use in taken.uses)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["L", "I;16", "RGBA", "CMYK"])
 def test_other_modes_are_filled_from_a_colour_shot(mode: str, tmp_path: Path) -> None:
     series = make_series(tmp_path)
@@ -83,6 +85,7 @@ def test_a_black_and_white_shot_gives_a_colour_photo_nothing(tmp_path: Path) -> 
     assert taken.uses[0].line() == "grey.png: nothing taken, it is black and white"
 
 
+@pytest.mark.slow
 def test_a_stack_outvotes_what_one_shot_shows(tmp_path: Path) -> None:
     series = make_series(tmp_path, offsets=((150, 0), (150, 5), (150, -5)), masks=False)
     image = np.asarray(Image.open(series.others[0])).copy()

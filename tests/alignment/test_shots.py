@@ -59,6 +59,7 @@ def test_two_shots_give_the_truth_and_the_rest_stays(tmp_path: Path) -> None:
     assert all(len(shot["sha256"]) == 64 and shot["error"] < 6 for shot in record["shots"])
 
 
+@pytest.mark.slow
 def test_one_shot_gives_what_it_shows_and_the_network_the_rest(tmp_path: Path) -> None:
     series = make_series(tmp_path)
     with_it = fill(series, "--from", series.others[0], out="with.png")
@@ -95,6 +96,7 @@ def test_wrong_photos_change_nothing_but_a_line(tmp_path: Path) -> None:
     assert (pixels(tmp_path / "with.png") == pixels(fill(series, out="without.png"))).all()
 
 
+@pytest.mark.slow
 def test_a_run_is_repeated_from_the_same_files(tmp_path: Path) -> None:
     series = make_series(tmp_path)
     first = fill(series, *froms(series))
@@ -111,6 +113,7 @@ def test_a_run_is_repeated_from_the_same_files(tmp_path: Path) -> None:
     assert not (tmp_path / "third.png").exists()
 
 
+@pytest.mark.slow
 def test_python_takes_other_shots_too(tmp_path: Path) -> None:
     series = make_series(tmp_path)
     out = mlx_moebius.fill(series.photo, series.mask, tmp_path / "py.png", model="nano", others=series.others)

@@ -57,6 +57,7 @@ def test_detail_counts_and_the_second_run_knows() -> None:
     assert shares[-1] == 1
 
 
+@pytest.mark.slow
 def test_a_run_tells_its_stages(server: Server, tmp_path: Path) -> None:
     visitor = Visitor(server)
     photo = visitor.open(small_photo(tmp_path / "small.png"))

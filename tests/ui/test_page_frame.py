@@ -70,6 +70,7 @@ def test_other_pages_show_nothing_in_a_frame(server: Server, browser: Browser, n
     page.close()
 
 
+@pytest.mark.slow
 def test_a_program_shows_a_picture_and_gets_fill_and_mask(browser: Browser) -> None:
     pixels = np.asarray(Image.open(PHOTO).convert("RGB").crop((100, 100, 196, 196)))
     with launch(pixels) as server:

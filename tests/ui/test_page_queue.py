@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -63,6 +64,7 @@ def test_buttons_stay_where_they_are_while_the_queue_grows(server: Server, stage
         expect(page.locator("#cancel")).to_be_disabled()
 
 
+@pytest.mark.slow
 def test_states_do_not_flicker_and_errors_go_with_their_cause(stage: Stage, tmp_path: Path) -> None:
     page = stage.page
     page.set_input_files("#files", crops(tmp_path, 2))
@@ -90,6 +92,7 @@ def test_states_do_not_flicker_and_errors_go_with_their_cause(stage: Stage, tmp_
     expect(page.locator("#error")).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_before_is_the_photo_as_it_was_opened(stage: Stage, tmp_path: Path) -> None:
     page = stage.page
     stage.open(small(tmp_path))
@@ -109,6 +112,7 @@ def test_before_is_the_photo_as_it_was_opened(stage: Stage, tmp_path: Path) -> N
     page.keyboard.up("x")
 
 
+@pytest.mark.slow
 def test_the_frame_is_shown_before_it_is_extended_and_refused_before_the_page_moves_on(
     stage: Stage, tmp_path: Path
 ) -> None:
@@ -136,6 +140,7 @@ def test_the_frame_is_shown_before_it_is_extended_and_refused_before_the_page_mo
     expect(page.locator("#error")).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_a_mask_goes_on_chosen_photos_and_is_moved_by_keys(server: Server, stage: Stage, tmp_path: Path) -> None:
     page = stage.page
     page.set_input_files("#files", crops(tmp_path, 4))
@@ -159,12 +164,14 @@ def test_a_mask_goes_on_chosen_photos_and_is_moved_by_keys(server: Server, stage
         page.get_by_role("button", name="Cancel 1.png").click()
 
 
+@pytest.mark.slow
 def test_an_example_is_there(stage: Stage) -> None:
     stage.page.get_by_role("button", name="Try it on an example").click()
     expect(stage.page.locator("#name")).to_contain_text("example.jpg")
     stage.sharp()
 
 
+@pytest.mark.slow
 def test_a_key_shows_how_far_the_mask_would_grow(stage: Stage, tmp_path: Path) -> None:
     page = stage.page
     stage.open(small(tmp_path))

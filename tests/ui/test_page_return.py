@@ -181,6 +181,7 @@ def test_photos_come_by_dropping_and_pasting_and_another_keeps_the_first(stage: 
     assert page.url == address
 
 
+@pytest.mark.slow
 def test_paint_on_a_folders_photo_outlives_its_tab_while_the_server_is_gone(browser: Browser, tmp_path: Path) -> None:
     folder = tmp_path / "wedding"
     folder.mkdir()

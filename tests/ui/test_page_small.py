@@ -28,12 +28,15 @@ COUNT = """() => {
 }"""
 
 
+SIZES = [(844, 390), *(pytest.param(*size, marks=pytest.mark.slow) for size in ((720, 450), (390, 844)))]
+
+
 def in_reach(part: Locator) -> bool:
     """Whether a click in its middle meets it, and all of it is in the window."""
     return bool(part.evaluate(TOUCHED))
 
 
-@pytest.mark.parametrize(("width", "height"), [(844, 390), (720, 450), (390, 844)])
+@pytest.mark.parametrize(("width", "height"), SIZES)
 def test_everything_is_in_reach(server: Server, browser: Browser, tmp_path: Path, width: int, height: int) -> None:
     for page in watched(browser, server.url, viewport={"width": width, "height": height}, has_touch=True):
         stage = Stage(page)
@@ -49,6 +52,7 @@ def test_everything_is_in_reach(server: Server, browser: Browser, tmp_path: Path
         assert page.evaluate("([x, y]) => document.elementFromPoint(x, y).closest('#stage') !== null", list(middle))
 
 
+@pytest.mark.slow
 def test_fingers_can_fit_and_size_and_draw_a_line(telephone: Page) -> None:
     page, stage = telephone, Stage(telephone)
     stage.open(PHOTO)
@@ -67,6 +71,7 @@ def test_fingers_can_fit_and_size_and_draw_a_line(telephone: Page) -> None:
     expect(page.locator("#gestures")).to_contain_text("two fingers")
 
 
+@pytest.mark.slow
 def test_keys_keep_the_focus_follow_the_brush_and_move_the_photo(stage: Stage) -> None:
     page = stage.page
     stage.open(PHOTO)
@@ -101,6 +106,7 @@ def test_hovering_draws_the_ring_alone(stage: Stage) -> None:
     assert page.evaluate("window.drawn") > 0
 
 
+@pytest.mark.slow
 def test_a_lasso_fills_itself_and_the_server_fills_the_same_pixels(stage: Stage, tmp_path: Path) -> None:
     page = stage.page
     stage.open(PHOTO)

@@ -43,6 +43,7 @@ def folder_of_one(tmp_path: Path) -> tuple[Path, Path]:
     return folder, tmp_path / "finished"
 
 
+@pytest.mark.slow
 def test_every_result_is_kept_and_the_chosen_one_is_the_file(tmp_path: Path) -> None:
     folder, out = folder_of_one(tmp_path)
     file, mask = out / "1.png", out / "masks" / "1_mask.png"

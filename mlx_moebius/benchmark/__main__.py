@@ -37,6 +37,7 @@ from mlx_moebius.benchmark.graph import (
 )
 from mlx_moebius.benchmark.picture import picture_report, picture_table
 from mlx_moebius.benchmark.selecting import select_report, select_table
+from mlx_moebius.benchmark.shots import shots_report, shots_table
 from mlx_moebius.cli.command import Program
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import replacing
@@ -260,6 +261,7 @@ def benchmark(
     picture: options.Picture = None,
     keep: options.Keep = None,
     select: options.Select = None,
+    shots: options.Shots = None,
     check: options.Check = False,
 ) -> None:
     """Measure speed and memory; with --check whether this device computes correctly, with --picture how fills look."""
@@ -274,6 +276,11 @@ def benchmark(
         selections = select_report(select)
         print(select_table(selections))
         write_report({"device": device_name(), "selections": selections}, json_path)
+        return
+    if shots is not None:
+        series = shots_report(shots)
+        print(shots_table(series))
+        write_report({"device": device_name(), "shots": series}, json_path)
         return
     if full and model is not None:
         raise MoebiusError("--full means generated weights of the released size: leave it or --model out")

@@ -69,3 +69,12 @@ Select = Annotated[
         help="How well things and wires are selected instead of speed, on photographs with masks and without.",
     ),
 ]
+Shots = Annotated[
+    Path | None,
+    option(
+        "--shots",
+        metavar="FOLDER",
+        kind=Path,
+        help="How near fills from other shots come to the truth instead of speed, on series whose truth is known.",
+    ),
+]

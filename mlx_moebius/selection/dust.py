@@ -21,7 +21,8 @@ Floats = NDArray[np.float32]
 SIZES = (1, 2, 3, 5, 8, 12)  # pixels across a spot
 USUAL = 0.5  # sensitivity
 CLEAREST, FAINTEST = 18.0, 4.0  # how many times a spot differs more than its surroundings, at sensitivity 0 and 1
-LEAST = 1.0  # levels: fainter spots are not seen
+LEAST = 1.0  # levels: what differs less is no spot
+VISIBLE = 3.0  # levels: fainter spots of one photo are left as they are
 WIDE = 4  # times its size: how far the surroundings of a spot reach, besides MARGIN
 MARGIN = 12
 EVEN = 0.6  # of the difference from a spot: by how much its surroundings may differ among themselves
@@ -50,7 +51,8 @@ def find_spots(rgb: NDArray[np.uint8], sensitivity: float = USUAL) -> list[Spot]
     cv2 = opencv()
     least = CLEAREST * (FAINTEST / CLEAREST) ** sensitivity
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    return [spot for spot in _alone(distinct_spots(grey, FAINTEST), least) if _by_itself(cv2, grey, spot)]
+    spots = [spot for spot in distinct_spots(grey, FAINTEST) if abs(spot.difference) >= VISIBLE]
+    return [spot for spot in _alone(spots, least) if _by_itself(cv2, grey, spot)]
 
 
 def distinct_spots(grey: Floats, least: float) -> list[Spot]:

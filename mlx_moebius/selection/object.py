@@ -19,7 +19,7 @@ from mlx_moebius.selection.opencv import opencv
 Point = tuple[float, float]
 """x, y in pixels of the upright photo."""
 
-SIDE = 400  # pixels of the longer side in which colours are told apart
+PIXELS = 100_000  # in which colours are told apart
 AROUND = 0.25  # of the longer side of the box: what is seen of the surroundings
 ROUND_LINE = 0.75  # of a line's extent: how far the object that it crosses may reach beyond it
 FIRST, AGAIN = 2, 1  # rounds of the cut for the first outline, and after a stroke
@@ -28,6 +28,7 @@ CAUTION = 0.5
 SMALLEST = 0.02  # of the largest part: smaller parts and holes are left out, unless a stroke is in them
 ALIKE = 3.0  # levels by which colours of one surface differ at least
 LIGHT = np.array([0.6, 1.4, 1.4], np.float32)  # weight of lightness, a and b: shadows differ in lightness alone
+LINE, WIDEST = 4, 400  # pixels of the reduced photo: width of a rough line, and most of a stroke
 FAR = 8000  # pixels of the reduced photo: points farther away are moved there
 LEAST = 4  # pixels: a box or lasso must be as large
 
@@ -72,7 +73,7 @@ class ObjectCut:
         grown = (inside[0] - margin, inside[1] - margin, inside[2] + margin, inside[3] + margin)
         self.seen: Box = intersection(grown, whole) or whole
         left, top, right, bottom = self.seen
-        self.scale = min(1.0, SIDE / max(right - left, bottom - top))
+        self.scale = min(1.0, float(np.sqrt(PIXELS / ((right - left) * (bottom - top)))))
         size = max(1, round((right - left) * self.scale)), max(1, round((bottom - top) * self.scale))
         self.small = cv2.resize(rgb[top:bottom, left:right], size, interpolation=cv2.INTER_AREA)
         self.models = np.zeros((1, 65)), np.zeros((1, 65))
@@ -88,7 +89,7 @@ class ObjectCut:
             raise MoebiusError("the object needs surroundings to be told from: draw a smaller box or lasso")
         self.labels = self._guess()
         if len(line):
-            self._draw(points, 1, max(1.0, SIDE / 100) / self.scale)
+            self._draw(points, 1, LINE / self.scale)
         self._cut(FIRST, new=True)
 
     def add(self, points: Sequence[Point], width: float = 1) -> None:
@@ -122,7 +123,7 @@ class ObjectCut:
         cv2 = opencv()
         drawn = np.zeros(self.certain.shape, np.uint8)
         path = self._reduced(points)
-        thickness = int(min(max(1.0, round(width * self.scale)), SIDE))
+        thickness = int(min(max(1.0, round(width * self.scale)), WIDEST))
         cv2.polylines(drawn, [np.concatenate([path[:1], path])], False, 1, thickness)  # a point alone is a dot
         self.certain[drawn > 0] = label
         return drawn > 0

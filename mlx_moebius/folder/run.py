@@ -197,11 +197,11 @@ def show_plan(pipeline: MoebiusPipeline, job: Job, pairing: Pairing) -> list[str
     request = job.request(pipeline)
     for photo in pairing.pairs:
         task = load(photo, job, pipeline.size, request, done)
-        mask = "boxes" if photo.mask is None else photo.mask
+        mask = (", ".join(job.selected) or "boxes") if photo.mask is None else photo.mask
         if task.skipped:
             what = "done already"
         elif task.unmasked:
-            what = "nothing transparent"
+            what = "nothing transparent" if photo.mask else "nothing is there"
         elif task.prepared is None:
             what = f"error: {task.record['error']}"
         else:

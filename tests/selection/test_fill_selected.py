@@ -54,6 +54,9 @@ def test_in_a_folder_photos_without_dust_stay_as_they_are(tmp_path: Path) -> Non
         if name == "dusty":
             rgb[60:65, 80:84] = 20
         Image.fromarray(rgb).save(album / f"{name}.png")
+    ended = run(generate.main, album, "--select", "dust", *FAST, "--dry-run")
+    assert ended.stdout.splitlines()[0] == "clean.png + dust: nothing is there"
+    assert ended.stdout.splitlines()[1].startswith("dusty.png + dust: 1 window")
     ended = run(generate.main, album, "--select", "dust", *FAST, "--json")
     assert ended.returncode == 0, ended.stderr
     assert [file.name for file in sorted((tmp_path / "album_filled").glob("*.png"))] == ["dusty.png"]

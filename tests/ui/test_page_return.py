@@ -90,7 +90,7 @@ def test_a_reload_and_a_new_server_bring_back_everything(browser: Browser, tmp_p
         expect(page.locator("#gone")).to_be_hidden()
 
     expect(page.locator("#gone")).to_be_visible()  # without pressing anything
-    stage.stroke((20, 20), (40, 20))
+    stage.stroke((180, 100), (200, 100))
     page.click("#run")
     expect(page.locator("#error")).to_contain_text("The server does not answer")
     assert stage.strokes() == 3

@@ -42,6 +42,7 @@ export function nudge(x, y, photo = state.photo) {
 
 export function strokesChanged(photo) {
   photo.revision = (photo.revision ?? 0) + 1;
+  if (document.body.classList.contains("server-gone")) keepUnsent(photo, photo.strokes); // the tab may be closed now
   clearTimeout(timers.get(photo));
   timers.set(
     photo,

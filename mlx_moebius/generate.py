@@ -13,7 +13,6 @@ import numpy as np
 import typer
 from PIL import Image
 
-from mlx_moebius.alignment.opencv import opencv
 from mlx_moebius.alignment.sources import find_again, read_shots
 from mlx_moebius.cli.command import Program
 from mlx_moebius.cli.flags import on_command_line
@@ -31,6 +30,7 @@ from mlx_moebius.inpainting.extend import Extension, parse_aspect, parse_sides
 from mlx_moebius.inpainting.record import read_record
 from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.model_choice import ModelChoice
+from mlx_moebius.opencv import opencv
 from mlx_moebius.options import common
 from mlx_moebius.options import generate as options
 from mlx_moebius.photos import limits

@@ -26,7 +26,17 @@ from mlx_moebius.ui import __main__ as page
 from mlx_moebius.ui.refusals import in_form, on_page
 
 PACKAGE = Path(mlx_moebius.__file__).parent
-FACES = ("__main__.py", "generate.py", "model_choice.py", "train.py", "console.py", "cli/", "options/")
+FACES = (
+    "__main__.py",
+    "generate.py",
+    "select.py",
+    "writing.py",
+    "model_choice.py",
+    "train.py",
+    "console.py",
+    "cli/",
+    "options/",
+)
 """Modules of the command lines, which speak in flags."""
 NOT_SAID = {"folder/review.py", "convert/card.py", "benchmark/approximate.py"}
 """A style sheet; a command to copy, on a model's card; the names of what is benchmarked."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlx_moebius.alignment.opencv import opencv
+from mlx_moebius.opencv import opencv
 from mlx_moebius.photos.geometry import Colours, Mask
 
 WIDTHS = (160.0, 64.0, 24.0, 9.0, 4.0)  # of Gaussians, in pixels

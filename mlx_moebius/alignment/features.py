@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mlx_moebius.alignment.opencv import opencv
+from mlx_moebius.opencv import opencv
 from mlx_moebius.photos.geometry import Mask
 
 SIDE = 1000  # pixels along the longer side in which features are looked for

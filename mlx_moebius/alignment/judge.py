@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mlx_moebius.alignment.opencv import opencv
 from mlx_moebius.alignment.tone import brightest
+from mlx_moebius.opencv import opencv
 from mlx_moebius.photos.geometry import Colours, Mask
 
 BLUR = 2.0  # pixels over which differences are averaged, so that noise counts less

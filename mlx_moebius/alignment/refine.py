@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mlx_moebius.alignment.opencv import opencv
+from mlx_moebius.opencv import opencv
 from mlx_moebius.photos.geometry import Mask
 
 POINTS = 12000  # pixels that are compared: the steepest of each cell

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlx_moebius.alignment.features import Features, find_features
-from mlx_moebius.alignment.opencv import opencv
 from mlx_moebius.files import sha256
+from mlx_moebius.opencv import opencv
 from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.photos.mask_files import load_mask
 from mlx_moebius.photos.pairing import mask_beside

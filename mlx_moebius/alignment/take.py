@@ -16,11 +16,11 @@ from mlx_moebius.alignment import judge
 from mlx_moebius.alignment.blend import joined
 from mlx_moebius.alignment.colours import Convert, converter, is_grey, rgb_levels
 from mlx_moebius.alignment.features import Features, Homography, apply, homographies, match, moved_object
-from mlx_moebius.alignment.opencv import opencv
 from mlx_moebius.alignment.shot import Shot, features_of
 from mlx_moebius.alignment.tone import Curve, fit_curve
 from mlx_moebius.alignment.view import View, look
 from mlx_moebius.alignment.warp import Place
+from mlx_moebius.opencv import opencv
 from mlx_moebius.photos.geometry import Box, Colours, Mask, slices
 from mlx_moebius.photos.masks import components
 from mlx_moebius.photos.photo import Photo

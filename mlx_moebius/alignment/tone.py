@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mlx_moebius.alignment.opencv import opencv
+from mlx_moebius.opencv import opencv
 from mlx_moebius.photos.geometry import Colours, Mask
 
 STEP = 8  # levels between the curve's knots

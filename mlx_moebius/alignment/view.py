@@ -11,11 +11,11 @@ from mlx_moebius.alignment import judge
 from mlx_moebius.alignment.blend import joined
 from mlx_moebius.alignment.colours import Convert
 from mlx_moebius.alignment.features import Homography
-from mlx_moebius.alignment.opencv import opencv
 from mlx_moebius.alignment.refine import flow, motion
 from mlx_moebius.alignment.shot import Shot
 from mlx_moebius.alignment.tone import Curve, local_gain
 from mlx_moebius.alignment.warp import Lanes, Place, warped
+from mlx_moebius.opencv import opencv
 from mlx_moebius.photos.geometry import Colours, Mask
 
 STILL = 0.12  # pixels: a shot that lies no farther off is taken over without resampling

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from mlx_moebius.alignment.colours import Convert, rgb_levels
 from mlx_moebius.alignment.features import Homography, apply
-from mlx_moebius.alignment.opencv import opencv
 from mlx_moebius.alignment.refine import Motion
 from mlx_moebius.alignment.shot import Shot
 from mlx_moebius.alignment.tone import CLIPPED, brightest
+from mlx_moebius.opencv import opencv
 from mlx_moebius.photos.geometry import Box, Colours, Mask
 
 MARGIN = 6  # pixels round the part of a shot that is warped

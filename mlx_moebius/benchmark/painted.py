@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlx_moebius.selection.opencv import opencv
+from mlx_moebius.opencv import opencv
 
 NIGHT = 70  # levels: no specks are painted where it is darker; light ones there would be stars
 VISIBLE = 25  # levels by which a wire differs from what is behind it

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from mlx_moebius.benchmark.painted import PaintedSpecks, PaintedWire, dust_layer, paint_specks, paint_wire
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.opencv import opencv
 from mlx_moebius.photos.geometry import Box, Mask
 from mlx_moebius.photos.mask_files import white
 from mlx_moebius.photos.masks import components
 from mlx_moebius.photos.photo import Photo, read_photo
 from mlx_moebius.selection.dust import Spot, find_spots
 from mlx_moebius.selection.object import ObjectCut
-from mlx_moebius.selection.opencv import opencv
 from mlx_moebius.selection.sensor import FEWEST, Learnt
 from mlx_moebius.selection.wire import follow_wire
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlx_moebius.opencv import opencv
 from mlx_moebius.photos.geometry import Mask
-from mlx_moebius.selection.opencv import opencv
 
 Floats = NDArray[np.float32]
 SIZES = (1, 2, 3, 5, 8, 12)  # pixels across a spot

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlx_moebius.opencv import opencv
 from mlx_moebius.photos.geometry import Mask
-from mlx_moebius.selection.opencv import opencv
 
 TILE = 256  # pixels: only tiles that the edge crosses are computed
 RADIUS = 3  # of a window, in pixels of the reduced photo

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.selection.opencv import opencv
+from mlx_moebius.opencv import opencv
 from mlx_moebius.selection.strips import CLEAR, Floats, ridges
 from mlx_moebius.selection.wire import Points, Wire, follow_wire
 

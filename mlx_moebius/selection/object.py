@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.opencv import opencv
 from mlx_moebius.photos.geometry import Box, Mask, intersection
 from mlx_moebius.selection.edges import snap
-from mlx_moebius.selection.opencv import opencv
 
 Point = tuple[float, float]
 """x, y in pixels of the upright photo."""

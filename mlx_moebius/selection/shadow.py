@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mlx_moebius.opencv import opencv
 from mlx_moebius.photos.geometry import Box, Mask, bounding_box, intersection
 from mlx_moebius.selection.edges import snap
-from mlx_moebius.selection.opencv import opencv
 
 SIDE = 300  # pixels of the longer side in which the shadow is looked for
 AROUND = 0.6  # of the thing's longer side: how far its shadow may reach

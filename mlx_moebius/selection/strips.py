@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mlx_moebius.selection.opencv import opencv
+from mlx_moebius.opencv import opencv
 
 Floats = NDArray[np.float32]
 WIDTHS = (1, 2, 3, 4, 6, 8)  # pixels of a thing that is looked for

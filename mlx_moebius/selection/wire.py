@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.opencv import opencv
 from mlx_moebius.photos.geometry import Mask
-from mlx_moebius.selection.opencv import opencv
 from mlx_moebius.selection.strips import CLEAR, Floats, Strip, best_path, ridges, strip
 
 Points = NDArray[np.float64]

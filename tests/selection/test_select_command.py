@@ -83,7 +83,7 @@ def test_without_opencv_it_says_how_to_install_it(
     monkeypatch.setitem(sys.modules, "cv2", None)
     status, _, error = run(capsys, photo, "--box", "200,60,360,360")
     assert status == 1
-    assert 'pip install "mlx-moebius[select]"' in error
+    assert "pip install opencv-python-headless" in error
 
 
 def test_the_benchmark_measures_selections(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:

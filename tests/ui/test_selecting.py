@@ -115,7 +115,7 @@ def test_without_opencv_the_page_says_what_is_missing(page: httpx.Client, monkey
     monkeypatch.setitem(sys.modules, "cv2", None)
     answer = propose(page, photo, selected=[BOX])
     assert answer.status_code == 400
-    assert "mlx-moebius[select]" in answer.json()["error"]
+    assert "pip install opencv-python-headless" in answer.json()["error"]
 
 
 def test_a_program_gets_a_mask_or_a_filled_photo(page: httpx.Client) -> None:

@@ -139,7 +139,7 @@ def generate(
     writing = Writing(patch or output, overwrite, quality, not no_metadata, keep_time, patch is not None)
     from_shots = others or []
     choice = ModelChoice(model, dtype, device, memory_limit, settings_asked, earlier, preset)
-    folders = [each for each in images if each.is_dir()]
+    folders = [path for path in images if path.is_dir()]
     if folders:
         if len(images) > 1:
             raise MoebiusError(f"{folders[0]} is a folder: give one folder alone, or photos")
@@ -261,7 +261,11 @@ def fill_photo(
     result = results[0]
     notes = list(result.warnings)
     if seeds:
-        notes = [f"fill {number}: {line}" for number, each in enumerate(results, 1) for line in each.warnings]
+        notes = [
+            f"fill {number}: {line}"
+            for number, result_of_seed in enumerate(results, 1)
+            for line in result_of_seed.warnings
+        ]
         write_png(contact_sheet(results), target, image, writing.overwrite)
     else:
         record = pipeline.provenance(settings, result, writing.quality, marks.selected) if writing.metadata else None

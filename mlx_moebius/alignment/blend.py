@@ -23,7 +23,7 @@ def joined(photo: Colours, other: Colours, known: Mask, taken: Mask) -> Colours:
         change = _change(photo - other, known, taken, RIM)
         return other if change is None else other + change
     difference = cv2.resize(photo - other, size, interpolation=cv2.INTER_AREA)
-    inside, seen = (cv2.resize(each.astype(np.float32), size, interpolation=cv2.INTER_AREA) for each in (taken, known))
+    inside, seen = (cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) for mask in (taken, known))
     change = _change(difference, seen > 0.99, inside > 0, max(8, round(RIM * scale)))
     return other if change is None else other + cv2.resize(change, (width, height), interpolation=cv2.INTER_LINEAR)
 

@@ -43,15 +43,15 @@ def converter(source: Photo, target: Photo) -> Convert | None:
     """What turns a shot's colours [..., 3] into the target's space; None where both are the same."""
     if target.plain_mode in ("L", "LA"):
         return None if source.plain_mode in ("L", "LA") else _to_grey
-    own, wanted = _profile(source), _profile(target)
-    if own == wanted:
+    given, wanted = _profile(source), _profile(target)
+    if given == wanted:
         return None
     axis = np.rint(np.linspace(0, 255, GRID)).astype(np.uint8)
     grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(GRID, GRID * GRID, 3)
     try:
         pictured = ImageCms.profileToProfile(
             Image.fromarray(grid),
-            _opened(own),
+            _opened(given),
             _opened(wanted),
             ImageCms.Intent.RELATIVE_COLORIMETRIC,
             "RGB",

@@ -65,11 +65,11 @@ class Matches:
 
 def match(here: Features, there: Features, hidden: Mask | None, hidden_there: Mask | None) -> Matches:
     """Features of both shots that match, but for those under the masks [H, W]."""
-    own, other = _outside(here, hidden), _outside(there, hidden_there)
+    ours, other = _outside(here, hidden), _outside(there, hidden_there)
     nothing = np.zeros((0, 2), np.float32)
-    if len(own.points) < 2 or len(other.points) < 2:
+    if len(ours.points) < 2 or len(other.points) < 2:
         return Matches(nothing, nothing, here.scale)
-    alike = own.descriptors @ other.descriptors.T  # of unit length: distance² = 2 - 2 alike
+    alike = ours.descriptors @ other.descriptors.T  # of unit length: distance² = 2 - 2 alike
     rows = np.arange(len(alike))
     best = alike.argmax(axis=1)
     top = alike[rows, best]
@@ -77,7 +77,7 @@ def match(here: Features, there: Features, hidden: Mask | None, hidden_there: Ma
     alike[rows, best] = -1
     second = alike.max(axis=1)
     good = back & (2 - 2 * top < RATIO**2 * (2 - 2 * second))
-    return Matches(own.points[good], other.points[best[good]], here.scale)
+    return Matches(ours.points[good], other.points[best[good]], here.scale)
 
 
 def moved_object(here: Features, there: Features, hole: Mask, scene: Homography) -> NDArray[np.float64] | None:

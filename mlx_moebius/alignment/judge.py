@@ -54,7 +54,7 @@ def differs(a: Colours, b: Colours, both: Mask, level: float, tone: float = TONE
     scale = WORK / max(height, width)
     if scale < 1:
         size = max(8, round(width * scale)), max(8, round(height * scale))
-        a, b = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (a, b))
+        a, b = (cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in (a, b))
         small = cv2.resize(both.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.99
         found = cv2.resize(_differs(a, b, small, level, tone), (width, height), interpolation=cv2.INTER_NEAREST)
     else:
@@ -87,8 +87,8 @@ def belief(good: Mask, bad: Mask) -> NDArray[np.float32]:
     size = -(-width // cell), -(-height // cell)
     pad = (0, size[1] * cell - height), (0, size[0] * cell - width)
     sums = [
-        np.pad(each, pad).reshape(size[1], cell, size[0], cell).sum(axis=(1, 3)).astype(np.float32)
-        for each in (good, bad)
+        np.pad(counted, pad).reshape(size[1], cell, size[0], cell).sum(axis=(1, 3)).astype(np.float32)
+        for counted in (good, bad)
     ]
     rows, columns = np.nonzero(sums[0] + sums[1])
     if not len(rows):
@@ -141,7 +141,7 @@ def intruder(colours: Colours, inside: Mask, agrees: Mask, differs: Mask) -> Mas
         counts: NDArray[np.float32] = np.bincount(place[where], minlength=BINS**3).astype(np.float32)
         counts = counts.reshape(BINS, BINS, BINS)
         for axis in range(3):
-            padded = np.pad(counts, [(1, 1) if axis == each else (0, 0) for each in range(3)], "edge")
+            padded = np.pad(counts, [(1, 1) if axis == number else (0, 0) for number in range(3)], "edge")
             low, middle, high = (np.take(padded, np.arange(start, start + BINS), axis) for start in range(3))
             counts = (0.25 * low + 0.5 * middle + 0.25 * high).astype(np.float32)
         shares.append((counts / counts.sum() + 1e-4).ravel())

@@ -70,15 +70,15 @@ def _number(value: Any) -> float | None:
 
 def nearest(photo: Path, others: Sequence[Path], most: int) -> list[Path]:
     """At most so many of the other photos, the nearest in time first; those without a time last, by name."""
-    own = _moment(photo)
-    if own is None or own.seconds is None:
+    taken = _moment(photo)
+    if taken is None or taken.seconds is None:
         return sorted(others)[:most]
 
     def distance(path: Path) -> tuple[float, str]:
         other = _moment(path)
-        if other is None or other.seconds is None or own.seconds is None:
+        if other is None or other.seconds is None or taken.seconds is None:
             return float("inf"), path.name
-        return abs(other.seconds - own.seconds), path.name
+        return abs(other.seconds - taken.seconds), path.name
 
     return sorted(others, key=distance)[:most]
 
@@ -88,17 +88,17 @@ def neighbours(photo: Path, others: Sequence[Path]) -> list[Path]:
 
     None for a photo whose EXIF does not say when it was taken.
     """
-    own = _moment(photo)
-    if own is None or own.seconds is None:
+    taken = _moment(photo)
+    if taken is None or taken.seconds is None:
         return []
     found = []
     for path in others:
         other = _moment(path)
-        if other is None or other.is_result or other.seconds is None or other.is_tall != own.is_tall:
+        if other is None or other.is_result or other.seconds is None or other.is_tall != taken.is_tall:
             continue
-        if abs(other.seconds - own.seconds) > 60 * MINUTES:
+        if abs(other.seconds - taken.seconds) > 60 * MINUTES:
             continue
-        if own.focal and other.focal and not 1 / ZOOM < other.focal / own.focal < ZOOM:
+        if taken.focal and other.focal and not 1 / ZOOM < other.focal / taken.focal < ZOOM:
             continue
         found.append(path)
     return nearest(photo, found, NEIGHBOURS)

@@ -36,7 +36,7 @@ def motion(photo: NDArray[np.float32], other: NDArray[np.float32], both: Mask) -
         a, b = photo, other
         seen = both.astype(np.uint8)
         if scale < 1:
-            a, b = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (a, b))
+            a, b = (cv2.resize(grey, size, interpolation=cv2.INTER_AREA) for grey in (a, b))
             seen = cv2.resize(seen, size, interpolation=cv2.INTER_AREA)
         for blur in (2.5, 1.0) if scale == scales[0] else (1.2,):
             parameters = _descend(a, b, seen, blur, parameters)
@@ -60,9 +60,9 @@ def _descend(
     reach = 2 * round(2 * blur) + 1
     inside = cv2.erode(both, np.ones((reach, reach), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=1) > 0
     gx, gy = (cv2.Sobel(b, cv2.CV_32F, dx, 1 - dx, ksize=3) / 8 for dx in (1, 0))
-    own = (cv2.Sobel(a, cv2.CV_32F, dx, 1 - dx, ksize=3) / 8 for dx in (1, 0))
+    slopes = (cv2.Sobel(a, cv2.CV_32F, dx, 1 - dx, ksize=3) / 8 for dx in (1, 0))
     # Steep in both: what stands in one shot alone has the strongest edges of all.
-    rows, columns = _steepest(np.minimum(gx**2 + gy**2, sum(each**2 for each in own)), inside)
+    rows, columns = _steepest(np.minimum(gx**2 + gy**2, sum(slope**2 for slope in slopes)), inside)
     if len(rows) < 100:
         return start
     x, y = columns.astype(np.float32), rows.astype(np.float32)
@@ -98,13 +98,13 @@ def _steepest(energy: NDArray[np.float32], inside: Mask) -> tuple[NDArray[np.int
     best = blocks.argmax(axis=-1)
     values = np.take_along_axis(blocks, best[..., None], axis=-1)[..., 0]
     down, across = np.nonzero(values >= 0)
-    own = best[down, across]
+    place = best[down, across]
     cell = (down * CELLS // height) * CELLS + across * CELLS // width
     order = np.lexsort((-values[down, across], cell))
     firsts = np.flatnonzero(np.diff(cell[order], prepend=-1))
     rank = np.arange(len(order)) - np.repeat(firsts, np.diff([*firsts, len(order)]))
     kept = np.sort(order[rank < POINTS // (CELLS * CELLS) + 1])
-    return (down * BLOCK + own // BLOCK)[kept], (across * BLOCK + own % BLOCK)[kept]
+    return (down * BLOCK + place // BLOCK)[kept], (across * BLOCK + place % BLOCK)[kept]
 
 
 def _displacement(
@@ -126,8 +126,8 @@ def flow(photo: NDArray[np.float32], other: NDArray[np.float32], both: Mask) -> 
     size = round(width * scale), round(height * scale)
     a, b, seen = photo, np.where(both, other, photo), both.astype(np.float32)
     if scale < 1:
-        a, b, seen = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (a, b, seen))
-    bytes_of = [np.rint(each).clip(0, 255).astype(np.uint8) for each in (a, b)]
+        a, b, seen = (cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in (a, b, seen))
+    bytes_of = [np.rint(plane).clip(0, 255).astype(np.uint8) for plane in (a, b)]
     found = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(*bytes_of, None)
     gx, gy = (cv2.Sobel(a, cv2.CV_32F, dx, 1 - dx, ksize=3) / 8 for dx in (1, 0))
     steep = cv2.GaussianBlur(np.sqrt(gx**2 + gy**2), (0, 0), 2)

@@ -107,9 +107,9 @@ def take_from(photo: Photo, mask: Mask, shots: Sequence[Shot], opaque: bool = Fa
     uses = [Use(shot.name, shot.sha256, shot.mask_sha256) for shot in shots]
     if not shots or not mask.any():
         return Taken(photo, taken, uses)
-    own = features_of(photo)
+    our_features = features_of(photo)
     aligned: list[_Aligned | None] = [
-        _align(photo, mask, own, shot, use) for shot, use in zip(shots, uses, strict=True)
+        _align(photo, mask, our_features, shot, use) for shot, use in zip(shots, uses, strict=True)
     ]
     if not any(aligned):
         return Taken(photo, taken, uses)
@@ -119,7 +119,10 @@ def take_from(photo: Photo, mask: Mask, shots: Sequence[Shot], opaque: bool = Fa
     for piece, box in _pieces(mask):
         place = _place(photo, mask, piece, box)
         views = [
-            view for number, each in enumerate(aligned) if each for view in _looked(place, each, number, uses[number])
+            view
+            for number, one_aligned in enumerate(aligned)
+            if one_aligned
+            for view in _looked(place, one_aligned, number, uses[number])
         ]
         views = sorted(views, key=lambda view: -view.shown[place.hole].mean() * view.agrees / (view.error + 1))[:VIEWS]
         colours, labels = _chosen(place, views)
@@ -142,17 +145,17 @@ def take_from(photo: Photo, mask: Mask, shots: Sequence[Shot], opaque: bool = Fa
     return Taken(result, taken, uses)
 
 
-def _align(photo: Photo, mask: Mask, own: Features, shot: Shot, use: Use) -> _Aligned | None:
+def _align(photo: Photo, mask: Mask, our_features: Features, shot: Shot, use: Use) -> _Aligned | None:
     """How a shot lies over the photo, and its tone; None, with the reason in `use`, where that is unknown."""
     if is_grey(shot.photo) and not is_grey(photo):
         use.why = "is black and white"
         return None
-    matches = match(own, shot.features, mask, shot.hidden)
+    matches = match(our_features, shot.features, mask, shot.hidden)
     matrices = homographies(matches, (photo.width, photo.height))
     if not matrices:
         use.why = "shows another scene, or too little of this one"
         return None
-    moved = moved_object(own, shot.features, mask, matrices[0])
+    moved = moved_object(our_features, shot.features, mask, matrices[0])
     if moved is not None:
         shot = Shot(shot.photo, shot.name, shot.sha256, _also_hidden(shot, mask, moved))
     convert = converter(shot.photo, photo)
@@ -184,7 +187,7 @@ def _curve(photo: Photo, mask: Mask, shot: Shot, matrix: Homography, convert: Co
     other = cv2.resize(shot.rgb, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
     x, y = np.meshgrid(np.arange(size[0], dtype=np.float32), np.arange(size[1], dtype=np.float32))
     there = apply(matrix, (x + 0.5) / scale - 0.5, (y + 0.5) / scale - 0.5)
-    across, down = ((each + 0.5) * factor - 0.5 for each in there)
+    across, down = ((axis + 0.5) * factor - 0.5 for axis in there)
     both = (across >= 1) & (down >= 1) & (across < other.shape[1] - 2) & (down < other.shape[0] - 2) & ~hole
     warped = cv2.remap(other, across, down, cv2.INTER_LINEAR).astype(np.float32)
     if shot.hidden is not None:
@@ -208,9 +211,9 @@ def _pieces(mask: Mask) -> list[tuple[Mask, Box]]:
         left, top, right, bottom = part.box
         by = int(np.clip(0.35 * max(right - left, bottom - top), MARGIN, MOST_MARGIN))
         box = max(0, left - by), max(0, top - by), min(mask.shape[1], right + by), min(mask.shape[0], bottom + by)
-        own = np.zeros((box[3] - box[1], box[2] - box[0]), bool)
-        own[slices(part.box, box[:2])] = part.mask()
-        found.append((own & mask[slices(box)], box))
+        inside = np.zeros((box[3] - box[1], box[2] - box[0]), bool)
+        inside[slices(part.box, box[:2])] = part.mask()
+        found.append((inside & mask[slices(box)], box))
     return found
 
 
@@ -288,8 +291,8 @@ def _believed(place: Place, views: Sequence[View]) -> list[Mask]:
                 continue
             both = place.hole & one.shown & other.shown
             different = judge.differs(one.colours, other.colours, both, max(one.noise, other.noise), judge.FAR_TONE)
-            for own, their, belief in ((a, other.number, other.belief), (b, one.number, one.belief)):
-                at = own, numbers.index(their)
+            for ours, their, belief in ((a, other.number, other.belief), (b, one.number, one.belief)):
+                at = ours, numbers.index(their)
                 agree[at] |= both & ~different
                 against[at] |= both & different
                 most[at] = np.where(both & different, np.maximum(most[at], belief), most[at])

@@ -40,8 +40,8 @@ class Curve:
         """The other shot's colours [h, w, 3] as the photo shows them."""
         result = np.empty_like(colours)
         for channel in range(3):
-            own = self.values[:, channel]
-            inside = np.interp(colours[..., channel], self.knots, own)
+            levels = self.values[:, channel]
+            inside = np.interp(colours[..., channel], self.knots, levels)
             beyond = np.maximum(colours[..., channel] - self.knots[-1], 0) + np.minimum(colours[..., channel], 0)
             result[..., channel] = inside + beyond
         if self.highlights is not None:
@@ -140,15 +140,17 @@ def local_gain(photo: Colours, other: Colours, both: Mask) -> Colours:
         if usable.sum() < ENOUGH:
             continue
         ratio = np.log(a[usable] / b[usable])
-        weight, own = np.sqrt(b[usable]), basis[usable]
+        weight, usable_basis = np.sqrt(b[usable]), basis[usable]
         fit = np.zeros(3, np.float32)
         fit[0] = np.median(ratio)
         for _ in range(6):
-            error = ratio - own @ fit
+            error = ratio - usable_basis @ fit
             limit = 2.5 * 1.4826 * np.median(np.abs(error)) + 1e-3
             robust = weight * (np.abs(error) < limit)
             pull = np.diag([0, 1, 1]) * robust.sum() * 1e-3
-            fit = np.linalg.solve((own * robust[:, None]).T @ own + pull, (own * robust[:, None]).T @ ratio)
+            fit = np.linalg.solve(
+                (usable_basis * robust[:, None]).T @ usable_basis + pull, (usable_basis * robust[:, None]).T @ ratio
+            )
         plane = fit[0] + fit[1] * (grid_x / width - 0.5) + fit[2] * (grid_y / height - 0.5)
         gain[..., channel] = np.exp(plane.clip(-np.log(MOST_GAIN), np.log(MOST_GAIN)))
     return gain

@@ -140,13 +140,13 @@ def _judged(
     shown = shown & ~judge.intruder(colours, hole, seen & ~bad, seen & bad)
     belief = judge.belief(seen & ~bad, seen & bad)
     inner = cv2.erode((seen & ~bad).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
-    own, theirs = (
-        judge.sharpness(each, inner, noise) for each, noise in zip((photo_grey, other_grey), noises, strict=True)
+    ours, theirs = (
+        judge.sharpness(one, inner, noise) for one, noise in zip((photo_grey, other_grey), noises, strict=True)
     )
-    if own > 4 * noises[0] ** 2 * 0.1 + 0.5 and theirs < SOFTEST * own and agrees > 0.5:
+    if ours > 4 * noises[0] ** 2 * 0.1 + 0.5 and theirs < SOFTEST * ours and agrees > 0.5:
         return "is less sharp there"
-    if not exact and own > 0.5 and theirs > 1.3 * own:
-        colours = _softened(colours, shown, inner, own, noises[1])
+    if not exact and ours > 0.5 and theirs > 1.3 * ours:
+        colours = _softened(colours, shown, inner, ours, noises[1])
     if not exact:
         colours = joined(place.colours, colours, good, shown & ~place.known)
     error = _error(place.colours, colours, seen & ~bad) if (seen & ~bad).any() else 255.0

@@ -127,7 +127,7 @@ def warped(place: Place, shot: Shot, lanes: Lanes, convert: Convert | None) -> t
     inside = (x >= 0) & (y >= 0) & (x <= photo.width - 1) & (y <= photo.height - 1)
     if not inside.any():
         return np.zeros((*inside.shape, 3), np.float32), inside, inside
-    left, top = (max(0, int(each[inside].min()) - MARGIN) for each in (x, y))
+    left, top = (max(0, int(axis[inside].min()) - MARGIN) for axis in (x, y))
     right = min(photo.width, int(x[inside].max()) + MARGIN + 1)
     bottom = min(photo.height, int(y[inside].max()) + MARGIN + 1)
     source = rgb_levels(photo, (left, top, right, bottom))

@@ -239,10 +239,14 @@ def fill_pictures(
     if kind == "latents":
         return checked_finite(finished)
     fills = pipe.decode(finished)
-    results = [pipe.finish(each, list(islice(fills, len(each.crops))), chosen) for each in prepared]
+    results = [
+        pipe.finish(crops_of_one, list(islice(fills, len(crops_of_one.crops))), chosen) for crops_of_one in prepared
+    ]
     for note in dict.fromkeys([*notes, *(line for result in results for line in result.warnings)]):
         warnings.warn(note, stacklevel=2)
-    filled = [given_back(each.photo, picture, kind) for each, picture in zip(results, pictures, strict=True)]
+    filled = [
+        given_back(filled_one.photo, picture, kind) for filled_one, picture in zip(results, pictures, strict=True)
+    ]
     return filled if is_several(image) else filled[0]
 
 

@@ -87,7 +87,7 @@ class PreparedCrops:
         """The fills (0..1) in 8-bit levels, with colours matched to the photo if the settings ask for it."""
         levels = [fill.clip(0, 1) * np.float32(255) for fill in fills]
         if settings.compensate:
-            levels = [match_colour(*each) for each in zip(levels, self.images, self.levels, strict=True)]
+            levels = [match_colour(*triple) for triple in zip(levels, self.images, self.levels, strict=True)]
         return levels
 
     def grow_details(self, levels: list[Colours], settings: Settings) -> Iterator[Detail]:

@@ -93,9 +93,9 @@ def lay(detail: Detail, box: Box, colours: Colours, weights: NDArray[np.float32]
     if detail.colours is None or part is None:
         return
     there, here = slices(part, detail.box[:2]), slices(part, box[:2])
-    own = detail.hole[there]
-    colours[here][own] = detail.colours[there][own]
-    weights[here][own] = 1
+    unknown_here = detail.hole[there]
+    colours[here][unknown_here] = detail.colours[there][unknown_here]
+    weights[here][unknown_here] = 1
 
 
 def _scene(
@@ -114,9 +114,9 @@ def _scene(
     for earlier in done:
         if earlier.colours is not None and (part := intersection(earlier.box, frame)) is not None:
             there, here = slices(part, earlier.box[:2]), slices(part, frame[:2])
-            own = earlier.hole[there]
-            colours[here][own] = np.rint(earlier.colours[there][own]).clip(0, 255).astype(np.uint8)
-            unknown[here] &= ~own
+            grown = earlier.hole[there]
+            colours[here][grown] = np.rint(earlier.colours[there][grown]).clip(0, 255).astype(np.uint8)
+            unknown[here] &= ~grown
     reach = crop.reach(photo.width, photo.height)
     near = np.zeros_like(unknown)
     near[slices(reach, frame[:2])] = True

@@ -204,7 +204,7 @@ class MoebiusPipeline:
             latents = self.denoise(self.encode([prepared], noise, settings), noise, settings, here)
             levels = prepared.match_colours(list(self.decode(latents)), settings)
             squares = zip(prepared.crops, prepared.images, levels, prepared.masks, strict=True)
-            cells += [reliable_cell(*each) for each in squares]
+            cells += [reliable_cell(*square) for square in squares]
             result = prepared.finish(levels, [], settings)
             # A rim of what was there is redrawn, so that the passes meet; the photo itself is kept.
             pixels = result.photo.pixels.copy()
@@ -224,7 +224,7 @@ class MoebiusPipeline:
     def draw_noise(self, prepared: Sequence[PreparedCrops], settings: Settings) -> Noise:
         """The seed's noise for all crops of some photos."""
         vae = self.diffusion.config.vae
-        parts = [index for each in prepared for index in range(len(each.crops))]
+        parts = [index for crops_of_one in prepared for index in range(len(crops_of_one.crops))]
         size = self.size // vae.downsampling
         return draw_noise([settings.seed] * len(parts), parts, size, vae.latent_channels, settings.noise_offset)
 
@@ -233,14 +233,14 @@ class MoebiusPipeline:
         cell = self.diffusion.config.vae.downsampling
         if not len(noise.start):
             return Encoded(noise.start, noise.start[..., :1], noise.start)
-        crops = [pair for each in prepared for pair in zip(each.images, each.masks, strict=True)]
+        crops = [pair for one in prepared for pair in zip(one.images, one.masks, strict=True)]
         parts = []
         with self.stages.measure("encode"), private_kernels():
             for index, (image, hole) in enumerate(crops):
                 pixels = mx.array(image[None]).astype(mx.float32) / 127.5 - 1
                 small = mx.array(latent_mask(hole, cell, settings.reference)[None, ..., None])
-                own = Noise(*(array[index : index + 1] for array in noise))
-                part = self.diffusion.encode(pixels, mx.array(hole[None, ..., None]).astype(mx.float32), small, own)
+                apart = Noise(*(array[index : index + 1] for array in noise))
+                part = self.diffusion.encode(pixels, mx.array(hole[None, ..., None]).astype(mx.float32), small, apart)
                 mx.eval(part)
                 parts.append(part)
         return Encoded(*(mx.concatenate(list(arrays)) for arrays in zip(*parts, strict=True)))
@@ -266,16 +266,16 @@ class MoebiusPipeline:
         starts = range(0, total, self.batch_size)
         finished = []
         for index, start in enumerate(starts):
-            own = slice(start, start + self.batch_size)
+            batch = slice(start, start + self.batch_size)
             here = _part(callback, index, len(starts))
             with self.stages.measure("denoise"):
                 run = self.diffusion.denoise(
-                    Encoded(*(array[own] for array in encoded)),
-                    Noise(*(array[own] for array in noise)),
+                    Encoded(*(array[batch] for array in encoded)),
+                    Noise(*(array[batch] for array in noise)),
                     settings.num_steps,
                     settings.guidance_scale,
                     settings.strength,
-                    latents=None if latents is None else latents[own],
+                    latents=None if latents is None else latents[batch],
                     guidance_until=settings.guidance_until,
                     solver=settings.solver,
                     reuse_features=settings.reuse_features,
@@ -312,10 +312,10 @@ class MoebiusPipeline:
 
         Raises MoebiusError where latents are not finite.
         """
-        for each in latents:
-            checked_finite(each)
+        for latent in latents:
+            checked_finite(latent)
             with self.stages.measure("decode"), private_kernels():
-                fill = np.array(self.diffusion.decode(each[None])[0])
+                fill = np.array(self.diffusion.decode(latent[None])[0])
             yield fill
 
 

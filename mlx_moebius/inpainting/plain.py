@@ -42,9 +42,9 @@ def continue_plain(photo: Photo, mask: Mask, opaque: bool = False) -> tuple[Phot
     places, values = [np.zeros(0, np.int64)], []
     for part in components(mask):
         if (found := _continued(photo, unknown, part, rng)) is not None:
-            own, colours = found
-            answered[slices(part.box)] |= own
-            rows, columns = np.nonzero(own)
+            answered_here, colours = found
+            answered[slices(part.box)] |= answered_here
+            rows, columns = np.nonzero(answered_here)
             places.append((rows + part.box[1]) * photo.width + columns + part.box[0])
             values.append(colours)
     if not values:
@@ -56,17 +56,17 @@ def continue_plain(photo: Photo, mask: Mask, opaque: bool = False) -> tuple[Phot
 
 def _continued(photo: Photo, unknown: Mask, part: Part, rng: np.random.Generator) -> tuple[Mask, Colours] | None:
     """Which pixels of a part's box could be filled, and their values [N, C] in 8-bit levels; None if none could."""
-    own = part.mask()
+    pixels = part.mask()
     frame = around(part.box, DEPTHS[0], photo.width, photo.height)
     hole = np.zeros((frame[3] - frame[1], frame[2] - frame[0]), bool)
     inner = slices(part.box, frame[:2])
-    hole[inner] = own
+    hole[inner] = pixels
     distance = _distances(hole, ~unknown[slices(frame)])
     outline = np.count_nonzero(distance == OUTLINE)
     if not outline:
         return None
     half = 2 * OUTLINE * part.area / outline  # of its thickness, where it is round
-    longest = max(own.shape)
+    longest = max(pixels.shape)
     length = max(SHORTEST, STRETCH * half, longest / STRETCHES)
     if longest <= 1.5 * length:
         length = 2.0 * max(hole.shape)  # one stretch

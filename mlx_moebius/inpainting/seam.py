@@ -93,9 +93,9 @@ def _sharpness(result: NDArray[Any], mask: Mask, touched: Mask) -> tuple[float, 
         grey = result[here][strip].astype(np.float32).mean(axis=-1)
         steps = np.abs(np.diff(grey, axis=0))[:, :-1] + np.abs(np.diff(grey, axis=1))[:-1]
         for index, part in enumerate((inside, around)):
-            own = steps[part[strip][:-1, :-1]]
-            sums[index] += own.sum()
-            counts[index] += own.size
+            inner_steps = steps[part[strip][:-1, :-1]]
+            sums[index] += inner_steps.sum()
+            counts[index] += inner_steps.size
         height, width = (side - side % BLOCK for side in steps.shape)
         shape = height // BLOCK, BLOCK, width // BLOCK, BLOCK
         whole = around[strip][:height, :width].reshape(shape).all(axis=(1, 3))
@@ -131,5 +131,5 @@ def _steps(samples: NDArray[np.float32], valid: Mask) -> tuple[float, float] | t
         return None, None
     sums = (samples[whole] * valid[whole][..., None]).sum(axis=2)
     means = sums / counts[whole][..., None]
-    across, own = np.abs(np.diff(means, axis=1)).mean(axis=(0, 2)).tolist()
-    return across, own
+    across, along = np.abs(np.diff(means, axis=1)).mean(axis=(0, 2)).tolist()
+    return across, along

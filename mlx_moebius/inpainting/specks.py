@@ -44,9 +44,9 @@ def heal_specks(photo: Photo, mask: Mask, opaque: bool = False) -> tuple[Photo, 
     places, values = [], []
     for part in specks:
         if (colours := _healed(photo, unknown, part)) is not None:
-            own = part.mask()
-            healed[slices(part.box)] |= own
-            rows, columns = np.nonzero(own)
+            pixels = part.mask()
+            healed[slices(part.box)] |= pixels
+            rows, columns = np.nonzero(pixels)
             places.append((rows + part.box[1]) * photo.width + columns + part.box[0])
             values.append(colours)
     if not values:
@@ -69,20 +69,20 @@ def _healed(photo: Photo, unknown: Mask, part: Part) -> Floats | None:
     colours = levels(photo, frame)
     colours[missing] = colours[~missing].mean(axis=0)
     origin = window[1] - frame[1], window[0] - frame[0]
-    own = colours[origin[0] : origin[0] + hole.shape[0], origin[1] : origin[1] + hole.shape[1]]
-    source = _best(colours, dilate(missing, 2 * EDGE + 1), own, ring, hole, origin)
+    surroundings = colours[origin[0] : origin[0] + hole.shape[0], origin[1] : origin[1] + hole.shape[1]]
+    source = _best(colours, dilate(missing, 2 * EDGE + 1), surroundings, ring, hole, origin)
     if source is None:
         return None
     copied = colours[source[0] : source[0] + hole.shape[0], source[1] : source[1] + hole.shape[1]]
-    difference = own - copied
-    if not _fits(own, difference, ring):
+    difference = surroundings - copied
+    if not _fits(surroundings, difference, ring):
         return None
     healed: Floats = copied[hole] + _continued(difference[ring], np.argwhere(ring), np.argwhere(hole))
     return healed
 
 
 def _best(
-    colours: Floats, excluded: Mask, own: Floats, ring: Mask, hole: Mask, origin: tuple[int, int]
+    colours: Floats, excluded: Mask, surroundings: Floats, ring: Mask, hole: Mask, origin: tuple[int, int]
 ) -> tuple[int, int] | None:
     """Row and column of the place in `colours` [H, W, C] at which `ring` [h, w] is most like it is in `own` [h, w, C].
 
@@ -90,8 +90,8 @@ def _best(
     """
     shape = colours.shape[:2]
     count = float(ring.sum())
-    level = own[ring].mean(axis=0)
-    centred, template = colours - level, np.where(ring[..., None], own - level, 0)
+    level = surroundings[ring].mean(axis=0)
+    centred, template = colours - level, np.where(ring[..., None], surroundings - level, 0)
     # Sums of differences over the ring at every place are correlations.
     planes = [*np.moveaxis(centred, -1, 0), (centred**2).sum(axis=-1), excluded.astype(np.float32)]
     spectra = np.fft.rfft2(np.stack(planes))
@@ -117,7 +117,7 @@ def _best(
     return (int(row), int(column)) if np.isfinite(cost[row, column]) else None
 
 
-def _fits(own: Floats, difference: Floats, ring: Mask) -> bool:
+def _fits(surroundings: Floats, difference: Floats, ring: Mask) -> bool:
     """Whether a copy is like the ring, apart from its brightness: grain does not count, and averages out over cells."""
     shape = tuple(-(-length // CELL) for length in ring.shape)
     weight = resize(ring.astype(np.float32), shape)
@@ -129,7 +129,7 @@ def _fits(own: Floats, difference: Floats, ring: Mask) -> bool:
         means = resize(np.where(ring[..., None], values, 0), shape)[whole] / weight[whole, None]
         return float(means.std(axis=0).max())
 
-    return deviation(difference) <= max(LEAST_MISFIT, MISFIT * deviation(own))
+    return deviation(difference) <= max(LEAST_MISFIT, MISFIT * deviation(surroundings))
 
 
 def _continued(values: Floats, known: NDArray[np.int64], wanted: NDArray[np.int64]) -> Floats:

@@ -102,8 +102,8 @@ def spots_mask(rgb: NDArray[np.uint8], spots: list[Spot]) -> Mask:
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
     mask = np.zeros(grey.shape, bool)
     for spot in spots:
-        here, own, _ = _part(cv2, grey, spot, spot.size + 4)
-        mask[here] |= cv2.dilate(own.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        here, spot_mask, _ = _part(cv2, grey, spot, spot.size + 4)
+        mask[here] |= cv2.dilate(spot_mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     return mask
 
 
@@ -123,10 +123,10 @@ def _part(cv2: Any, grey: Floats, spot: Spot, reach: int) -> tuple[tuple[slice, 
 
 def _by_itself(cv2: Any, grey: Floats, spot: Spot) -> bool:
     """Whether a spot is as small as dust, and nothing else near it differs as much: an eye has a white, too."""
-    _, own, differences = _part(cv2, grey, spot, 2 * spot.size + 10)
-    if own.sum() > LARGEST:
+    _, spot_mask, differences = _part(cv2, grey, spot, 2 * spot.size + 10)
+    if spot_mask.sum() > LARGEST:
         return False
-    rest = ~(cv2.dilate(own.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0)
+    rest = ~(cv2.dilate(spot_mask.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0)
     return bool((np.abs(differences[rest]) > AS_MUCH * abs(spot.difference)).mean() < COMPANY)
 
 
@@ -141,9 +141,9 @@ def _spots(cv2: Any, grey: Floats, size: int, least: float) -> Iterator[Spot]:
     fine = blurred - cv2.blur(grey, (3 * size + 2, 3 * size + 2))
     outer, inner = WIDE * size + MARGIN, 2 * size + 3
     side = 2 * outer + 1
-    own = 2 * inner + 1
-    squares = cv2.blur(fine * fine, (side, side)) * side**2 - cv2.blur(fine * fine, (own, own)) * own**2
-    around = np.sqrt((squares / (side**2 - own**2)).clip(0.04))
+    core = 2 * inner + 1
+    squares = cv2.blur(fine * fine, (side, side)) * side**2 - cv2.blur(fine * fine, (core, core)) * core**2
+    around = np.sqrt((squares / (side**2 - core**2)).clip(0.04))
     clarity = difference / around
     candidates &= clarity >= least
     candidates &= clarity >= cv2.dilate(clarity, np.ones((2 * size + 3, 2 * size + 3), np.uint8))

@@ -34,7 +34,7 @@ def neighbours(rgb: NDArray[np.uint8], wire: Wire) -> list[Wire]:
     height, width = rgb.shape[:2]
     within = (places >= 0) & (places < (width, height))
     inside = np.logical_and(within[..., 0], within[..., 1])
-    dark, light = (np.where(inside, each / (each + CLEAR), 0) for each in ridges(straight.astype(np.float32)))
+    dark, light = (np.where(inside, ridge / (ridge + CLEAR), 0) for ridge in ridges(straight.astype(np.float32)))
     found: list[Wire] = []
     for row, tilt in _levels(dark, light, inside):
         rows = row + tilt * (np.linspace(-0.5, 0.5, len(at)))

@@ -91,8 +91,8 @@ def select(photo: Photo, wanted: Sequence[str | Selection]) -> Mask:
     Raises MoebiusError where a thing is not there, and where OpenCV (the extra `select`) is missing.
     """
     mask = np.zeros((photo.height, photo.width), bool)
-    for each in wanted:
-        selection = parse(each) if isinstance(each, str) else each
+    for asked in wanted:
+        selection = parse(asked) if isinstance(asked, str) else asked
         mask |= KINDS[selection.kind].select(photo, selection.numbers, mask)
     return mask
 
@@ -118,7 +118,7 @@ def _wires(photo: Photo, numbers: Numbers, before: Mask) -> Mask:
     rgb = photo.rgb()
     found = follow_wire(rgb, [(x, y) for x, y in numbers])
     size = photo.height, photo.width
-    return np.logical_or.reduce([found.mask(size), *(each.mask(size) for each in neighbours(rgb, found))])
+    return np.logical_or.reduce([found.mask(size), *(wire.mask(size) for wire in neighbours(rgb, found))])
 
 
 def _dust(photo: Photo, numbers: Numbers, before: Mask) -> Mask:

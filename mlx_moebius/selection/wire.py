@@ -135,9 +135,9 @@ def _between(image: NDArray[np.uint8], a: Points, b: Points, sag: float) -> _Tra
     curves = np.rint(here.half + np.arange(-most, most + 1)[:, None] * 4 * share * (1 - share)).astype(np.int64)
     kinds = _kinds(here)
     found = [_hanging(here, contrast, curves, kind) for kind, contrast in enumerate(kinds)]
-    alike = _alike(here, max(found, key=lambda each: each.clarity))
+    alike = _alike(here, max(found, key=lambda candidate: candidate.clarity))
     again = [_hanging(here, contrast * alike, curves, kind) for kind, contrast in enumerate(kinds)]
-    return max(again, key=lambda each: each.clarity)
+    return max(again, key=lambda candidate: candidate.clarity)
 
 
 def _hanging(here: Strip, contrast: Floats, curves: NDArray[np.int64], kind: int) -> _Traced:

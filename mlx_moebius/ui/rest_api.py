@@ -286,7 +286,7 @@ async def read_form(request: Asked) -> FormData:
 def check_files(form: FormData, *names: str) -> None:
     """Raise Refused where one of these is text, such as base64, instead of a file."""
     for name in names:
-        if any(isinstance(each, str) for each in form.getlist(name)):
+        if any(isinstance(given, str) for given in form.getlist(name)):
             raise Refused(400, f"{name} must be a file")
 
 

@@ -96,7 +96,9 @@ class Selecting:
         return {"parts": parts, "shadow": shadow}
 
     def _masks(self, picture: Picture, photo: Photo, texts: list[Selection], wanted: Wanted) -> list[Mask]:
-        if len(texts) == 1 and (kind := next((each for each in INSTANCES if each == texts[0].kind), None)):
+        if len(texts) == 1 and (
+            kind := next((kind_here for kind_here in INSTANCES if kind_here == texts[0].kind), None)
+        ):
             return find_instances(photo.rgb(), kind)
         if len(texts) == 1 and texts[0].kind in OBJECTS:
             return [self._object(picture, photo, texts[0], wanted.strokes)]

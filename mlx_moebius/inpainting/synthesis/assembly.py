@@ -83,10 +83,10 @@ def assemble(grid: Grid, offsets: Offsets, guide: Guide, twins: TwinPenalty = DE
 
 def _twins(grid: Grid, cells: Indices, sources: Indices, chosen: Indices) -> Mask:
     """Whether a larger piece already copies from a candidate [N, K]. Repeated pieces (twins) are visible."""
-    own = chosen[cells]
-    moves, piece, sizes = np.unique((own - cells)[own >= 0], return_inverse=True, return_counts=True)
+    chosen_cells = chosen[cells]
+    moves, piece, sizes = np.unique((chosen_cells - cells)[chosen_cells >= 0], return_inverse=True, return_counts=True)
     largest = np.zeros(grid.hole.size, np.int64)
-    np.maximum.at(largest, own[own >= 0], sizes[piece])
+    np.maximum.at(largest, chosen_cells[chosen_cells >= 0], sizes[piece])
     around = largest.reshape(grid.hole.shape)
     around = np.maximum.reduce(
         [np.roll(around, (down, across), (0, 1)) for down in (-1, 0, 1) for across in (-1, 0, 1)]
@@ -117,8 +117,8 @@ def label(grid: Grid, cells: Indices, sources: Indices, cost: Floats, rounds: in
             if np.count_nonzero(best != before) <= SETTLED * len(cells):
                 break
             before = best
-        for (first, second), own, (onward, backward) in zip(pairs, seams, messages, strict=True):
-            sent = _cheapest(belief[first] - backward, own[0]), _cheapest(belief[second] - onward, own[1])
+        for (first, second), costs_here, (onward, backward) in zip(pairs, seams, messages, strict=True):
+            sent = _cheapest(belief[first] - backward, costs_here[0]), _cheapest(belief[second] - onward, costs_here[1])
             for old, new in zip((onward, backward), sent, strict=True):
                 new -= new.min(axis=1, keepdims=True)
                 old *= DAMPING
@@ -146,10 +146,10 @@ def _cheapest(costs: Floats, seams: Floats) -> Floats:
     total = np.empty((size, costs.shape[1]), np.float32)
     for start in range(0, len(costs), size):
         rows = slice(start, start + size)
-        least, own = result[rows], costs[rows]
-        np.add(seams[0, rows], own[:, :1], out=least)
+        least, unary = result[rows], costs[rows]
+        np.add(seams[0, rows], unary[:, :1], out=least)
         for index in range(1, len(seams)):
-            part = np.add(seams[index, rows], own[:, index, None], out=total[: len(own)])
+            part = np.add(seams[index, rows], unary[:, index, None], out=total[: len(unary)])
             np.minimum(least, part, out=least)
     return result
 
@@ -196,8 +196,10 @@ def _likeness(grid: Grid, cells: Indices, offsets: Offsets, guide: Guide) -> Flo
     wanted = guide.weight * grid.hole[region].astype(np.float32)
     down, across = np.mgrid[top : min(bottom, height), left : min(right, width)]
     cost = np.empty((len(cells), len(offsets)), np.float32)
-    here = [np.moveaxis(each[region], -1, 0)[:, None] for each in (grid.colours, grid.texture, guide.fill)]
-    planes = [np.ascontiguousarray(np.moveaxis(each, -1, 0)) for each in (grid.colours, grid.texture, guide.photo)]
+    here = [
+        np.moveaxis(colour_plane[region], -1, 0)[:, None] for colour_plane in (grid.colours, grid.texture, guide.fill)
+    ]
+    planes = [np.ascontiguousarray(np.moveaxis(values, -1, 0)) for values in (grid.colours, grid.texture, guide.photo)]
     size = max(1, AT_ONCE // known.size)
     for start in range(0, len(offsets), size):
         some = offsets[start : start + size]

@@ -64,11 +64,11 @@ def grain(
     total = np.zeros((len(rows) + 1, values.shape[-1]), np.float32)
     squares = np.zeros(len(rows) + 1, np.float32)
     for start in range(0, len(targets), MOST):
-        own = targets[start : start + MOST]
-        apart = ((own[:, None] - TILE - sources) ** 2).sum(axis=-1)
+        chunk = targets[start : start + MOST]
+        apart = ((chunk[:, None] - TILE - sources) ** 2).sum(axis=-1)
         close = np.argpartition(apart, min(NEAREST, len(sources) - 1), axis=1)[:, :NEAREST]
-        chosen = close[np.arange(len(own)), rng.integers(0, close.shape[1], len(own))]
-        at = number[own[:, 0, None, None] + steps[:, None], own[:, 1, None, None] + steps].reshape(len(own), -1)
+        chosen = close[np.arange(len(chunk)), rng.integers(0, close.shape[1], len(chunk))]
+        at = number[chunk[:, 0, None, None] + steps[:, None], chunk[:, 1, None, None] + steps].reshape(len(chunk), -1)
         for index, tile in zip(at, tiles[chosen], strict=True):  # no pixel twice in one tile, so plain indexing adds
             total[index] += weight[:, None] * tile
             squares[index] += weight**2

@@ -23,23 +23,23 @@ def corrections(grid: Grid, sources: Indices) -> Floats:
     flat, known = grid.colours.reshape(-1, 3), grid.known.ravel()
     place = np.full(len(sources), -1)
     place[cells] = np.arange(len(cells))
-    own, last = sources[cells], len(sources) - 1
+    origins, last = sources[cells], len(sources) - 1
     jumps = np.zeros((len(cells), 3), np.float32)
     links = np.full(len(cells), PULL, np.float32)
     for step in (1, grid.width):
         other = place[(cells + step).clip(0, last)]
         first = np.flatnonzero(other >= 0)
         second = other[first]
-        here = flat[(own[second] - step).clip(0, last)] - flat[own[first]]
-        there = flat[own[second]] - flat[(own[first] + step).clip(0, last)]
-        jump = np.where((own[second] - own[first] == step)[:, None], 0, (here + there) / 2)
+        here = flat[(origins[second] - step).clip(0, last)] - flat[origins[first]]
+        there = flat[origins[second]] - flat[(origins[first] + step).clip(0, last)]
+        jump = np.where((origins[second] - origins[first] == step)[:, None], 0, (here + there) / 2)
         jumps[first] += jump
         jumps[second] -= jump
         links[first] += 1
         links[second] += 1
     for step in (1, -1, grid.width, -grid.width):
         rim = np.flatnonzero(known[(cells + step).clip(0, last)])
-        jumps[rim] += flat[cells[rim] + step] - flat[(own[rim] + step).clip(0, last)]
+        jumps[rim] += flat[cells[rim] + step] - flat[(origins[rim] + step).clip(0, last)]
         links[rim] += 1
     result = np.zeros((len(sources), 3), np.float32)
     result[cells] = _solve(grid, cells, links[:, None], jumps)

@@ -48,9 +48,9 @@ def repeats(grid: Grid, count: int, rng: np.random.Generator) -> Offsets:
     )
     found = np.empty(len(chosen), np.int64)
     for start in range(0, len(chosen), BLOCK):
-        own = chosen[start : start + BLOCK]
-        close = close_rows[rows[own]] & close_columns[columns[own]]
-        found[start : start + BLOCK] = nearest(features[own], features, skip=close)
+        chunk = chosen[start : start + BLOCK]
+        close = close_rows[rows[chunk]] & close_columns[columns[chunk]]
+        found[start : start + BLOCK] = nearest(features[chunk], features, skip=close)
     return peaks(np.stack([rows[found] - rows[chosen], columns[found] - columns[chosen]], axis=1), count)
 
 
@@ -83,7 +83,7 @@ def peaks(offsets: Offsets, count: int) -> Offsets:
             break
         corner = np.array([row - 1, column - 1])
         cell = votes[row - 1 : row + 2, column - 1 : column + 2]
-        own = corner + np.unravel_index(cell.argmax(), cell.shape)
-        found.append(own - reach)
-        votes[own[0] - 1 : own[0] + 2, own[1] - 1 : own[1] + 2] = 0
+        peak = corner + np.unravel_index(cell.argmax(), cell.shape)
+        found.append(peak - reach)
+        votes[peak[0] - 1 : peak[0] + 2, peak[1] - 1 : peak[1] + 2] = 0
     return np.array(found, np.int64).reshape(-1, 2)

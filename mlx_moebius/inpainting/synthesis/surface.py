@@ -75,7 +75,7 @@ def fit(values: Floats, points: Points, close: NDArray[np.bool_], size: int, ins
     if len(values) > MOST:
         kept = np.sort(np.random.default_rng(0).permutation(len(values))[:MOST])
         values, points, close = values[kept], points[kept], close[kept]
-    own = values.astype(np.float64)
+    samples = values.astype(np.float64)
     centre = (points.min(axis=0) + points.max(axis=0)) / 2
     scale = max(1.0, float(np.abs(points - centre).max()))
     at, target = (points - centre) / scale, (inside - centre) / scale
@@ -85,8 +85,8 @@ def fit(values: Floats, points: Points, close: NDArray[np.bool_], size: int, ins
         basis = _basis(at, degree)
         if degree and len(places.counts) < SAMPLES_EACH * basis.shape[1]:
             continue
-        coefficients = _robust(basis, own)
-        good, wrong = places.explained(own - basis @ coefficients)
+        coefficients = _robust(basis, samples)
+        good, wrong = places.explained(samples - basis @ coefficients)
         share = places.share(wrong)
         if share > HOPELESS:
             break  # a simpler surface explains no more
@@ -96,10 +96,10 @@ def fit(values: Floats, points: Points, close: NDArray[np.bool_], size: int, ins
             continue
         sound = good[places.number]
         if degree:
-            coefficients = np.asarray(np.linalg.lstsq(basis[sound], own[sound], rcond=None)[0])
+            coefficients = np.asarray(np.linalg.lstsq(basis[sound], samples[sound], rcond=None)[0])
         else:
-            coefficients = np.asarray(np.median(own[sound], axis=0, keepdims=True))
-        off, noise = places.off(own - basis @ coefficients, good)
+            coefficients = np.asarray(np.median(samples[sound], axis=0, keepdims=True))
+        off, noise = places.off(samples - basis @ coefficients, good)
         if off is None or noise.max() > GRAIN:
             continue
         if (
@@ -138,8 +138,8 @@ class _Places:
     def medians(self, values: Exact) -> Exact:
         """[N, C] -> [K, C]."""
         result = np.empty((len(self.counts), values.shape[1]))
-        for channel, own in enumerate(values.T):
-            ranked = own[np.lexsort((own, self.number))]
+        for channel, channel_values in enumerate(values.T):
+            ranked = channel_values[np.lexsort((channel_values, self.number))]
             result[:, channel] = (
                 ranked[self.firsts + (self.counts - 1) // 2] + ranked[self.firsts + self.counts // 2]
             ) / 2

@@ -68,10 +68,10 @@ def _finer(coarse: Grid, matches: Indices, grid: Grid) -> Indices:
         """Take the candidates at these rows and columns where they are better."""
         inside = (down >= 0) & (down < height) & (across >= 0) & (across < width)
         cell = down.clip(0, height - 1) * width + across.clip(0, width - 1)
-        own = np.flatnonzero(inside & usable[cell])
-        distance = ((wanted[own] - sources[table[cell[own]]]) ** 2).sum(axis=1)
-        better = own[distance < least[own]]
-        least[better] = distance[distance < least[own]]
+        candidates = np.flatnonzero(inside & usable[cell])
+        distance = ((wanted[candidates] - sources[table[cell[candidates]]]) ** 2).sum(axis=1)
+        better = candidates[distance < least[candidates]]
+        least[better] = distance[distance < least[candidates]]
         best[better] = cell[better]
 
     at = [

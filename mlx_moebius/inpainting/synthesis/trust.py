@@ -47,10 +47,10 @@ def reliable_resolution(photo: Colours, fill: Colours, hole: Mask) -> float:
     while True:
         fine = [_low(image, min(cells, side)) for image in (seen, fill)]
         photo_band, fill_band = (a - b for a, b in zip(fine, coarse, strict=True))
-        own = _energy(photo_band, ring)
+        band_energy = _energy(photo_band, ring)
         off = _energy(fill_band - photo_band, ring)
         lively = _energy(fill_band, hole) >= LIVELY * _expected(photo_band, ring, hole)
-        if own > NOISE and not (off <= FOLLOWS * own and lively):
+        if band_energy > NOISE and not (off <= FOLLOWS * band_energy and lively):
             return trusted
         trusted = min(cells, side)
         if cells >= side:

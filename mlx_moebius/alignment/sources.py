@@ -41,7 +41,7 @@ def files_of(paths: Sequence[Path], photo: Path) -> list[Path]:
                 raise MoebiusError(f"{path} is the photo itself: give another shot of the scene")
             found.append(path)
             continue
-        inside = [each for each in photos_in(path) if not _same(each, photo) and not moment(each).is_result]
+        inside = [shot for shot in photos_in(path) if not _same(shot, photo) and not moment(shot).is_result]
         if not inside:
             raise MoebiusError(f"there are no other photos in {path}")
         found += nearest(photo, inside, STACK)

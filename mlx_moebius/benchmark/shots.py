@@ -33,7 +33,7 @@ def shots_report(folder: Path) -> dict[str, Any]:
 
     Raises MoebiusError when the folder holds no series.
     """
-    found = [each for each in sorted(folder.glob("*")) if all((each / name).is_file() for name in NEEDED)]
+    found = [series for series in sorted(folder.glob("*")) if all((series / name).is_file() for name in NEEDED)]
     if not found:
         raise MoebiusError(f"{folder} holds no series: give a folder of folders with {', '.join(NEEDED)}")
     pipeline = MoebiusPipeline.from_pretrained("nano")
@@ -52,12 +52,12 @@ def _figures(pipeline: MoebiusPipeline, series: Path) -> dict[str, Any]:
     shots = [read_shot(path) for path in others]
     taken = take_from(photo, grow(mask, settings.dilate), shots)
     seconds = time.process_time() - start
-    own = mask & taken.taken
+    given = mask & taken.taken
     return {
         "psnr": _psnr(pipeline.inpaint(photo, mask, settings, others=shots).photo.rgb(), truth, mask),
         "without": _psnr(pipeline.inpaint(photo, mask, settings).photo.rgb(), truth, mask),
-        "taken_psnr": _psnr(taken.photo.rgb(), truth, own) if own.any() else None,
-        "covered": round(float(own.sum() / mask.sum()), 4),
+        "taken_psnr": _psnr(taken.photo.rgb(), truth, given) if given.any() else None,
+        "covered": round(float(given.sum() / mask.sum()), 4),
         "seconds": round(seconds, 2),
         "shots": [use.figures() for use in taken.uses],
     }
@@ -76,8 +76,8 @@ def shots_table(report: dict[str, Any]) -> str:
         keys = ("without", "psnr", "covered", "taken_psnr", "seconds")
         rows.append(("mean", {key: float(np.mean([row[key] or 0 for _, row in rows])) for key in keys}))
     for name, row in rows:
-        own = f"{row['taken_psnr']:8.2f}" if row["taken_psnr"] else f"{'-':>8}"
+        given = f"{row['taken_psnr']:8.2f}" if row["taken_psnr"] else f"{'-':>8}"
         lines.append(
-            f"{name:24.24} {row['without']:8.2f} {row['psnr']:6.2f} {row['covered']:8.3f} {own} {row['seconds']:8.2f}"
+            f"{name:24.24} {row['without']:8.2f} {row['psnr']:6.2f} {row['covered']:8.3f} {given} {row['seconds']:8.2f}"
         )
     return "\n".join(lines)

@@ -44,17 +44,17 @@ class Others:
             if self.by_time:
                 if name not in self._photos:
                     self._photos = self._looked_up()
-                beside = [self._folder / each for each in self._photos if each.parent == name.parent and each != name]
+                beside = [self._folder / shot for shot in self._photos if shot.parent == name.parent and shot != name]
                 found += neighbours(path, beside)
-            masks = {self._folder / each: mask for each, mask in self._photos.items()}
-        return [(each, masks.get(each)) for each in dict.fromkeys(found)]
+            masks = {self._folder / shot: mask for shot, mask in self._photos.items()}
+        return [(shot, masks.get(shot)) for shot in dict.fromkeys(found)]
 
     def _looked_up(self) -> dict[Path, Path | None]:
         try:
             pairing = self._find()
         except MoebiusError:  # another photo may be in the making
             return {}
-        with_mask = {each.name: each.mask if isinstance(each.mask, Path) else None for each in pairing.pairs}
+        with_mask = {pair.name: pair.mask if isinstance(pair.mask, Path) else None for pair in pairing.pairs}
         return with_mask | dict.fromkeys(pairing.without_mask)
 
     def hashes(self, files: Sequence[tuple[Path, Path | None]]) -> list[list[str | None]]:
@@ -68,11 +68,11 @@ class Others:
         """
         shots = []
         with self._lock:
-            own = self._folder / name
-            if own in self._features:
-                remember(photo, self._features[own])
+            path = self._folder / name
+            if path in self._features:
+                remember(photo, self._features[path])
             elif files:
-                self._features[own] = features_of(photo)
+                self._features[path] = features_of(photo)
             for path, mask in files:
                 try:
                     shots.append(self._read(path, mask))

@@ -211,7 +211,10 @@ def windows(boxes: list[list[int]], width: int, height: int) -> list[Box]:
     for box in boxes:
         if len(found) == CROPS:
             break
-        inside = (each[0] <= box[0] and each[1] <= box[1] and each[2] >= box[2] and each[3] >= box[3] for each in found)
+        inside = (
+            larger[0] <= box[0] and larger[1] <= box[1] and larger[2] >= box[2] and larger[3] >= box[3]
+            for larger in found
+        )
         if any(inside):
             continue
         sides = []

@@ -98,7 +98,7 @@ def fill(
         if not isinstance(pipe, MoebiusPipeline):
             pipe = MoebiusPipeline.from_pretrained(pipe, dtype, memory_limit)
         chosen = chosen_settings(pipe, settings, changes)
-        result = pipe.inpaint(picture, hole, chosen, callback, read_shots([Path(each) for each in others], source))
+        result = pipe.inpaint(picture, hole, chosen, callback, read_shots([Path(path) for path in others], source))
     record = pipe.provenance(chosen, result, selected=select) if metadata else None
     notes += [
         *result.warnings,

@@ -77,4 +77,4 @@ def _sources(shots: Any) -> tuple[Source, ...]:
     """The other shots that a record names. Raises ValueError for what is no list of them."""
     if not isinstance(shots, list | tuple):
         raise ValueError("shots must be a list")
-    return tuple(build(Source, each, extra=True) for each in shots)
+    return tuple(build(Source, shot, extra=True) for shot in shots)

@@ -29,7 +29,7 @@ from mlx_moebius.convert.settings import (
 )
 from mlx_moebius.convert.stored_tensor import Array, StoredTensor, Tensors, encode
 from mlx_moebius.errors import Change, MoebiusError
-from mlx_moebius.files import digest, sync_folder
+from mlx_moebius.files import digest, sync_files, sync_folder
 from mlx_moebius.networks.config import (
     CONFIG_NAME,
     UNET_NAME,
@@ -187,7 +187,7 @@ def _new_folder(out: Path, overwrite: bool) -> Iterator[Path]:
         new, old = Path(staging, "new"), Path(staging, "old")
         new.mkdir()
         yield new
-        sync_folder(new)
+        sync_files(new)
         if not (overwrite and out.exists()):
             os.rename(new, out)
         else:

@@ -13,6 +13,7 @@ from mlx_moebius.convert.mapping import UNET_LAYOUTS, check_parameters, unet_sha
 from mlx_moebius.convert.safetensors_file import write_safetensors
 from mlx_moebius.convert.stored_tensor import StoredTensor, Tensors
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.files import sync_file, sync_folder
 from mlx_moebius.networks.config import UNET_NAME, ModelConfig
 
 PREFIX = "diff_model."
@@ -64,7 +65,9 @@ def write_released(folder: Path, out: Path) -> int:
     part = out.with_name(f".{out.name}.part")
     try:
         write_safetensors(part, outlines, (np.array(tensors[name].raw, order="C") for name in outlines))
+        sync_file(part)
         os.replace(part, out)
+        sync_folder(out.parent)
     except OSError as error:
         raise MoebiusError(f"cannot write {out}: {error.strerror or error}") from None
     finally:

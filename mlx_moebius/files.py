@@ -147,6 +147,22 @@ def sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
+def sync_files(folder: Path) -> None:
+    """Bring all files in a folder, and their names, to disk. Raises OSError."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_dir():
+            sync_folder(path)
+        elif path.is_file():
+            sync_file(path)
+    sync_folder(folder)
+
+
+def sync_file(path: Path) -> None:
+    """Bring a file that was written to disk. Raises OSError."""
+    with path.open("rb") as file:
+        flush_to_disk(file.fileno())
+
+
 def printable(name: str) -> str:
     """A name, or a line with a name, as text for the terminal: control characters in it become escapes."""
     return "".join(c if c.isprintable() or "\ud800" <= c <= "\udfff" else repr(c)[1:-1] for c in name)

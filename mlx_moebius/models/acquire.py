@@ -15,7 +15,7 @@ from mlx_moebius.convert.checkpoint import WEIGHT_NAMES
 from mlx_moebius.convert.folder import convert_checkpoint, verify
 from mlx_moebius.convert.settings import SCHEDULER_SETTINGS, UNET_SETTINGS
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.files import sync_folder
+from mlx_moebius.files import sync_files, sync_folder
 from mlx_moebius.models.cache import ORIGIN_NAME, RELEASED, home, locate, locked, slug
 from mlx_moebius.networks.config import CONFIG_NAME, UNET_NAME, VAE_NAME, VAEConfig
 
@@ -101,6 +101,7 @@ def _acquire(name: str, report: Callable[[str], None], keep_source: bool) -> Pat
     report("verifying")
     verify(staged)
     _write_origin(staged, source, fetched)
+    sync_files(staged)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(target, ignore_errors=True)  # incomplete, or we would not be here
     staged.replace(target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -239,6 +240,23 @@ def test_networks_that_do_not_belong_together_are_refused(tmp_path: Path) -> Non
     with pytest.raises(MoebiusError, match=r"VAE of 4 channels wants a U-Net of 9 channels in and 4 out, .* 17 and 8"):
         convert_checkpoint(NANO, folder, tmp_path / "model")
     assert listing(tmp_path) == ["four"]
+
+
+def test_all_files_are_on_the_disk_before_the_folder_gets_its_name(
+    tmp_path: Path, vae_source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "model"
+    synced: set[int] = set()
+
+    def fsync(handle: int) -> None:
+        if not out.exists():
+            synced.add(os.fstat(handle).st_ino)
+
+    monkeypatch.setattr("os.fsync", fsync)
+    convert_checkpoint(NANO, vae_source, out)
+    files = [path for path in out.rglob("*") if path.is_file()]
+    assert len(files) >= 3
+    assert {path.stat().st_ino for path in files} <= synced
 
 
 def test_existing_folder_stays_unless_all_goes_well(tmp_path: Path, vae_source: Path) -> None:

@@ -83,6 +83,7 @@ def test_parts_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path) -> No
 def test_a_part_does_not_outlive_a_process_that_is_told_to_end(tmp_path: Path, number: signal.Signals) -> None:
     code = (
         "import sys, os, signal; from pathlib import Path\n"
+        f"signal.signal({number:d}, signal.SIG_DFL)\n"  # below `nohup`, SIGHUP would be ignored
         "from mlx_moebius import startup; from mlx_moebius.files import replacing\n"
         "startup.interruptible()\n"
         f"with replacing(Path('result')) as file: os.kill(os.getpid(), {number:d}); file.write(b'x')\n"

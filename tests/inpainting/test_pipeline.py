@@ -158,6 +158,7 @@ def test_everything_away_from_any_mask_stays_in_every_mode(nano: MoebiusPipeline
             assert (result.photo.pixels[..., -1] == alpha).all()
 
 
+@pytest.mark.slow
 def test_a_small_part_is_filled_at_native_detail(nano: MoebiusPipeline) -> None:
     photo, mask = rough_scene(600, 400)
     assert nano.inpaint(photo, mask, nano.settings(num_steps=3)).enlargement == 1

@@ -96,6 +96,7 @@ def test_other_levels_and_less_memory(school: Path, tmp_path: Path) -> None:
     assert all(np.isfinite(line["feature_loss"]) for line in lines(out) if "loss" in line)
 
 
+@pytest.mark.slow
 def test_a_dry_run_measures_the_teacher_too(school: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train(*lesson(school, tmp_path / "none", 3, "--dry-run")) == 0
     said = capsys.readouterr().out

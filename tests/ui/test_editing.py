@@ -86,6 +86,7 @@ def test_done_writes_the_photo_back_as_it_was_handed_over(
     assert list(tmp_path.iterdir()) == [file]
 
 
+@pytest.mark.slow
 def test_several_come_one_after_the_other_and_what_is_not_filled_stays(browser: Browser, tmp_path: Path) -> None:
     files = [tmp_path / "a.tif", tmp_path / "b.png"]
     for seed, file in enumerate(files):
@@ -108,6 +109,7 @@ def test_several_come_one_after_the_other_and_what_is_not_filled_stays(browser: 
     assert files[1].read_bytes() != second
 
 
+@pytest.mark.slow
 def test_what_another_program_has_changed_meanwhile_is_not_overwritten(browser: Browser, tmp_path: Path) -> None:
     file = tmp_path / "a.png"
     handed_over(file)

@@ -17,6 +17,7 @@ from PIL import Image
 from mlx_moebius.convert.folder import file_record, verify
 from mlx_moebius.files import locked
 from mlx_moebius.models.cache import BUNDLED
+from mlx_moebius.startup import interruptible
 from mlx_moebius.training.checkpoint import SETTINGS_NAME, STATE_NAME
 from mlx_moebius.training.log import LOG_NAME, SHEET_NAME
 from mlx_moebius.training.validation import EvalResult, compared
@@ -64,6 +65,7 @@ def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], obj
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_an_orderly_end_saves(studio: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
+    interruptible()  # as every command
     handler = signal.getsignal(number)
     at_step(monkeypatch, 3, lambda: signal.raise_signal(number))
     assert train(*arguments(studio, "ended", 1000, *SPARSE)) == 128 + number

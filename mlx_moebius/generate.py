@@ -19,7 +19,7 @@ from mlx_moebius.cli.flags import on_command_line
 from mlx_moebius.cli.values import given
 from mlx_moebius.console import Progress, report, warn
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.files import permissions, printable, replacing
+from mlx_moebius.files import printable
 from mlx_moebius.folder.batch import Job
 from mlx_moebius.folder.others import Others
 from mlx_moebius.folder.report import Mode
@@ -36,7 +36,6 @@ from mlx_moebius.options import generate as options
 from mlx_moebius.photos import limits
 from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.photos.growth import grow
-from mlx_moebius.photos.marks import png_options
 from mlx_moebius.photos.mask_files import ALPHA, check_share, load_mask
 from mlx_moebius.photos.pairing import Pairing, mask_beside
 from mlx_moebius.photos.patch import patch as make_patch
@@ -45,7 +44,7 @@ from mlx_moebius.photos.save import check_output, write_photo
 from mlx_moebius.selection.request import parse
 from mlx_moebius.selection.request import select as selected
 from mlx_moebius.selection.sensor import resolved
-from mlx_moebius.writing import Writing
+from mlx_moebius.writing import Writing, write_png
 
 program = Program("mlx-moebius", options.ABOUT, options.EXAMPLES, options.OTHERS)
 app, main = program.app, program.main
@@ -148,9 +147,10 @@ def generate(
         mode: Mode = "json" if as_json else "quiet" if quiet else "bar" if sys.stderr.isatty() else "lines"
         if watch and (force or dry_run):
             raise MoebiusError("--watch fills what is not done yet: leave --force and --dry-run out")
-        others_asked = (from_shots, from_neighbours)
         raise typer.Exit(
-            generate_folder(folders[0], marks, choice, writing, recursive, force, dry_run, watch, mode, *others_asked)
+            generate_folder(
+                folders[0], marks, choice, writing, recursive, force, dry_run, watch, mode, from_shots, from_neighbours
+            )
         )
     if from_neighbours:
         raise MoebiusError(f"--from-neighbours is for a folder; {images[0]} is none: give other shots with --from")
@@ -359,12 +359,6 @@ def frame_extension(photo: Photo, extend: str | None, aspect: str | None, gravit
     if extend:
         return parse_sides(extend, photo)
     return parse_aspect(aspect, gravity, photo) if aspect else None
-
-
-def write_png(image: Image.Image, path: Path, photo: Path, overwrite: bool) -> None:
-    """Write a sheet or a mask, readable by no more people than the photo."""
-    with replacing(path, overwrite=overwrite, mode=permissions([photo])) as file:
-        image.save(file, "PNG", **png_options())
 
 
 if __name__ == "__main__":

@@ -16,16 +16,15 @@ from mlx_moebius.cli.command import Program
 from mlx_moebius.cli.values import UsageError
 from mlx_moebius.console import warn
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.files import permissions, printable, replacing
+from mlx_moebius.files import printable
 from mlx_moebius.options import common
 from mlx_moebius.options import select as options
-from mlx_moebius.photos.geometry import Mask
-from mlx_moebius.photos.marks import png_options
 from mlx_moebius.photos.pairing import MASK_SUFFIX, pair
 from mlx_moebius.photos.photo import read_photo
 from mlx_moebius.selection.request import parse
 from mlx_moebius.selection.request import select as selected
 from mlx_moebius.selection.sensor import FEWEST, resolved
+from mlx_moebius.writing import write_png
 
 program = Program("mlx-moebius select", options.ABOUT, options.EXAMPLES)
 app = program.app
@@ -80,7 +79,7 @@ def select(
     mask = selected(picture, wanted)
     if not mask.any():
         raise MoebiusError(f"there is no {' or '.join(each.text for each in wanted)} in {photo}")
-    write_mask(mask, target, photo, overwrite)
+    write_png(Image.fromarray(mask.astype(np.uint8) * 255), target, photo, overwrite)
     typer.echo(printable(str(target)))
 
 
@@ -99,7 +98,8 @@ def dust_of_folder(folder: Path, output: Path, overwrite: bool) -> None:
     output.mkdir(parents=True, exist_ok=True)
     for photo, target in targets.items():
         if dust[photo]:
-            write_mask(selected(read_photo(photo), dust[photo]), target, photo, overwrite)
+            mask = selected(read_photo(photo), dust[photo])
+            write_png(Image.fromarray(mask.astype(np.uint8) * 255), target, photo, overwrite)
             typer.echo(printable(str(target)))
 
 
@@ -118,12 +118,6 @@ def check_target(target: Path, photo: Path, overwrite: bool) -> None:
             raise MoebiusError(f"{target} is the photo itself: give another name")
         if not overwrite:
             raise MoebiusError(f"{target} exists: give another name, or --overwrite")
-
-
-def write_mask(mask: Mask, target: Path, photo: Path, overwrite: bool) -> None:
-    """Write a mask, readable by no more people than the photo."""
-    with replacing(target, overwrite=overwrite, mode=permissions([photo])) as file:
-        Image.fromarray(mask.astype(np.uint8) * 255).save(file, "PNG", **png_options())
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

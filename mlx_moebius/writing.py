@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.files import permissions, replacing
+from mlx_moebius.photos.marks import png_options
 from mlx_moebius.photos.pairing import folded
 from mlx_moebius.photos.save import default_output
 
@@ -54,6 +58,12 @@ class Writing:
             if path is not None and path.suffix.lower() != ".png":
                 raise MoebiusError(f"{path} is written as PNG, so its name must end in .png")
         return output
+
+
+def write_png(image: Image.Image, path: Path, photo: Path, overwrite: bool) -> None:
+    """Write a sheet or a mask, readable by no more people than the photo."""
+    with replacing(path, overwrite=overwrite, mode=permissions([photo])) as file:
+        image.save(file, "PNG", **png_options())
 
 
 def _same(a: Path, b: Path) -> bool:

@@ -15,7 +15,7 @@ from mlx_moebius.inpainting.synthesis.surface import Surface, fit
 from mlx_moebius.photos.geometry import Box, Colours, Mask, around, intersection, slices
 from mlx_moebius.photos.kept_colours import kept_colours
 from mlx_moebius.photos.masks import Part, components, dilate
-from mlx_moebius.photos.own_colours import levels, with_levels
+from mlx_moebius.photos.own_colours import joined, levels, with_levels
 from mlx_moebius.photos.photo import Photo
 
 DEPTHS = 16, 8, 4  # pixels round a hole to fit: the widest ring that is plain is taken
@@ -38,20 +38,13 @@ def continue_plain(photo: Photo, mask: Mask, opaque: bool = False) -> tuple[Phot
     if (alpha := photo.alpha()) is not None:
         unknown = mask | (alpha == 0)
     rng = np.random.default_rng(0)
-    answered = np.zeros_like(mask)
-    places, values = [np.zeros(0, np.int64)], []
-    for part in components(mask):
-        if (found := _continued(photo, unknown, part, rng)) is not None:
-            answered_here, colours = found
-            answered[slices(part.box)] |= answered_here
-            rows, columns = np.nonzero(answered_here)
-            places.append((rows + part.box[1]) * photo.width + columns + part.box[0])
-            values.append(colours)
-    if not values:
+    answers = [(part, _continued(photo, unknown, part, rng)) for part in components(mask)]
+    found = [(part, *answer) for part, answer in answers if answer is not None]
+    if not found:
         return photo, mask
-    order = np.argsort(np.concatenate(places))
+    answered, colours = joined(found, mask.shape)
     keep = None if photo.palette is None else kept_colours(photo, ~mask)  # else what is round it says enough
-    return with_levels(photo, np.concatenate(values)[order], answered, opaque, keep), mask & ~answered
+    return with_levels(photo, colours, answered, opaque, keep), mask & ~answered
 
 
 def _continued(photo: Photo, unknown: Mask, part: Part, rng: np.random.Generator) -> tuple[Mask, Colours] | None:

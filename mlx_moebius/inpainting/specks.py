@@ -14,7 +14,7 @@ from mlx_moebius.inpainting.synthesis.grids import Floats, resize
 from mlx_moebius.photos.geometry import Box, Mask, around, slices
 from mlx_moebius.photos.kept_colours import kept_colours
 from mlx_moebius.photos.masks import Part, components, dilate
-from mlx_moebius.photos.own_colours import levels, with_levels
+from mlx_moebius.photos.own_colours import joined, levels, with_levels
 from mlx_moebius.photos.photo import Photo
 
 LARGEST = 40  # pixels along a speck's longer side,
@@ -40,20 +40,12 @@ def heal_specks(photo: Photo, mask: Mask, opaque: bool = False) -> tuple[Photo, 
     unknown = mask
     if specks and (alpha := photo.alpha()) is not None:
         unknown = mask | (alpha == 0)
-    healed = np.zeros_like(mask)
-    places, values = [], []
-    for part in specks:
-        if (colours := _healed(photo, unknown, part)) is not None:
-            pixels = part.mask()
-            healed[slices(part.box)] |= pixels
-            rows, columns = np.nonzero(pixels)
-            places.append((rows + part.box[1]) * photo.width + columns + part.box[0])
-            values.append(colours)
-    if not values:
+    answers = [(part, _healed(photo, unknown, part)) for part in specks]
+    found = [(part, part.mask(), colours) for part, colours in answers if colours is not None]
+    if not found:
         return photo, mask
-    order = np.argsort(np.concatenate(places))
-    keep = kept_colours(photo, ~mask)
-    return with_levels(photo, np.concatenate(values)[order], healed, opaque, keep), mask & ~healed
+    healed, colours = joined(found, mask.shape)
+    return with_levels(photo, colours, healed, opaque, kept_colours(photo, ~mask)), mask & ~healed
 
 
 def _healed(photo: Photo, unknown: Mask, part: Part) -> Floats | None:
@@ -84,7 +76,7 @@ def _healed(photo: Photo, unknown: Mask, part: Part) -> Floats | None:
 def _best(
     colours: Floats, excluded: Mask, surroundings: Floats, ring: Mask, hole: Mask, origin: tuple[int, int]
 ) -> tuple[int, int] | None:
-    """Row and column of the place in `colours` [H, W, C] at which `ring` [h, w] is most like it is in `own` [h, w, C].
+    """Row and column of the place in `colours` [H, W, C] at which `ring` [h, w] is most like `surroundings` [h, w, C].
 
     Nothing of the ring or the hole may be `excluded` there. None if there is no such place.
     """

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlx_moebius.photos.geometry import Box, Colours, Mask, slices
+from mlx_moebius.photos.masks import Part
 from mlx_moebius.photos.photo import Photo
 
 
@@ -17,6 +18,23 @@ def levels(photo: Photo, box: Box) -> Colours:
     pixels = photo.pixels[slices(box)]
     colours = pixels.reshape(*pixels.shape[:2], -1)[..., : _channels(photo)]
     return colours.astype(np.float32) / np.float32(257 if pixels.dtype == np.uint16 else 1)
+
+
+def joined(found: Sequence[tuple[Part, Mask, Colours]], shape: tuple[int, int]) -> tuple[Mask, Colours]:
+    """What was found for parts of a mask, as `with_levels` takes it: the pixels, bool [H, W], and their colours.
+
+    Args:
+        found: for one part or more, the part, its pixels that have colours, bool of its box, and these [N, C].
+        shape: H and W of the photo.
+    """
+    where = np.zeros(shape, bool)
+    places = []
+    for part, pixels, _ in found:
+        where[slices(part.box)] |= pixels
+        rows, columns = np.nonzero(pixels)
+        places.append((rows + part.box[1]) * shape[1] + columns + part.box[0])
+    order = np.argsort(np.concatenate(places))
+    return where, np.concatenate([colours for *_, colours in found])[order]
 
 
 def with_levels(

@@ -21,7 +21,7 @@ from mlx_moebius.photos.save import check_output, default_output, replace_by
 from mlx_moebius.ui.answers import Json
 from mlx_moebius.ui.api import Api
 from mlx_moebius.ui.pictures import Picture
-from mlx_moebius.ui.refusals import Refused
+from mlx_moebius.ui.refusals import Refused, sentence
 from mlx_moebius.ui.sessions import Sessions
 from mlx_moebius.ui.uploads import read_json
 
@@ -57,8 +57,12 @@ class Editing:
         self.sessions.shared.add(picture)
         return picture
 
-    def finish(self, identity: str) -> None:
-        """Write the current version back, and open the next file. Raises Refused, with the file as it is."""
+    def finish(self, identity: str) -> list[str]:
+        """Write the current version back, and open the next file. Raises Refused, with the file as it is.
+
+        Returns what could not be kept, a line each.
+        """
+        notes: list[str] = []
         with self._lock:
             picture = self._picture
             if picture is None or picture.id != identity:
@@ -70,12 +74,13 @@ class Editing:
                         409,
                         f"{file.name} was changed or moved by another program meanwhile: download the result instead",
                     )
-                replace_by(version.file, file)
+                notes = replace_by(version.file, file)
             self._left.pop(0)
             self._picture = self._open()
             self.sessions.forget(self.sessions.shared, picture)
             if self._picture is None:
                 self._done.set()
+        return [sentence(note, file.parent) for note in notes]
 
     def wait(self) -> bool:
         """Wait until all are done, or the page is closed. Returns whether all are done."""
@@ -105,8 +110,8 @@ class EditingApi:
         self.api.session(request)
         values: Any = await read_json(request)
         identity = values.get("photo") if isinstance(values, dict) else None
-        await run_in_threadpool(self.editing.finish, str(identity))
-        return Json({"editing": self.editing.about()})
+        notes = await run_in_threadpool(self.editing.finish, str(identity))
+        return Json({"editing": self.editing.about(), "notes": notes})
 
 
 def check(file: Path) -> Path:

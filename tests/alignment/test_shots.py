@@ -75,6 +75,7 @@ def test_a_tripods_pixels_are_taken_over_as_they_are(tmp_path: Path) -> None:
     assert read_provenance(out)["shots"][0]["resampled"] is False  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_wrong_photos_change_nothing_but_a_line(tmp_path: Path) -> None:
     series = make_series(tmp_path)
     flat = np.full((HEIGHT, WIDTH, 3), 240, np.uint8)

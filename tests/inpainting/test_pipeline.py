@@ -52,9 +52,9 @@ def within_one_level(actual: Image.Image, expected: Array) -> float:
     ("kind", "settings"),
     [
         ("paste", {}),
-        ("raw", {"paste": False}),
-        ("compensate", {"compensate": True}),
-        ("dilate", {"dilate": 7}),
+        pytest.param("raw", {"paste": False}, marks=pytest.mark.slow),
+        pytest.param("compensate", {"compensate": True}, marks=pytest.mark.slow),
+        pytest.param("dilate", {"dilate": 7}, marks=pytest.mark.slow),
     ],
 )
 def test_reference_equals_the_official_pipeline(tiny: MoebiusPipeline, kind: str, settings: dict[str, Any]) -> None:

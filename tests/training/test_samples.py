@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.generate import write_png
 from mlx_moebius.networks.config import ModelConfig, UNetConfig
 from mlx_moebius.photos.photo import read_photo
 from mlx_moebius.photos.save import write_photo
@@ -20,6 +19,7 @@ from mlx_moebius.training.holes import LARGEST, draw_hole
 from mlx_moebius.training.objective import draw_timesteps
 from mlx_moebius.training.photos import Decoder, Library, find_photos
 from mlx_moebius.training.samples import Batch, Samples, draw_crop
+from mlx_moebius.writing import write_png
 from tests.support.studio import paint_photos
 
 SIDE = 64

@@ -1,7 +1,7 @@
 // Photos that another program has handed over: "Done" writes one back, and the next one comes.
 
 import { get, post } from "./api.js";
-import { $, attempt, say } from "./dom.js";
+import { $, attempt, complain, say } from "./dom.js";
 import { adopt, forget, show } from "./photos.js";
 import { emit, state } from "./state.js";
 import { flush } from "./strokes.js";
@@ -20,9 +20,10 @@ export async function openHandedOver() {
 async function finish() {
   const { photo } = state;
   await flush(photo);
-  const { editing } = await post("/api/editing/done", { photo: photo.id });
+  const { editing, notes } = await post("/api/editing/done", { photo: photo.id });
   state.server.editing = editing;
   forget(photo);
+  if (notes.length) complain(notes.join(" "));
   if (editing) return openHandedOver();
   $("#finish").hidden = true;
   $("#welcome").innerHTML = "<h1>Done</h1><p>The photo is written. This page can be closed.</p>";

@@ -83,6 +83,7 @@ def run(nano: MoebiusPipeline, album: Path, tmp_path: Path) -> Run:
     return fill
 
 
+@pytest.mark.slow
 def test_any_line_of_a_ledger_is_read_or_a_warning(run: Run, tmp_path: Path) -> None:
     assert run() == 0
     out = tmp_path / "out"

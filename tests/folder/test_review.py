@@ -90,6 +90,7 @@ def test_links_lead_to_the_files(page: tuple[Page, list[str]]) -> None:
     assert all(Path(target).is_file() for target in targets)
 
 
+@pytest.mark.slow
 def test_crops_round_the_fills_show_the_photos_own_pixels(page: tuple[Page, list[str]], tmp_path: Path) -> None:
     folder, out = tmp_path / "photos", tmp_path / "out"
     for where, seed in ((folder, 1), (out, 2)):

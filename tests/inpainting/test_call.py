@@ -178,6 +178,7 @@ def test_what_people_paste_from_diffusers(pipe: MoebiusPipeline, pixels: Array, 
     assert np.array_equal(latents, pipe(image, mask, num_steps=2, output="latents"))
 
 
+@pytest.mark.slow
 def test_latents_that_a_callback_returns_are_gone_on_from(pipe: MoebiusPipeline, pixels: Array, hole: Array) -> None:
     plain = pipe(pixels, hole, num_steps=3, output="latents")
 

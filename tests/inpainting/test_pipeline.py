@@ -180,6 +180,7 @@ def test_same_seed_same_result_and_another_seed_another(nano: MoebiusPipeline) -
     assert not np.array_equal(first[mask], other[mask])
 
 
+@pytest.mark.slow
 def test_steps_are_reported_over_all_windows_and_an_exception_ends_the_run(nano: MoebiusPipeline) -> None:
     photo, mask = rough_scene(600, 400)
     seen: list[Event] = []

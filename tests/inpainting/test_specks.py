@@ -87,6 +87,7 @@ def test_a_photo_with_specks_alone_needs_no_network() -> None:
         assert np.array_equal(result.weights > 0, mask)
 
 
+@pytest.mark.slow
 def test_the_command_line_says_so(tmp_path: Path) -> None:
     _, photo, mask = dusty("wall")
     Image.fromarray(photo.pixels).save(tmp_path / "wall.png")

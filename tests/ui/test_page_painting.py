@@ -86,6 +86,7 @@ def test_at_100_per_cent_every_pixel_is_painted_shown_and_filled_alike(stage: St
     assert (before != after).any(-1)[painted].mean() > 0.8
 
 
+@pytest.mark.slow
 def test_tools_and_keys(stage: Stage) -> None:
     page = stage.page
     stage.open(PHOTO)
@@ -219,6 +220,7 @@ def marks(page: Page) -> list[int]:
     )
 
 
+@pytest.mark.slow
 def test_a_fast_curve_is_a_curve(stage: Stage) -> None:
     stage.open(PHOTO)
     brush(stage.page, 3)

@@ -40,6 +40,7 @@ def small(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_buttons_stay_where_they_are_while_the_queue_grows(server: Server, stage: Stage, tmp_path: Path) -> None:
     page = stage.page
     photos = crops(tmp_path, 6)

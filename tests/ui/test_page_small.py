@@ -36,6 +36,7 @@ def in_reach(part: Locator) -> bool:
     return bool(part.evaluate(TOUCHED))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_everything_is_in_reach(server: Server, browser: Browser, tmp_path: Path, width: int, height: int) -> None:
     for page in watched(browser, server.url, viewport={"width": width, "height": height}, has_touch=True):

@@ -87,9 +87,12 @@ def remove_left_parts(folder: Path) -> None:
 def followed(path: Path) -> Path:
     """The target of a symbolic link; other paths are returned unchanged. Raises MoebiusError for a circular link."""
     try:
-        return path.resolve() if path.is_symlink() else path
+        target = path.resolve() if path.is_symlink() else path
     except (OSError, RuntimeError):
-        raise MoebiusError(f"{path} is a link that leads to itself") from None
+        target = path
+    if target.is_symlink():  # Python 3.13 resolves a circle to a link of it
+        raise MoebiusError(f"{path} is a link that leads to itself")
+    return target
 
 
 def lock(handle: int, wait: bool = False) -> bool:

@@ -37,6 +37,8 @@ fill(pipe)
 """
 
 FORK = """
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)  # Python 3.12 and newer
+
 def child(work):
     if (process := os.fork()) == 0:
         signal.alarm(100)

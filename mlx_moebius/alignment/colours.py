@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from mlx_moebius.opencv import opencv
 from mlx_moebius.photos.geometry import Box, Colours, slices
 from mlx_moebius.photos.photo import LUMA, Photo
 
@@ -18,14 +19,20 @@ GRID = 33  # colours along an axis of a table between two profiles
 Convert = Callable[[Colours], Colours]
 
 
-def rgb_levels(photo: Photo, box: Box | None = None) -> Colours:
-    """What `Photo.rgb` gives, float32 [h, w, 3], with all bits that 16-bit photos have."""
-    if photo.pixels.dtype != np.uint16:
-        return photo.rgb(box).astype(np.float32)
-    pixels = photo.pixels[slices(box or photo.box)].astype(np.float32) / np.float32(257)
+def rgb_levels(photo: Photo, box: Box | None = None, scale: float = 1.0) -> Colours:
+    """What `Photo.rgb` gives, float32 [h, w, 3], with all bits that 16-bit photos have; reduced where `scale` < 1."""
+    deep = photo.pixels.dtype == np.uint16
+    pixels = photo.pixels[slices(box or photo.box)] if deep else photo.rgb(box)
+    if scale < 1:
+        height, width = pixels.shape[:2]
+        size = max(8, round(width * scale)), max(8, round(height * scale))
+        pixels = opencv().resize(pixels, size, interpolation=opencv().INTER_AREA)
+    if not deep:
+        return pixels.astype(np.float32)
+    levels = pixels.astype(np.float32) / np.float32(257)
     if photo.plain_mode in ("RGB", "RGBA"):
-        return np.ascontiguousarray(pixels[..., :3])
-    grey = pixels[..., 0] if pixels.ndim == 3 else pixels
+        return np.ascontiguousarray(levels[..., :3])
+    grey = levels[..., 0] if levels.ndim == 3 else levels
     return np.repeat(grey[..., None], 3, axis=-1)
 
 

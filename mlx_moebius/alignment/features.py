@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mlx_moebius.opencv import opencv
 from mlx_moebius.photos.geometry import Mask
 
+SMALL = 700  # pixels along the longer side of the picture by which tones are compared
 SIDE = 1000  # pixels along the longer side in which features are looked for
 MOST = 2500  # features of a shot
 RATIO = 0.8  # a match is better than the second best by this much
@@ -32,26 +33,37 @@ Homography = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """`points` [N, 2] in pixels of the shot (x, y), `descriptors` [N, 128]; `scale`: reduced pixels in one of them."""
+    """`points` [N, 2] in pixels of the shot (x, y), `descriptors` [N, 128]; `scale`: reduced pixels in one of them.
+
+    `small` is the shot [h, w, 3], at most `SMALL` pixels along a side.
+    """
 
     points: NDArray[np.float32]
     descriptors: NDArray[np.float32]
     scale: float
+    small: NDArray[np.uint8]
 
 
 def find_features(rgb: NDArray[np.uint8]) -> Features:
     """The features of a shot [H, W, 3]."""
     cv2 = opencv()
     scale = min(1.0, SIDE / max(rgb.shape[:2]))
-    size = max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale))
-    grey = cv2.cvtColor(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    reduced = _reduced(rgb, SIDE)
+    grey, small = cv2.cvtColor(reduced, cv2.COLOR_RGB2GRAY), _reduced(reduced, SMALL)
     sift = cv2.SIFT_create(nfeatures=MOST, contrastThreshold=0.02)
     keys, found = sift.detectAndCompute(grey, None)
     if found is None or not len(keys):
-        return Features(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32), scale)
+        return Features(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32), scale, small)
     points = (cv2.KeyPoint_convert(keys) + 0.5) / scale - 0.5
     roots = np.sqrt(found / np.maximum(found.sum(axis=1, keepdims=True), 1e-6))
-    return Features(points.astype(np.float32), roots.astype(np.float32), scale)
+    return Features(points.astype(np.float32), roots.astype(np.float32), scale, small)
+
+
+def _reduced(rgb: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    cv2 = opencv()
+    scale = min(1.0, side / max(rgb.shape[:2]))
+    size = max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale))
+    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +120,7 @@ def _outside(features: Features, hidden: Mask | None) -> Features:
         return features
     x, y = np.rint(features.points).astype(int).T
     seen = ~hidden[y.clip(0, hidden.shape[0] - 1), x.clip(0, hidden.shape[1] - 1)]
-    return Features(features.points[seen], features.descriptors[seen], features.scale)
+    return Features(features.points[seen], features.descriptors[seen], features.scale, features.small)
 
 
 def homographies(matches: Matches, size: tuple[int, int]) -> list[Homography]:

@@ -19,18 +19,18 @@ from mlx_moebius.alignment.features import Features, Homography, apply, homograp
 from mlx_moebius.alignment.shot import Shot, features_of
 from mlx_moebius.alignment.tone import Curve, fit_curve
 from mlx_moebius.alignment.view import View, look
-from mlx_moebius.alignment.warp import Place
+from mlx_moebius.alignment.warp import Place, smaller
 from mlx_moebius.opencv import opencv
-from mlx_moebius.photos.geometry import Box, Colours, Mask, slices
-from mlx_moebius.photos.masks import components
+from mlx_moebius.photos.geometry import Colours, Mask, around, slices
+from mlx_moebius.photos.masks import Part, components
 from mlx_moebius.photos.photo import Photo
 
 OBJECT_RIM = 200  # of a shot's side is the rim round an object that was found in it
 VIEWS = 5  # of shots at a place that are compared with each other
 PIECES = 48  # of a hole that are judged one by one
 GAP = 24  # pixels: parts of a hole that are closer are one piece
-MARGIN, MOST_MARGIN = 96, 320  # pixels round a piece that are looked at
-CURVE_SIDE = 700  # pixels along the side of the picture by which tones are compared
+NEAR = 80  # pixels round a piece that are compared with it as fine as they are: more than a ring
+MARGIN, MOST_MARGIN = 96, 320  # pixels round a piece by which a shot is laid over it
 LEAST = 0.5  # of a shot's belief, to take from it
 AGREE = 0.25  # of the surroundings must look the same, at least
 CLEAR = 0.12  # by which one shot must be believed more than another that shows something else
@@ -116,13 +116,16 @@ def take_from(photo: Photo, mask: Mask, shots: Sequence[Shot], opaque: bool = Fa
     counts = np.zeros(len(shots))
     errors: list[list[tuple[float, float, float]]] = [[] for _ in shots]
     result = photo
-    for piece, box in _pieces(mask):
-        place = _place(photo, mask, piece, box)
+    for piece in _pieces(mask):
+        left, top, right, bottom = piece.box
+        place = _place(photo, mask, piece, NEAR)
+        wide = int(np.clip(0.35 * max(right - left, bottom - top), MARGIN, MOST_MARGIN))
+        surroundings = _place(photo, mask, piece, wide).reduced()
         views = [
             view
             for number, one_aligned in enumerate(aligned)
             if one_aligned
-            for view in _looked(place, one_aligned, number, uses[number])
+            for view in _looked(place, surroundings, one_aligned, number, uses[number])
         ]
         views = sorted(views, key=lambda view: -view.shown[place.hole].mean() * view.agrees / (view.error + 1))[:VIEWS]
         colours, labels = _chosen(place, views)
@@ -135,8 +138,8 @@ def take_from(photo: Photo, mask: Mask, shots: Sequence[Shot], opaque: bool = Fa
                 errors[view.number].append((count, view.error, view.noise))
                 uses[view.number].still |= view.still
         own_weights = (labels >= 0).astype(np.float32)
-        result = result.composite(colours, own_weights, box, opaque)
-        taken[slices(box)] |= labels >= 0
+        result = result.composite(colours, own_weights, place.box, opaque)
+        taken[slices(place.box)] |= labels >= 0
     for number, use in enumerate(uses):
         use.share = counts[number] / mask.sum()
         if errors[number]:
@@ -179,57 +182,51 @@ def _also_hidden(shot: Shot, mask: Mask, moved: NDArray[np.float64]) -> Mask:
 def _curve(photo: Photo, mask: Mask, shot: Shot, matrix: Homography, convert: Convert | None) -> Curve | None:
     """The tone curve from a shot to the photo, from reduced pictures."""
     cv2 = opencv()
-    scale = min(1.0, CURVE_SIDE / max(photo.width, photo.height))
-    size = max(1, round(photo.width * scale)), max(1, round(photo.height * scale))
-    small = cv2.resize(photo.rgb(), size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    hole = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
-    factor = min(1.0, 1.2 * CURVE_SIDE / max(shot.photo.width, shot.photo.height))
-    other = cv2.resize(shot.rgb, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    x, y = np.meshgrid(np.arange(size[0], dtype=np.float32), np.arange(size[1], dtype=np.float32))
+    small, other = features_of(photo).small.astype(np.float32), shot.features.small
+    scale, factor = small.shape[1] / photo.width, other.shape[1] / shot.photo.width
+    height, width = small.shape[:2]
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     there = apply(matrix, (x + 0.5) / scale - 0.5, (y + 0.5) / scale - 0.5)
     across, down = ((axis + 0.5) * factor - 0.5 for axis in there)
-    both = (across >= 1) & (down >= 1) & (across < other.shape[1] - 2) & (down < other.shape[0] - 2) & ~hole
+    both = (across >= 1) & (down >= 1) & (across < other.shape[1] - 2) & (down < other.shape[0] - 2)
+    both &= ~smaller(mask, (width, height))
     warped = cv2.remap(other, across, down, cv2.INTER_LINEAR).astype(np.float32)
     if shot.hidden is not None:
-        hidden = cv2.resize(shot.hidden.astype(np.float32), other.shape[1::-1], interpolation=cv2.INTER_AREA)
+        hidden = smaller(shot.hidden, other.shape[1::-1]).astype(np.float32)
         both &= cv2.remap(hidden, across, down, cv2.INTER_LINEAR) == 0
     return fit_curve(small, convert(warped) if convert else warped, both)
 
 
-def _pieces(mask: Mask) -> list[tuple[Mask, Box]]:
-    """The pieces of a hole, each with the box that is looked at: bool [h, w] of that box."""
+def _pieces(mask: Mask) -> list[Part]:
+    """The pieces of a hole; what is near each other is one piece. They hold some of what is not in the hole, too."""
     cv2 = opencv()
-    gap, parts = GAP, components(mask)
+    gap = GAP
     while True:
         near = cv2.dilate(mask.astype(np.uint8), np.ones((gap + 1, gap + 1), np.uint8)) > 0
         parts = components(near)
         if len(parts) <= PIECES or gap > max(mask.shape):
-            break
+            return parts
         gap *= 2
-    found = []
-    for part in parts:
-        left, top, right, bottom = part.box
-        by = int(np.clip(0.35 * max(right - left, bottom - top), MARGIN, MOST_MARGIN))
-        box = max(0, left - by), max(0, top - by), min(mask.shape[1], right + by), min(mask.shape[0], bottom + by)
-        inside = np.zeros((box[3] - box[1], box[2] - box[0]), bool)
-        inside[slices(part.box, box[:2])] = part.mask()
-        found.append((inside & mask[slices(box)], box))
-    return found
 
 
-def _place(photo: Photo, mask: Mask, piece: Mask, box: Box) -> Place:
-    known = ~mask[slices(box)]
+def _place(photo: Photo, mask: Mask, piece: Part, margin: int) -> Place:
+    """A piece of the hole with what is round it."""
+    box = around(piece.box, margin, photo.width, photo.height)
+    hole = np.zeros((box[3] - box[1], box[2] - box[0]), bool)
+    hole[slices(piece.box, box[:2])] = piece.mask()
+    hidden = mask[slices(box)]
+    known = ~hidden
     if (alpha := photo.alpha()) is not None:
         known &= alpha[slices(box)] == 255
-    return Place(box, rgb_levels(photo, box), piece, known)
+    return Place(box, rgb_levels(photo, box), hole & hidden, known)
 
 
-def _looked(place: Place, aligned: _Aligned, number: int, use: Use) -> list[View]:
+def _looked(place: Place, surroundings: Place, aligned: _Aligned, number: int, use: Use) -> list[View]:
     """What a shot shows of a place, by each of its homographies that holds there."""
     views = []
     reasons = []
     for matrix in aligned.matrices:
-        found = look(place, aligned.shot, number, matrix, aligned.curve, aligned.convert)
+        found = look(place, surroundings, aligned.shot, number, matrix, aligned.curve, aligned.convert)
         if isinstance(found, str):
             reasons.append(found)
         elif found.agrees < AGREE:

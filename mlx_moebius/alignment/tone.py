@@ -14,6 +14,8 @@ from mlx_moebius.opencv import opencv
 from mlx_moebius.photos.geometry import Colours, Mask
 
 STEP = 8  # levels between the curve's knots
+FINE = 64  # places of a table in a level: finer than any noise
+MOST_PIXELS = 60_000  # from which a curve or a gain is learnt
 ENOUGH = 40  # pixels at a knot
 BRIGHT, CLIPPED = 240.0, 252.0  # levels: above, a shot has no more highlights
 WHITE = 255.0
@@ -38,12 +40,13 @@ class Curve:
 
     def __call__(self, colours: Colours) -> Colours:
         """The other shot's colours [h, w, 3] as the photo shows them."""
-        result = np.empty_like(colours)
+        inside = colours.clip(0, self.knots[-1])
+        places = np.rint(inside * FINE).astype(np.int32)
+        result = colours - inside  # beyond the curve
+        axis = np.arange(int(self.knots[-1]) * FINE + 1, dtype=np.float32) / FINE
         for channel in range(3):
-            levels = self.values[:, channel]
-            inside = np.interp(colours[..., channel], self.knots, levels)
-            beyond = np.maximum(colours[..., channel] - self.knots[-1], 0) + np.minimum(colours[..., channel], 0)
-            result[..., channel] = inside + beyond
+            table = np.interp(axis, self.knots, self.values[:, channel]).astype(np.float32)
+            result[..., channel] += table[places[..., channel]]
         if self.highlights is not None:
             share = ((brightest(colours) - BRIGHT) / (CLIPPED - BRIGHT)).clip(0, 1)
             some = share > 0
@@ -83,10 +86,13 @@ def fit_curve(photo: Colours, other: Colours, both: Mask) -> Curve | None:
     usable = both & (steep <= np.percentile(steep[both], 70)) if both.any() else both
     if usable.sum() < 4 * ENOUGH:
         return None
+    some = np.flatnonzero(usable)
+    some = some[:: max(1, len(some) // MOST_PIXELS)]
+    levels, targets = smooth.reshape(-1, 3)[some], target.reshape(-1, 3)[some]
     knots = np.append(np.arange(0, WHITE - STEP / 2, STEP, dtype=np.float32), np.float32(WHITE))
     values = np.empty((len(knots), 3), np.float32)
     for channel in range(3):
-        level, wanted = smooth[usable][:, channel], target[usable][:, channel]
+        level, wanted = levels[:, channel], targets[:, channel]
         inner = (level < CLIPPED) & (wanted < CLIPPED)
         ratio = np.log((wanted + FLOOR) / (level + FLOOR))  # what moved has any
         inner &= np.abs(ratio - np.median(ratio)) < ODD
@@ -129,11 +135,11 @@ def local_gain(photo: Colours, other: Colours, both: Mask) -> Colours:
     rows, columns = np.nonzero(both)
     if len(rows) < ENOUGH:
         return gain
-    step = max(1, len(rows) // 40000)
+    step = max(1, len(rows) // MOST_PIXELS)
     rows, columns = rows[::step], columns[::step]
     x, y = (columns / width - 0.5).astype(np.float32), (rows / height - 0.5).astype(np.float32)
     basis = np.stack([np.ones_like(x), x, y], axis=1)
-    grid_y, grid_x = np.mgrid[0:height, 0:width].astype(np.float32)
+    across, down = (np.arange(length, dtype=np.float32) / length - 0.5 for length in (width, height))
     for channel in range(3):
         a, b = photo[rows, columns, channel], other[rows, columns, channel]
         usable = (a > FLOOR) & (b > FLOOR) & (a < CLIPPED) & (b < CLIPPED)
@@ -151,6 +157,6 @@ def local_gain(photo: Colours, other: Colours, both: Mask) -> Colours:
             fit = np.linalg.solve(
                 (usable_basis * robust[:, None]).T @ usable_basis + pull, (usable_basis * robust[:, None]).T @ ratio
             )
-        plane = fit[0] + fit[1] * (grid_x / width - 0.5) + fit[2] * (grid_y / height - 0.5)
-        gain[..., channel] = np.exp(plane.clip(-np.log(MOST_GAIN), np.log(MOST_GAIN)))
+        plane = np.exp(fit[0] + fit[2] * down)[:, None] * np.exp(fit[1] * across)
+        gain[..., channel] = plane.clip(1 / MOST_GAIN, MOST_GAIN)
     return gain

@@ -49,23 +49,20 @@ class View:
 
 
 def look(
-    place: Place, shot: Shot, number: int, matrix: Homography, curve: Curve, convert: Convert | None
+    place: Place, around: Place, shot: Shot, number: int, matrix: Homography, curve: Curve, convert: Convert | None
 ) -> View | str:
-    """What a shot shows at a place by a homography; words where it cannot help there."""
-    small = place.reduced()
-    fitted = _fitted(small, shot, matrix, curve, convert)
+    """What a shot shows at a place by a homography, fitted by what is `around`; words where it cannot help there."""
+    fitted = _fitted(around, shot, matrix, curve, convert)
     if isinstance(fitted, str):
         return fitted
     lanes, curve, gain = fitted
-    lanes = lanes.enlarged(small, place)
+    lanes = lanes.onto(around, place)
     colours, shown, clipped = warped(place, shot, lanes, convert)
     plain, ring = colours, place.ring
     both = place.known & shown & ring
     if not both.any():
         return "does not show that place"
-    if gain.shape != colours.shape:
-        gain = opencv().resize(gain, colours.shape[1::-1], interpolation=opencv().INTER_LINEAR)
-    colours = curve(colours) * gain
+    colours = curve(colours) * around.onto(gain, place)
     if curve.loses:
         shown = shown & ~clipped
     exact = False

@@ -46,6 +46,14 @@ class Place:
         near = opencv().dilate(self.hole.astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
         return self.known & near
 
+    def onto(self, values: NDArray[np.float32], other: Place) -> NDArray[np.float32]:
+        """Smooth values [h, w, C] at this place's pixels, at those of another place in the photo."""
+        x, y = grid(other)
+        across = (x - self.box[0] + 0.5) * np.float32(self.scale) - 0.5
+        down = (y - self.box[1] + 0.5) * np.float32(self.hole.shape[0] / (self.box[3] - self.box[1])) - 0.5
+        cv2 = opencv()
+        return np.asarray(cv2.remap(values, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
     def reduced(self) -> Place:
         """The same place with arrays of at most `WORK` pixels along a side."""
         height, width = self.hole.shape
@@ -58,7 +66,7 @@ class Place:
 
 def smaller(mask: Mask, size: tuple[int, int]) -> Mask:
     """A mask at another (width, height): set where any of it is."""
-    share = opencv().resize(mask.astype(np.float32), size, interpolation=opencv().INTER_AREA)
+    share = opencv().resize(mask.astype(np.uint8) * 255, size, interpolation=opencv().INTER_AREA)
     return np.asarray(share > 0)
 
 
@@ -94,13 +102,11 @@ class Lanes:
         at = x + more[..., 0], y + more[..., 1]
         return Lanes(self.matrix, more + cv2.remap(self.motion, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
-    def enlarged(self, place: Place, full: Place) -> Lanes:
-        """The lanes of a reduced place for the full one."""
-        if self.motion is None or place is full:
+    def onto(self, place: Place, other: Place) -> Lanes:
+        """The lanes of a place for another one."""
+        if self.motion is None:
             return self
-        size = full.hole.shape[1], full.hole.shape[0]
-        larger = opencv().resize(self.motion, size, interpolation=opencv().INTER_LINEAR)
-        return Lanes(self.matrix, larger * np.float32(full.scale / place.scale), self.still)
+        return Lanes(self.matrix, place.onto(self.motion, other) * np.float32(other.scale / place.scale), self.still)
 
     def offset(self, place: Place) -> float:
         """The farthest that the lanes lead away from the place, in pixels of the photo."""
@@ -130,7 +136,7 @@ def warped(place: Place, shot: Shot, lanes: Lanes, convert: Convert | None) -> t
     left, top = (max(0, int(axis[inside].min()) - MARGIN) for axis in (x, y))
     right = min(photo.width, int(x[inside].max()) + MARGIN + 1)
     bottom = min(photo.height, int(y[inside].max()) + MARGIN + 1)
-    source = rgb_levels(photo, (left, top, right, bottom))
+    source = rgb_levels(photo, (left, top, right, bottom), min(1.0, place.scale))
     hidden: NDArray[np.uint8] = np.zeros((bottom - top, right - left), np.uint8)
     if shot.hidden is not None:
         rim = np.ones((2 * OWN_RIM + 1, 2 * OWN_RIM + 1), np.uint8)
@@ -139,14 +145,14 @@ def warped(place: Place, shot: Shot, lanes: Lanes, convert: Convert | None) -> t
         hidden |= (alpha[top:bottom, left:right] < 255).astype(np.uint8)
     x, y = x - left, y - top
     if place.scale < 1:
-        height, width = source.shape[:2]
-        size = max(8, round(width * place.scale)), max(8, round(height * place.scale))
+        height, width = hidden.shape
+        size = source.shape[1::-1]
         x, y = (x + 0.5) * np.float32(size[0] / width) - 0.5, (y + 0.5) * np.float32(size[1] / height) - 0.5
-        source = cv2.resize(source, size, interpolation=cv2.INTER_AREA)
         hidden = smaller(hidden > 0, size).astype(np.uint8)
     bottom, right = source.shape[0], source.shape[1]
     here = np.clip(x, -1, right).astype(np.float32), np.clip(y, -1, bottom).astype(np.float32)
-    colours = cv2.remap(source, *here, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
+    kernel = cv2.INTER_LANCZOS4 if place.scale == 1 else cv2.INTER_CUBIC  # what is reduced is only compared
+    colours = cv2.remap(source, *here, kernel, borderMode=cv2.BORDER_REPLICATE)
     masked = cv2.remap(hidden * 255, *here, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) > 0
     if convert is not None:
         colours = convert(colours)

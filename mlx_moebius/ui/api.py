@@ -143,7 +143,11 @@ class Api:
                 "max_bytes": MAX_BYTES,
             },
             "extensions": list(EXTENSIONS),
-            "photos": [{"id": picture.id, "name": picture.name} for picture in session.pictures.values()],
+            "photos": [
+                {"id": picture.id, "name": picture.name}
+                for picture in session.pictures.values()
+                if not picture.shot_for
+            ],
             "series": None if self.series is None else self.series.about(),
             "editing": self.editing(),
             "handed": self.sessions.handed,
@@ -356,7 +360,8 @@ class Api:
         session = self.sessions.picture(picture.id)[0]
         values = await read_json(request)
         wanted = built(Request, {"model": self.sessions.model} | values if isinstance(values, dict) else values)
-        run = await run_in_threadpool(self.runs.start, session, picture, wanted)
+        visitor = self.session(request)
+        run = await run_in_threadpool(lambda: self.runs.start(session, picture, wanted, visitor=visitor))
         return Json(self.runs.shown(run), 202)
 
     def run(self, request: Asked) -> Response:

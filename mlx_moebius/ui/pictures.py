@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from mlx_moebius.errors import Face
 from mlx_moebius.photos.geometry import Box, Mask, bounding_box
 from mlx_moebius.photos.mask_files import load_mask
@@ -80,10 +82,12 @@ class Version:
     run: str = ""
     candidate: bool = False
     saved: bool = False
+    taken: Sequence[dict[str, Any]] = ()
+    """What other shots gave: figures of `Use`, and in words."""
 
     def shown(self) -> dict[str, Any]:
         """As the page gets it."""
-        same = ("id", "seed", "made_from", "offset", "box", "candidate", "saved")
+        same = ("id", "seed", "made_from", "offset", "box", "candidate", "saved", "taken")
         width, height = self.size
         more = {"width": width, "height": height, "strokes": self.painted.values}
         return {name: getattr(self, name) for name in same} | more
@@ -102,6 +106,7 @@ class Picture:
         self.source = source
         self.folder = folder
         self.notes: list[str] = []
+        self.shot_for = ""  # the id of the photo that it is another shot of, and nothing else
         self.versions = {0: Version(0, None, source, origin=source, saved=True)}
         self.current = 0
         self.done, self.undone = Painted(), Painted()
@@ -231,6 +236,28 @@ class Picture:
             strokes = (self.done if painted is None else painted).strokes
         return rasterise(strokes, *size, masks)
 
+    def to_fill(self) -> tuple[Photo, Mask]:
+        """What a run would fill now: the photo, and what is painted, bool [H, W]."""
+        return self.photo(), self.mask()
+
+    def covered(self) -> Mask | None:
+        """What is painted on the photo as opened, or was when it was filled, bool [H, W]; None for nothing."""
+        with self.lock:
+            self.levels(0)
+            strokes, version, layers = self.done, self.version(), []
+            while version.made_from is not None:
+                layers.append((strokes, version.size))
+                strokes, version = version.painted, self.versions[version.made_from]
+            layers.append((strokes, version.size))
+            found = [self.known_mask(strokes) for strokes, size in layers if size == self.versions[0].size]
+        covered = np.logical_or.reduce(found)
+        return covered if covered.any() else None
+
+    def known_mask(self, painted: Painted) -> Mask:
+        """Strokes on the photo as opened, without masks from files that are gone, bool [H, W]."""
+        masks = self.masks
+        return self.mask(Painted((), [stroke for stroke in painted.strokes if stroke.kind.mask in ("", *masks)]), 0)
+
     # Versions.
 
     def add_fill(
@@ -260,6 +287,7 @@ class Picture:
         version = Version(number, filled.settings.seed, file, base, painted, run=run, candidate=True)
         version.offset = extension[:2] if extension else (0, 0)
         version.box = bounding_box(filled.result.mask) if not extension else photo.box
+        version.taken = [use.figures() | {"said": use.line()} for use in filled.result.uses]
         version.levels = self._store(photo, version)
         with self.lock:
             if wanted():

@@ -30,11 +30,12 @@ LONGEST_NAME = 255  # bytes, on common file systems
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A result that was kept: its number, its file, and `about` it: seed and strokes."""
+    """A result that was kept: its number, its file, `about` it (seed and strokes), and what other shots gave."""
 
     number: int
     file: Path
     about: dict[str, Any]
+    taken: list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ class Results:
                 about: Any = {}
                 with suppress(OSError, ValueError):
                     about = json.loads((self.of(number) / ABOUT).read_text("utf-8"))
-                yield Kept(number, file, about if isinstance(about, dict) else {})
+                record = ledger.read(self.of(number)).get(self.name.as_posix(), {})
+                yield Kept(number, file, about if isinstance(about, dict) else {}, record.get("shots", []))
 
     def begin(self, number: int, mask: bytes) -> Path:
         """Make the folder of a new result, with the PNG of the mask that it fills. Raises MoebiusError."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import secrets
 import threading
 import time
@@ -11,8 +10,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
-
-from PIL import Image
 
 from mlx_moebius.alignment.shot import Shot
 from mlx_moebius.errors import Face, MoebiusError
@@ -27,10 +24,13 @@ from mlx_moebius.photos.masks import components
 from mlx_moebius.photos.photo import Photo
 from mlx_moebius.schema import Bounds
 from mlx_moebius.ui.jobs import Cancelled, Filled, Job, Progress, Report, Worker
+from mlx_moebius.ui.othershots import OtherShots
 from mlx_moebius.ui.pace import Course, Pace
 from mlx_moebius.ui.pictures import Painted, Picture
 from mlx_moebius.ui.refusals import Refused, on_page, sentence
 from mlx_moebius.ui.sessions import Session, Sessions
+from mlx_moebius.ui.strokes import chosen_shots
+from mlx_moebius.ui.tiles import webp
 
 MAX_SEEDS = 8
 MAX_STEPS = 200
@@ -119,8 +119,8 @@ class Run:
     face: Face = on_page
     as_patch: bool = False
     """Write only what changed, as a layer over the photo."""
-    others: Sequence[Shot] = ()
-    """Other shots of the scene to take from."""
+    others: Callable[[], Sequence[Shot]] = tuple
+    """Reads other shots of the scene to take from."""
     course: Course | None = None
 
     def shown(self, before: int) -> dict[str, Any]:
@@ -147,6 +147,7 @@ class Runs:
 
     def __init__(self, sessions: Sessions) -> None:
         self.sessions = sessions
+        self.shots = OtherShots(sessions)
         self._runs: dict[str, Run] = {}
         self._paces: dict[str, Pace] = {}
         self._lock = threading.RLock()
@@ -182,11 +183,13 @@ class Runs:
         face: Face = on_page,
         as_patch: bool = False,
         others: Sequence[Shot] = (),
+        visitor: Session | None = None,
     ) -> Run:
         """Queue a run of what is painted; or, without paint, of an extension. `more` are fields of `Settings`.
 
-        What `others`, shots of the same scene, show of the hole is taken from them. With `as_patch`, the file is only
-        what changed. Errors are in the words of the interface `face`.
+        What `others`, shots of the same scene, show of the hole is taken from them, or else what those show that the
+        strokes name, which are open in `session` or in that of the `visitor`. With `as_patch`, the file is only what
+        changed. Errors are in the words of the interface `face`.
         Raises MoebiusError for what cannot be done, and Refused with `ask` for what the user should confirm.
         """
         painted = picture.done if request.strokes is None else Painted.read(request.strokes)
@@ -198,9 +201,10 @@ class Runs:
         if not extension or mask.any():
             check_amount(mask, request)
         boxes = united([part.box for part in components(mask)])
-        return self.queue(
-            Run(session, picture, request, painted, boxes, changes, face=face, as_patch=as_patch, others=others)
-        )
+        shots = self.shots.find(visitor or session, picture, chosen_shots(painted.strokes))
+        run = Run(session, picture, request, painted, boxes, changes, face=face, as_patch=as_patch)
+        run.others = (lambda: self.shots.read(shots)) if shots else (lambda: others)
+        return self.queue(run)
 
     def queue(self, run: Run) -> Run:
         """Add a run. Raises Refused when too many are waiting."""
@@ -291,7 +295,9 @@ class Runs:
         if extension and mask is not None and not mask.any():
             mask = None
         changes = {**run.changes, "extend": extension}
-        return Job(photo, mask, self.sessions.source(request.model), changes, request.seeds(), run.stopped, run.others)
+        return Job(
+            photo, mask, self.sessions.source(request.model), changes, request.seeds(), run.stopped, run.others()
+        )
 
     def _progress(self, run: Run, event: Progress | Growth | Filled) -> None:
         assert run.course is not None
@@ -336,10 +342,3 @@ def check_amount(mask: Mask, request: Request) -> None:
 def united(boxes: list[Box]) -> list[Box]:
     """The boxes, or if there are more than `BOXES`, the one box that contains them all."""
     return boxes if len(boxes) <= BOXES else [union(boxes)]
-
-
-def webp(image: Image.Image) -> bytes:
-    """A picture's file for the page."""
-    file = io.BytesIO()
-    image.save(file, "WEBP", quality=85, method=2)
-    return file.getvalue()

@@ -10,6 +10,7 @@ import json
 import stat
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +19,25 @@ from PIL import Image
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import locked, make_folder, permissions, replacing
 from mlx_moebius.folder import batch, ledger, review
+from mlx_moebius.folder.others import Others
 from mlx_moebius.folder.run import find_pairs
 from mlx_moebius.inpainting.detail import Growth
 from mlx_moebius.inpainting.pipeline import Event, MoebiusPipeline
 from mlx_moebius.networks.diffusion import Step
-from mlx_moebius.photos.geometry import Box, union
+from mlx_moebius.photos.geometry import Box, Mask, union
+from mlx_moebius.photos.mask_files import load_mask
 from mlx_moebius.photos.masks import components
 from mlx_moebius.photos.pairing import Pair
-from mlx_moebius.photos.photo import read_photo, to_image
+from mlx_moebius.photos.photo import Photo, read_photo, to_image
 from mlx_moebius.ui.jobs import Cancelled, Progress, Report, Worker
+from mlx_moebius.ui.othershots import Chosen
 from mlx_moebius.ui.pictures import Painted, Picture, Version, on_reader
 from mlx_moebius.ui.refusals import Refused, on_page, sentence
 from mlx_moebius.ui.results import MASK, MASKS, VERSIONS, Results, beside, same_file
-from mlx_moebius.ui.runs import Request, Run, Runs, check_amount, united, webp
-from mlx_moebius.ui.sessions import Sessions
-from mlx_moebius.ui.tiles import Levels, black_and_white, png
+from mlx_moebius.ui.runs import Request, Run, Runs, check_amount, united
+from mlx_moebius.ui.sessions import Session, Sessions
+from mlx_moebius.ui.strokes import chosen_shots
+from mlx_moebius.ui.tiles import Levels, black_and_white, png, webp
 
 THUMBNAIL = 256
 SKIPPED = "skipped.txt"
@@ -77,6 +82,7 @@ class FolderPicture(Picture):
         for kept in self.results.kept():
             self.take(kept.number, kept.file, kept.about.get("seed"), _painted(kept.about.get("strokes")))
             self.versions[kept.number].box = _box(kept.about.get("box"))
+            self.versions[kept.number].taken = kept.taken
         chosen = self.results.file
         if chosen.is_file():
             same = (number for number in self.versions if number and same_file(self.versions[number].file, chosen))
@@ -124,6 +130,20 @@ class FolderPicture(Picture):
     def _remove(self, version: Version) -> None:
         super()._remove(version)
         self.results.drop(version.id)
+
+    def to_fill(self) -> tuple[Photo, Mask]:
+        """As for any photo; a folder's photos are filled from their beginning, with all that was painted."""
+        return self.photo(0), self._all_painted()
+
+    def covered(self) -> Mask | None:
+        """As for any photo, with the mask beside it."""
+        covered = self._all_painted()
+        if self.mask_file is not None:
+            covered = covered | load_mask(self.photo(0), [self.mask_file])[0]
+        return covered if covered.any() else None
+
+    def _all_painted(self) -> Mask:
+        return self.known_mask(Painted.read([*self.version().painted.values, *self.done.values]))
 
     def paint(self, done: Any, undone: Any) -> None:
         """As for any photo, and written down."""
@@ -265,8 +285,8 @@ class Series:
         lines = file.read_text("utf-8").split("\n") if file.is_file() else []
         return {json.loads(line) if line.startswith('"') else line for line in lines}
 
-    def queue(self, picture: FolderPicture, request: Request) -> Run:
-        """Save a photo's mask and queue it. Raises MoebiusError, Refused with `ask`, as for any run."""
+    def queue(self, picture: FolderPicture, request: Request, visitor: Session) -> Run:
+        """Save a photo's mask and queue it, for a visitor. Raises MoebiusError, Refused with `ask`, as for any run."""
         if request.extend.strip():
             raise Refused(400, "the photos of a folder are not extended: open the photo by itself for that")
         base = picture.version(request.on)
@@ -275,6 +295,8 @@ class Series:
         mask = picture.mask(painted, 0)
         check_amount(mask, request)
         changes = request.changes(self.sessions)
+        shots = self.runs.shots.find(visitor, picture, chosen_shots(painted.strokes))
+        others = Chosen(self.runs.shots, shots) if shots else None
         content = png(black_and_white(mask))
         picture.results.mask.parent.mkdir(parents=True, exist_ok=True)
         with replacing(picture.results.mask) as target:
@@ -283,14 +305,14 @@ class Series:
             self.skip(picture, False)
         boxes = united([part.box for part in components(mask)])
         run = Run(self.sessions.shared, picture, request, painted, boxes, changes)
-        run.task = lambda worker, report: self._fill(run, picture, content, worker, report)
+        run.task = lambda worker, report: self._fill(run, picture, (content, others), worker, report)
         return self.runs.queue(run)
 
     def _fill(
         self,
         run: Run,
         picture: FolderPicture,
-        mask: bytes,
+        wanted: tuple[bytes, Others | None],
         worker: Worker,
         report: Report,
     ) -> None:
@@ -308,7 +330,7 @@ class Series:
             if run.stopped.is_set():
                 raise Cancelled
             try:
-                record = self._fill_one(pipeline, run, picture, (seed, number, mask), watch)
+                record = self._fill_one(pipeline, run, picture, (seed, number, *wanted), watch)
             except BaseException:
                 picture.results.drop(number)
                 raise
@@ -326,15 +348,16 @@ class Series:
         pipeline: MoebiusPipeline,
         run: Run,
         picture: FolderPicture,
-        wanted: tuple[int, int, bytes],
+        wanted: tuple[int, int, bytes, Others | None],
         watch: Callable[[str, Event], None],
     ) -> ledger.Record:
-        """Make one result, with a seed, a number and the mask's PNG. Raises MoebiusError, Cancelled."""
-        seed, number, mask = wanted
+        """Make one result, with a seed, a number, the mask's PNG and other shots. Raises MoebiusError, Cancelled."""
+        seed, number, mask, others = wanted
         results = picture.results
         settings = pipeline.settings(**run.changes, seed=seed)
         folder = results.begin(number, mask)
         job = batch.Job(self.folder, folder, settings, large=True, mode=self._mode, face=on_page)  # `queue` has asked
+        job = replace(job, others=others)
         with closing(batch.run(pipeline, job, [Pair(results.name, folder / MASK)], {}, watch)) as tasks:
             [task] = tasks
         if "error" in task.record:
@@ -347,6 +370,7 @@ class Series:
                 raise Cancelled
             picture.take(number, folder / results.name, seed, run.painted, run.id)
             picture.versions[number].box = box
+            picture.versions[number].taken = task.record.get("shots", ())
         return task.record
 
     def _review(self) -> None:

@@ -50,11 +50,11 @@ class SeriesApi:
 
     async def queue(self, request: Asked) -> Response:
         """Save the mask and queue the photo."""
-        self.api.session(request)
+        visitor = self.api.session(request)
         picture = self.picture(request)
         values: Any = await read_json(request)
         wanted = built(Request, {"model": self.api.sessions.model} | values if isinstance(values, dict) else values)
-        run = await run_in_threadpool(self.series.queue, picture, wanted)
+        run = await run_in_threadpool(self.series.queue, picture, wanted, visitor)
         return Json(self.api.runs.shown(run), 202)
 
     async def skip(self, request: Asked) -> Response:

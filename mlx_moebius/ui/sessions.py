@@ -188,6 +188,8 @@ class Sessions:
         """Close a photo, and end its runs."""
         with self.lock:
             session.pictures.pop(picture.id, None)
+            for shot in [other for other in session.pictures.values() if other.shot_for == picture.id]:
+                self.forget(session, shot)
             self.open.pop(picture.id, None)
             for leave in self.leaving:
                 leave(picture)

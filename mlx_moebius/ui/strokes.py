@@ -15,12 +15,14 @@ from typing import Annotated, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from mlx_moebius.alignment.sources import Source
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.schema import Bounds, build
 
 MAX_STROKES = 20_000
 MAX_POINTS = 200_000  # in all strokes of a photo
+MAX_SHOTS = 12  # that a fill is taken from
 AT_ONCE = 2_000_000  # runs of pixels that are worked on at a time, which bounds the memory
 MAX_RUNS = 50 * AT_ONCE  # of a stroke, which bounds the time
 MAX_CROSSINGS = 4 * AT_ONCE  # of a lasso with rows of pixels
@@ -30,17 +32,21 @@ Points: TypeAlias = NDArray[np.float64]
 Whole: TypeAlias = NDArray[np.int64]
 Runs: TypeAlias = tuple[Whole, Whole, Whole]
 """Runs of pixels: rows [R], first columns [R], columns after the last [R]."""
-Tool = Literal["brush", "erase", "rect", "erase_rect", "lasso", "erase_lasso", "mask", "clear"]
-POINTLESS = ("mask", "clear")
+Tool = Literal["brush", "erase", "rect", "erase_rect", "lasso", "erase_lasso", "mask", "clear", "from"]
+POINTLESS = ("mask", "clear", "from")
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a stroke does, the diameter of its disc in pixels, and the name of a mask that came from a file."""
+    """What a stroke does, the diameter of its disc in pixels, and the name of a mask that came from a file.
+
+    "from" paints nothing: from then on, what the `shots` show is taken from them.
+    """
 
     tool: Tool
     size: Annotated[float, Bounds(0, 100_000)] = 1.0
     mask: str = ""
+    shots: tuple[Source, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,8 @@ def _stroke(value: Any) -> Stroke:
         raise ValueError("a stroke must be an object")
     kind = build(Kind, {name: part for name, part in value.items() if name != "points"})
     given = value.get("points", [])
+    if len(kind.shots) > MAX_SHOTS:
+        raise ValueError(f"a photo is filled from at most {MAX_SHOTS} other shots")
     if kind.tool in POINTLESS:
         return Stroke(kind, np.zeros((0, 2)))
     if not isinstance(given, list) or not 0 < len(given) <= MAX_POINTS:
@@ -86,6 +94,14 @@ def _stroke(value: Any) -> Stroke:
     return Stroke(kind, points.astype(np.float64))
 
 
+def chosen_shots(strokes: Sequence[Stroke]) -> tuple[Source, ...]:
+    """The other shots to take from: those that were chosen last, since the mask was last cleared."""
+    for stroke in reversed(strokes):
+        if stroke.kind.tool in ("from", "clear"):
+            return stroke.kind.shots
+    return ()
+
+
 def rasterise(
     strokes: Sequence[Stroke], width: int, height: int, masks: Mapping[str, Mask] = MappingProxyType({})
 ) -> Mask:
@@ -96,6 +112,8 @@ def rasterise(
     mask = np.zeros((height, width), bool)
     for stroke in strokes:
         tool = stroke.kind.tool
+        if tool == "from":
+            continue
         if tool == "clear":
             mask[:] = False
         elif tool == "mask":

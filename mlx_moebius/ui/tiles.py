@@ -147,3 +147,10 @@ def kept(pixels: Picture, file: Path) -> Picture:
 def mapped(file: Path) -> Picture:
     """The array in a file that `kept` has saved, mapped."""
     return np.asarray(np.load(file, mmap_mode="r"))
+
+
+def webp(image: Image.Image) -> bytes:
+    """A picture's file for the page."""
+    file = io.BytesIO()
+    image.save(file, "WEBP", quality=85, method=2)
+    return file.getvalue()

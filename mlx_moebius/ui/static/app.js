@@ -9,6 +9,7 @@ import { $, $$, attempt, save } from "./dom.js";
 import * as editing from "./editing.js";
 import * as keys from "./keys.js";
 import * as opening from "./opening.js";
+import * as othershot from "./othershot.js";
 import { adopt, show, showFirst, unsaved } from "./photos.js";
 import * as progress from "./progress.js";
 import * as review from "./review.js";
@@ -24,7 +25,7 @@ import { choose, resize, SIZES, tools } from "./tools.js";
 import { canRedo, canUndo, clear, redo, undo } from "./undo.js";
 import * as versions from "./versions.js";
 
-const PANELS = ["#settings", "#extras"];
+const PANELS = ["#settings", "#extras", "#shots"];
 
 /** How far the bars cover the stage. A fitted photo lies between them. */
 function measureBars() {
@@ -38,7 +39,7 @@ function measureBars() {
   const inset = { left: gap, top: gap, right: gap, bottom: gap };
   const head = box("#head");
   if (head) inset.top = head.bottom + gap;
-  for (const name of ["#tools", "#versions", "#settings", "#extras"]) {
+  for (const name of ["#tools", "#versions", ...PANELS]) {
     const place = box(name);
     if (!place) continue;
     if (place.width > place.height && place.width > innerWidth / 2)
@@ -122,7 +123,7 @@ function connectButtons() {
       button &&
       state.photo &&
       !button.closest("dialog, .panel, #choice") &&
-      !["fold", "extras-open"].includes(button.id)
+      !["fold", "extras-open", "shots-open"].includes(button.id)
     ) {
       if (!$("dialog[open]")) $("#stage").focus({ preventScroll: true });
     }
@@ -174,6 +175,7 @@ async function begin() {
     editing,
     demo,
     review,
+    othershot,
   ])
     part.prepare();
   connectButtons();

@@ -64,6 +64,7 @@ const TABLE = [
     () => attempt(() => $("#another").disabled || runs.again(1)),
   ],
   ["Remove", "F", "Four at once, to choose from", ["f"], () => attempt(() => $("#four").disabled || runs.again(4))],
+  ["Remove", "U", "Use another shot: take what it shows", ["u"], () => $("#shots-open").click()],
   ["Remove", "1 to 8", "Choose, when there are several", [], null],
   ["Remove", `${MOD} S`, "Download", ["Mod+s"], () => attempt(saveFile)],
   ["Paint", "B", "Brush", ["b"], () => tools.choose("brush")],

@@ -4,6 +4,7 @@ import { upload } from "./api.js";
 import { $, attempt, complain, make, offer, say } from "./dom.js";
 import { droppedFiles, ofFolder } from "./dropped.js";
 import { openMask, pairs, useMasks } from "./masks.js";
+import { addFiles } from "./othershot.js";
 import { adopt, show } from "./photos.js";
 import { startSeries } from "./series.js";
 import { state } from "./state.js";
@@ -138,10 +139,11 @@ export function prepare() {
     event.preventDefault();
     over(-depth);
     if (own) return;
+    const asShots = event.target.closest?.("#shots");
     const files = droppedFiles(event.dataTransfer); // at once: the browser forgets them after the event
     attempt(async () => {
       const found = await files;
-      if (found.length) await openFiles(found);
+      if (found.length) await (asShots ? addFiles(found) : openFiles(found));
       else complain("What was dropped holds no photo: save the picture first, then drop or paste it.");
     });
   });

@@ -98,6 +98,7 @@ class Layer {
     const { context } = this;
     const { width, height } = context.canvas;
     if (tool === "clear") return context.clearRect(0, 0, width, height);
+    if (tool === "from") return undefined;
     const [x, y] = view.origin;
     const place = ([px, py]) => [x + px * view.zoom, y + py * view.zoom];
     context.globalCompositeOperation = tool.startsWith("erase") ? "destination-out" : "source-over";

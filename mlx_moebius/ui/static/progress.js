@@ -6,7 +6,7 @@ import * as runs from "./runs.js";
 import * as settings from "./settings.js";
 import { unsent } from "./series.js";
 import { byId, isFill, listen, state, version } from "./state.js";
-import { painted } from "./strokes.js";
+import { chosenShots, painted } from "./strokes.js";
 
 const TICK = 500; // ms between two looks at the clock while a run is under way
 const STAGES = { detail: "Matching the photo's detail", write: "Writing" };
@@ -63,7 +63,7 @@ function update() {
 
   const idle = photo?.outcome ? [photo.outcome.text, ...photo.outcome.warnings].join(". ") : hint(photo);
   const now = first ? describe(all) : { text: idle, share: null, title: "" };
-  if ($("#status").textContent !== now.text) $("#status").textContent = now.text;
+  if ($("#status").textContent !== now.text) $("#status").textContent = $("#status").title = now.text;
   document.title = [now.title, photo?.name, "Moebius"].filter(Boolean).join(" – ");
   const bar = $("#progress");
   bar.classList.toggle("running", Boolean(first));
@@ -78,6 +78,8 @@ function hint(photo) {
   if (!photo) return "";
   if (photo.landing) return "Done";
   if (photo.notes?.length) return photo.notes.join(" ");
+  const shots = chosenShots(photo).map(({ file }) => file);
+  if (shots.length) return `From ${shots.length > 2 ? `${shots.length} other shots` : shots.join(" and ")}`;
   return painted() || settings.extension() ? "" : "Paint over what should go";
 }
 

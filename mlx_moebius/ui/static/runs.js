@@ -7,6 +7,7 @@ import * as settings from "./settings.js";
 import { preview } from "./stage.js";
 import { byId, emit, isFill, listen, state, version } from "./state.js";
 import { painted, replace } from "./strokes.js";
+import { takenText } from "./taken.js";
 
 const STARTING = "starting"; // stands for a run until the server has named it
 
@@ -120,8 +121,9 @@ async function end(photo, run) {
     preview(run.id);
     photo.redo = [];
     const seconds = run.seconds ? ` in ${run.seconds.toFixed(1)} s` : "";
-    say([`Done${seconds}.`, ...(run.warnings ?? [])].join(" "));
-    photo.outcome = { text: `Done${seconds}`, warnings: run.warnings ?? [] };
+    const text = [`Done${seconds}`, takenText(version(photo, run.versions[0]))].filter(Boolean).join(". ");
+    say([`${text}.`, ...(run.warnings ?? [])].join(" "));
+    photo.outcome = { text, warnings: run.warnings ?? [] };
     emit("filled", { photo, run });
   } else {
     preview(run.id);

@@ -112,7 +112,7 @@ export async function queueAndNext() {
     if (!settings.frame(version())) return complain(`"${settings.extension()}" adds nothing to this photo's frame.`);
   }
   complain();
-  lastQueued = { photo, strokes: structuredClone(photo.strokes.done) };
+  lastQueued = { photo, strokes: structuredClone(photo.strokes.done.filter(({ tool }) => tool !== "from")) };
   const sent = queue(photo);
   if (!(await showNext())) say("That was the last photo.");
   return sent;

@@ -23,7 +23,7 @@ export function values() {
   return result;
 }
 
-const PANELS = { settings: "#fold", extras: "#extras-open" }; // panels, one of which may be open, and their buttons
+const PANELS = { settings: "#fold", extras: "#extras-open", shots: "#shots-open" }; // one may be open; its button
 
 /** Show a panel or put it away; returns whether that changed anything. Showing one puts the other away. */
 export function fold(name = "settings", open = $(`#${name}`).hidden) {

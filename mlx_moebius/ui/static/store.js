@@ -191,8 +191,8 @@ async function bringAgain(photo) {
     ids[old.id] = id;
     photo.kept.add(id);
     await keepFile(photo, id, file);
-    const { strokes, offset, box, seed, saved } = old;
-    photo.restored[id] = { strokes: await masksAgain(photo, strokes ?? []), offset, box, seed, saved };
+    const { strokes, offset, box, seed, saved, taken } = old;
+    photo.restored[id] = { strokes: await masksAgain(photo, strokes ?? []), offset, box, seed, saved, taken };
   }
   photo.requests = Object.fromEntries(
     Object.entries(photo.requests).map(([id, body]) => [ids[id], { ...body, on: undefined }]),
@@ -226,9 +226,20 @@ async function masksAgain(photo, strokes) {
         await keepFile(photo, `mask/${answer.stroke.mask}`, file);
       }
       result.push(photo.masks[key]);
-    } else result.push(stroke);
+    } else {
+      if (stroke.tool === "from") await shotsAgain(photo, stroke.shots);
+      result.push(stroke);
+    }
   }
   return result;
+}
+
+/** Send other shots that came from files again. */
+async function shotsAgain(photo, shots) {
+  for (const { file: name, sha256 } of shots) {
+    const file = await fileOf(photo, `shot/${sha256}`);
+    if (file) await request("POST", `${photoUrl(photo)}/others?name=${encodeURIComponent(name)}`, file);
+  }
 }
 
 export function prepare() {

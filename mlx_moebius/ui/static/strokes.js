@@ -10,10 +10,16 @@ const timers = new Map(); // photo -> timer
 /** Painted now, without what a run has taken. */
 export const painted = (photo = state.photo) => Boolean(photo) && leavesSomething(photo.strokes.done);
 
-/** Whether strokes leave something: whether anything but erasing came after the mask was last cleared. */
+/** Whether strokes leave something: whether anything was painted after the mask was last cleared. */
 export function leavesSomething(strokes) {
   const sinceClear = strokes.slice(strokes.findLastIndex((stroke) => stroke.tool === "clear") + 1);
-  return sinceClear.some((stroke) => !stroke.tool.startsWith("erase"));
+  return sinceClear.some((stroke) => !stroke.tool.startsWith("erase") && stroke.tool !== "from");
+}
+
+/** The other shots that the next run takes from: those that were chosen last, since the mask was last cleared. */
+export function chosenShots(photo = state.photo) {
+  const last = photo?.strokes?.done.findLast(({ tool }) => tool === "from" || tool === "clear");
+  return last?.shots ?? [];
 }
 
 /** Add a stroke. What was undone before can no longer be redone. */

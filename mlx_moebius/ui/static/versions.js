@@ -5,12 +5,19 @@ import { $, attempt, icon, make, save } from "./dom.js";
 import * as runs from "./runs.js";
 import { compare, view } from "./stage.js";
 import { emit, isFill, listen, state, version } from "./state.js";
+import { takenText } from "./taken.js";
 import { choose } from "./undo.js";
 
 const label = (index) => (index === 0 ? "Original" : `Removal ${index}`);
 
-const titleOf = ({ seed, saved }, index) =>
-  [seed === null ? "" : `Seed ${seed}`, saved || index === 0 ? "" : "Not downloaded yet"].filter(Boolean).join(". ");
+const titleOf = (made, index) =>
+  [
+    made.seed === null ? "" : `Seed ${made.seed}`,
+    takenText(made),
+    made.saved || index === 0 ? "" : "Not downloaded yet",
+  ]
+    .filter(Boolean)
+    .join(". ");
 
 /** Let a version be dragged out of the page, as its file. */
 function dragOut(event, photo, made) {

@@ -75,6 +75,15 @@ def _pixels(quartz: Any, buffer: Any, size: tuple[int, ...]) -> NDArray[np.float
     return values
 
 
+def obstacle() -> str:
+    """Why people cannot be found here, in a sentence; empty where they can."""
+    try:
+        _frameworks()
+    except MoebiusError as error:
+        return str(error)
+    return ""
+
+
 def _frameworks() -> tuple[Any, Any, Any]:
     """Vision, Foundation and Quartz, as pyobjc shows them."""
     if sys.platform != "darwin":

@@ -19,6 +19,7 @@ from mlx_moebius.photos.formats import EXTENSIONS
 from mlx_moebius.photos.growth import grow
 from mlx_moebius.photos.pairing import masks_beside, match_masks
 from mlx_moebius.photos.save import check_output
+from mlx_moebius.selection.people import obstacle as people_obstacle
 from mlx_moebius.ui.answers import Json, attachment, file_answer
 from mlx_moebius.ui.archive import pack
 from mlx_moebius.ui.downloads import ModelDownload
@@ -153,6 +154,7 @@ class Api:
             "handed": self.sessions.handed,
             "download": self.download.shown(),
             "alone": self.door.alone,
+            "select": {"people": people_obstacle()},
         }
 
     async def events(self, request: Asked) -> Response:

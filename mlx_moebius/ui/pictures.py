@@ -219,15 +219,6 @@ class Picture:
             self.masks[name] = mask
         return name
 
-    def drop_masks(self, names: Sequence[str]) -> None:
-        """Forget masks that no stroke of any version names."""
-        with self.lock:
-            strokes = [self.done, self.undone, *(version.painted for version in self.versions.values())]
-            used = {stroke.kind.mask for painted in strokes for stroke in painted.strokes}
-            for name in names:
-                if name not in used:
-                    self.masks.pop(name, None)
-
     def mask(self, painted: Painted | None = None, number: int | None = None) -> Mask:
         """Strokes (by default, all that is painted) in the pixels of a version, bool [H, W]."""
         with self.lock:

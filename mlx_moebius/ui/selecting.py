@@ -14,21 +14,21 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.photos.geometry import Mask, bounding_box
+from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.photos.photo import Photo, read_photo
 from mlx_moebius.selection.object import ObjectCut
 from mlx_moebius.selection.people import What, find_instances
 from mlx_moebius.selection.request import MOST, Selection, parse, select
 from mlx_moebius.selection.shadow import shadow_of
 from mlx_moebius.ui.answers import Json
-from mlx_moebius.ui.api import Api, mask_stroke
+from mlx_moebius.ui.api import Api
+from mlx_moebius.ui.outline import Loop, encloses, inside, outline_of
 from mlx_moebius.ui.pictures import Picture
 from mlx_moebius.ui.refusals import Refused, in_form, sentence
 from mlx_moebius.ui.rest_api import check_files, keep, read_form
 from mlx_moebius.ui.tiles import black_and_white, png
 from mlx_moebius.ui.uploads import built, check_size, read_json
 
-KEPT = 8  # proposals of a photo; older ones that were not taken are forgotten
 INSTANCES: tuple[What, ...] = ("people", "subjects")
 """Kinds of which each person or thing is a proposal of its own."""
 OBJECTS = ("box", "lasso", "line")
@@ -46,11 +46,15 @@ class Correction:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the page wants selected: texts of `selection.request`, strokes that correct the object, its shadow too."""
+    """What the page wants selected: texts of `selection.request`, strokes that correct the object, its shadow too.
+
+    `on` is the version of the photo; None: the current one.
+    """
 
     selected: tuple[str, ...]
     strokes: tuple[Correction, ...] = ()
     shadow: bool = False
+    on: int | None = None
 
 
 class Selecting:
@@ -61,9 +65,8 @@ class Selecting:
 
     def __init__(self, api: Api) -> None:
         self.api = api
-        self.proposed: dict[str, list[str]] = {}
         self.lock = threading.Lock()
-        self.last: tuple[tuple[str, int, str], tuple[Correction, ...], ObjectCut] | None = None
+        self.last: tuple[tuple[str, int, str], tuple[Correction, ...], ObjectCut, Mask] | None = None
 
     def routes(self) -> list[Route]:
         """Addresses and their handlers."""
@@ -73,7 +76,7 @@ class Selecting:
         ]
 
     async def propose(self, request: Asked) -> Response:
-        """Select in the current version. The answer has strokes, which mean nothing until the page takes them."""
+        """Select in a version. The answer has outlines, which mean nothing until the page makes strokes of them."""
         picture = self.api.picture(request, changing=True)
         wanted = built(Wanted, await read_json(request))
         texts = [parse(text) for text in wanted.selected]
@@ -84,55 +87,42 @@ class Selecting:
         return Json(await run_in_threadpool(self._proposals, picture, texts, wanted), 201)
 
     def _proposals(self, picture: Picture, texts: list[Selection], wanted: Wanted) -> dict[str, Any]:
-        photo = picture.photo()
+        version = picture.version(wanted.on).id
+        photo = picture.photo(version)
         with self.lock:  # one after the other: each takes all cores
-            masks = self._masks(picture, photo, texts, wanted)
+            masks = self._masks((picture.id, version), photo, texts, wanted)
             found = [mask for mask in masks if mask.any()]
-            union = np.logical_or.reduce([np.zeros((photo.height, photo.width), bool), *found])
-            shade = shadow_of(photo.rgb(), union) if wanted.shadow and found else None
-            self._forget(picture)
-            parts = [self._part(picture, mask) for mask in found]
-            shadow = self._part(picture, shade) if shade is not None and shade.any() else None
-        return {"parts": parts, "shadow": shadow}
+            shade = shadow_of(photo.rgb(), np.logical_or.reduce(found)) if wanted.shadow and found else None
+        outlines = [outline_of(mask) for mask in found]
+        if [text.kind for text in texts] == ["dust"]:
+            outlines = [[loop] for outline in outlines for loop in outline if encloses(loop)]
+        parts = [part_of(outline) for outline in outlines]
+        return {"parts": parts, "shadow": part_of(outline_of(shade)) if shade is not None and shade.any() else None}
 
-    def _masks(self, picture: Picture, photo: Photo, texts: list[Selection], wanted: Wanted) -> list[Mask]:
+    def _masks(self, place: tuple[str, int], photo: Photo, texts: list[Selection], wanted: Wanted) -> list[Mask]:
         if len(texts) == 1 and (
             kind := next((kind_here for kind_here in INSTANCES if kind_here == texts[0].kind), None)
         ):
             return find_instances(photo.rgb(), kind)
         if len(texts) == 1 and texts[0].kind in OBJECTS:
-            return [self._object(picture, photo, texts[0], wanted.strokes)]
+            return [self._object(place, photo, texts[0], wanted.strokes)]
         if wanted.strokes:
             raise Refused(400, "strokes correct one object: give a box, a lasso or a line alone")
         return [select(photo, texts)]
 
-    def _object(self, picture: Picture, photo: Photo, wanted: Selection, strokes: tuple[Correction, ...]) -> Mask:
-        key = picture.id, picture.current, wanted.text
+    def _object(self, place: tuple[str, int], photo: Photo, wanted: Selection, strokes: tuple[Correction, ...]) -> Mask:
+        key = *place, wanted.text
         if self.last is not None and self.last[0] == key and strokes[: len(self.last[1])] == self.last[1]:
-            _, done, cut = self.last
+            _, done, cut, mask = self.last
+            if done == strokes:  # its shadow is wanted now
+                return mask
         else:
             done, cut = (), cut_of(photo, wanted)
         for stroke in strokes[len(done) :]:
             (cut.add if stroke.add else cut.remove)(stroke.points, stroke.size)
-        self.last = key, strokes, cut
-        return cut.mask()
-
-    def _part(self, picture: Picture, mask: Mask) -> dict[str, Any]:
-        """A proposal as the page gets it: a stroke, its box, and a place inside for a dot."""
-        name = picture.keep_mask(mask)
-        self.proposed.setdefault(picture.id, []).append(name)
-        box = bounding_box(mask)
-        assert box is not None
-        rows = np.flatnonzero(mask.any(axis=1))
-        y = int(rows[len(rows) // 2])
-        columns = np.flatnonzero(mask[y])
-        return {"stroke": mask_stroke(name), "box": box, "dot": (int(columns[len(columns) // 2]), y)}
-
-    def _forget(self, picture: Picture) -> None:
-        """Drop old proposals that are in no stroke."""
-        names = self.proposed.get(picture.id, [])
-        old, self.proposed[picture.id] = names[:-KEPT], names[-KEPT:]
-        picture.drop_masks(old)
+        mask = cut.mask()
+        self.last = key, strokes, cut, mask
+        return mask
 
     async def select(self, request: Asked) -> Response:
         """Select in a photo that is sent, and answer with the mask."""
@@ -163,6 +153,13 @@ class Selecting:
         finally:
             self.api.sessions.end(session)
             await form.close()
+
+
+def part_of(outline: list[Loop]) -> dict[str, Any]:
+    """A proposal as the page gets it: its outline, its box, and a place inside for a dot."""
+    corners = np.concatenate(outline)
+    box = [*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist()]
+    return {"loops": [loop.tolist() for loop in outline], "box": box, "dot": inside(outline)}
 
 
 def cut_of(photo: Photo, wanted: Selection) -> ObjectCut:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mlx_moebius.ui.outline import stroke_of
 from mlx_moebius.ui.server import Server
 from tests.selection.scenes import overlap, sky, with_ball
 
@@ -42,6 +43,11 @@ def propose(page: httpx.Client, photo: str, **wanted: Any) -> httpx.Response:
     return page.post(f"/api/photos/{photo}/select", json=wanted)
 
 
+def stroke(part: dict[str, Any]) -> dict[str, Any]:
+    """What the page makes of a part that is taken."""
+    return stroke_of([np.array(loop) for loop in part["loops"]])
+
+
 def taken(page: httpx.Client, photo: str, *strokes: Any) -> np.ndarray:
     """The photo's mask once these strokes are taken."""
     assert page.put(f"/api/photos/{photo}/strokes", json={"done": strokes, "undone": []}).status_code == 204
@@ -58,7 +64,7 @@ def test_a_proposal_is_a_stroke_that_means_nothing_until_it_is_taken(page: httpx
     x, y = part["dot"]
     assert ball[y, x]
     assert not taken(page, photo).any()
-    mask = taken(page, photo, part["stroke"])
+    mask = taken(page, photo, stroke(part))
     assert overlap(mask, ball) > 0.95
     left, top, right, bottom = part["box"]
     assert mask[top:bottom, left:right].sum() == mask.sum()
@@ -72,7 +78,7 @@ def test_strokes_correct_an_object_one_after_the_other(page: httpx.Client) -> No
     plus = {"add": True, "points": [[12, 75], [30, 75]], "size": 12}
     for strokes, wanted in (([minus], False), ([minus, plus], True), ([minus], False)):
         answer = propose(page, photo, selected=[box], strokes=strokes)
-        mask = taken(page, photo, answer.json()["parts"][0]["stroke"])
+        mask = taken(page, photo, stroke(answer.json()["parts"][0]))
         assert bool(mask[70:80, 12:30].all()) is wanted
         assert bool(mask[70:80, 12:30].any()) is wanted
 
@@ -84,13 +90,24 @@ def test_a_shadow_is_a_proposal_of_its_own(page: httpx.Client) -> None:
     rgb[shadow] = (rgb[shadow] * 0.5).astype(np.uint8)
     photo = opened(page, rgb)
     answer = propose(page, photo, selected=["box:120,36,216,204"], shadow=True).json()
-    assert overlap(taken(page, photo, answer["shadow"]["stroke"]), shadow) > 0.7
+    assert overlap(taken(page, photo, stroke(answer["shadow"])), shadow) > 0.7
 
 
-def test_many_proposals_do_not_use_up_the_masks_of_a_photo(page: httpx.Client) -> None:
-    photo = opened(page, sky(60, 80))
-    for _ in range(40):
-        assert propose(page, photo, selected=["spots:40,30,5"]).status_code == 201
+def test_every_speck_of_dust_is_a_part_of_its_own(page: httpx.Client) -> None:
+    rgb = sky(200, 300)
+    places = ((40, 50), (160, 90), (250, 150))
+    for x, y in places:
+        rgb[y : y + 4, x : x + 4] = 20
+    photo = opened(page, rgb)
+    parts = propose(page, photo, selected=["dust"]).json()["parts"]
+    assert {(part["dot"][0] // 10, part["dot"][1] // 10) for part in parts} == {(4, 5), (16, 9), (25, 15)}
+    mask = taken(page, photo, *(stroke(part) for part in parts[1:]))
+    assert [bool(mask[y + 1, x + 1]) for x, y in places].count(True) == 2
+
+
+def test_a_version_that_is_gone_is_not_taken_for_another(page: httpx.Client) -> None:
+    answer = propose(page, opened(page, sky(60, 80)), selected=["dust"], on=7)
+    assert answer.status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import { adopt, show, showFirst, unsaved } from "./photos.js";
 import * as progress from "./progress.js";
 import * as review from "./review.js";
 import * as runs from "./runs.js";
+import * as select from "./select.js";
 import * as series from "./series.js";
 import * as settings from "./settings.js";
 import * as masks from "./masks.js";
@@ -49,7 +50,7 @@ function measureBars() {
     else if (place.left < innerWidth / 2) inset.left = Math.max(inset.left, place.right + gap);
     else inset.right = Math.max(inset.right, innerWidth - place.left + gap);
   }
-  for (const name of ["#album", "#demo", "#action"]) {
+  for (const name of ["#album", "#demo", "#selecting", "#action"]) {
     const place = box(name);
     if (place && place.top > innerHeight / 2) inset.bottom = Math.max(inset.bottom, innerHeight - place.top + gap);
   }
@@ -70,7 +71,7 @@ function updateTools() {
     button.setAttribute("aria-pressed", String(button.dataset.tool === tools.name));
   const slider = $("#size");
   slider.value = toPosition(tools.size);
-  slider.disabled = ["rect", "lasso"].includes(tools.name);
+  slider.disabled = ["rect", "lasso", "select"].includes(tools.name);
   slider.setAttribute("aria-valuetext", `${tools.size} photo pixels`);
   $("#size-value").textContent = `${tools.size} px`;
   $("#undo").disabled = !canUndo();
@@ -113,6 +114,7 @@ function connectButtons() {
   on("#zoom-real", () => redraw(view.zoomTo(1)));
   on("#zoom-fit", () => redraw(view.fit()));
   for (const button of $$("[data-tool]")) button.onclick = () => choose(button.dataset.tool);
+  $("[data-tool=select]").onclick = () => select.choose();
   $("#size").addEventListener("input", (event) => resize(toSize(Number(event.target.value))));
   for (const panel of PANELS) $(panel).addEventListener("submit", (event) => event.preventDefault());
   // After a click the keys belong to the stage again: Space moves the photo instead of pressing the button once more.
@@ -176,12 +178,13 @@ async function begin() {
     demo,
     review,
     othershot,
+    select,
   ])
     part.prepare();
   connectButtons();
   if (!state.server.alone)
     $("#where").textContent = `Photos go to the computer that serves this page (${location.hostname}), and no further.`;
-  for (const name of ["strokes", "tools", "run"]) listen(name, updateTools);
+  for (const name of ["strokes", "tools", "run", "proposal"]) listen(name, updateTools);
   listen("photo", updatePhoto);
   listen("photo", measureBars);
   listen("bars", measureBars);

@@ -4,8 +4,10 @@ import * as choice from "./choice.js";
 import { $, $$, attempt, complain, inTextField, MOD, mac, make } from "./dom.js";
 import * as grown from "./grown.js";
 import { primary } from "./primary.js";
+import * as proposal from "./proposal.js";
 import * as review from "./review.js";
 import * as runs from "./runs.js";
+import * as select from "./select.js";
 import * as series from "./series.js";
 import * as settings from "./settings.js";
 import { MARKS, outlineFill, pointers, redraw, view } from "./stage.js";
@@ -31,6 +33,7 @@ const walk = (x, y) =>
     tools.walk([x, y], event.shiftKey);
     if (view.reveal(tools.tools.place)) redraw();
   });
+const dab = onStage(() => tools.dab());
 const PAN = 80; // CSS pixels
 const pan = (x, y) => zoom(() => view.pan(-x * PAN, -y * PAN));
 
@@ -40,13 +43,13 @@ export function run() {
   return why ? complain(why) : act();
 }
 
-/** Close what is open; if nothing is, end the stroke being drawn; if there is none, the run of the photo shown. */
+/** Close what is open; if nothing is, end the stroke being drawn, then drop what is proposed; then end the run of the photo shown. */
 function leave() {
   if (settings.foldAll()) {
     $("#stage").focus({ preventScroll: true });
     return;
   }
-  if (choice.dismiss() || tools.abandon() || review.leave()) return;
+  if (choice.dismiss() || tools.abandon() || proposal.drop() || review.leave()) return;
   const running = runs.ofShown();
   if (running) runs.cancel(running);
   else complain();
@@ -82,7 +85,14 @@ const TABLE = [
   ["Paint", "", "", ["ArrowUp", "Shift+ArrowUp"], walk(0, -1)],
   ["Paint", "", "", ["ArrowDown", "Shift+ArrowDown"], walk(0, 1)],
   ["Paint", "Alt Arrows", "Move what is painted by a pixel; with Shift by ten", [], null],
-  ["Paint", "Enter", "Dab", ["Enter"], onStage(() => tools.dab())],
+  ["Paint", "Enter", "Dab", ["Enter"], (event) => select.enter() || dab(event)],
+  ["Select", "W", "Select; again: wires, dust, people", ["w"], () => select.choose()],
+  ["Select", "Enter", "Begin a box, end it; take what is proposed", [], null],
+  ["Select", "Esc", "Drop what is proposed", [], null],
+  ["Select", "Alt drag", "Take away; also the right button", [], null],
+  ["Select", "I", "Strokes take away, or add again", ["i"], () => select.toggleLess()],
+  ["Select", "D", "The shadow, too", ["d"], () => select.toggleShadow()],
+  ["Select", "Y", "The wires beside it, too", ["y"], () => select.toggleBeside()],
   ["Look", "0", "All of the photo", ["0"], zoom(() => view.fit())],
   ["Look", "1", "100 %", ["1"], zoom(() => view.zoomTo(1))],
   [

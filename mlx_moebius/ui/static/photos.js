@@ -106,7 +106,7 @@ export async function takeAway(photo) {
 function isUnsaved(photo) {
   const fills = photo.versions.filter(isFill);
   const shown = version(photo);
-  if (photo.strokes?.done.length) return true;
+  if (photo.strokes?.done.length || photo.proposal) return true;
   return isFill(shown) ? !shown.saved : fills.length > 0 && !fills.some((made) => made.saved);
 }
 

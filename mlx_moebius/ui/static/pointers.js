@@ -31,10 +31,10 @@ export function listenOnStage(stage, view, { all, marks }) {
     if (down.size > 1 || space || event.button === 1) {
       tool.abandon();
       drag = middle();
-    } else if (event.altKey && event.button === 0) {
+    } else if (event.altKey && event.button === 0 && tools.name !== "select") {
       sizing = { from: place(event), size: tools.size };
     } else if (event.button === 0 || event.button === 2) {
-      tool.start(tools.place, { erase: event.button === 2, line: event.shiftKey });
+      tool.start(tools.place, { erase: event.button === 2 || event.altKey, line: event.shiftKey });
     }
     event.preventDefault();
     marks();

@@ -1,6 +1,7 @@
 // The one thing to do next: remove what is painted, in a series queue it and go on; after that, download or go on.
 
 import { $ } from "./dom.js";
+import { proposed, take } from "./proposal.js";
 import * as runs from "./runs.js";
 import * as series from "./series.js";
 import * as settings from "./settings.js";
@@ -11,6 +12,7 @@ import { saveFile } from "./versions.js";
 /** What the large button and Ctrl Enter do now: its label, the act, and why it cannot be done (empty if it can). */
 export function primary() {
   const { photo } = state;
+  if (proposed()) return { label: photo.inSeries ? "Queue and next" : "Remove", act: takeFirst, why: "" };
   const wanted = painted() || settings.extension() !== "";
   const label = painted() || !wanted ? "Remove" : "Extend";
   if (photo?.inSeries) {
@@ -23,4 +25,9 @@ export function primary() {
     return { label: $("#finish").textContent, act: () => $("#finish").click(), why: "" };
   if (!wanted && isFill(version()) && !runs.ofShown()) return { label: "Download", act: saveFile, why: "" };
   return { label, act: () => runs.start(), why: runs.obstacle() };
+}
+
+/** What is proposed is what one wants removed. */
+async function takeFirst() {
+  if (await take()) await primary().act();
 }

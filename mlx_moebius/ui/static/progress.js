@@ -2,6 +2,7 @@
 
 import { $, MOD } from "./dom.js";
 import { primary } from "./primary.js";
+import { proposed } from "./proposal.js";
 import * as runs from "./runs.js";
 import * as settings from "./settings.js";
 import { unsent } from "./series.js";
@@ -80,12 +81,12 @@ function hint(photo) {
   if (photo.notes?.length) return photo.notes.join(" ");
   const shots = chosenShots(photo).map(({ file }) => file);
   if (shots.length) return `From ${shots.length > 2 ? `${shots.length} other shots` : shots.join(" and ")}`;
-  return painted() || settings.extension() ? "" : "Paint over what should go";
+  return painted() || proposed() || settings.extension() ? "" : "Paint over what should go, or select it";
 }
 
 /** Keep the bar up to date with events. */
 export function prepare() {
-  for (const name of ["run", "photo", "strokes", "settings", "photos"]) listen(name, update);
+  for (const name of ["run", "photo", "strokes", "settings", "photos", "proposal"]) listen(name, update);
   listen("strokes", (photo) => {
     if (photo?.strokes?.done.length) photo.outcome = null;
   });

@@ -1,7 +1,9 @@
 // The stage: the version that is shown, previews of fills, paint, and marks such as the brush's ring.
 
 import { versionUrl } from "./api.js";
+import { drawProposal } from "./dashed.js";
 import { $ } from "./dom.js";
+import { shownOf } from "./gesture.js";
 import { drawPaint, paintColour, repaint } from "./paint.js";
 import { listenOnStage } from "./pointers.js";
 import * as settings from "./settings.js";
@@ -84,7 +86,10 @@ function draw(what) {
     const { photo, picture: current } = shown;
     const runs = [...photo.runs.values()].filter((run) => run.active && run.strokes.length);
     const live = tools.live && !shaped(tools.live) ? tools.live : null;
-    if (!compare.hold) drawPaint(paint, view, photo, current, live, runs);
+    if (!compare.hold) {
+      drawPaint(paint, view, photo, current, live, runs);
+      drawProposal(paint, view, photo);
+    }
     drawMarks();
   }
   tiles.fetchWanted();
@@ -152,7 +157,7 @@ export function outlineFill(on) {
 }
 
 /** Whether the tool has a size. */
-const sweeps = () => !["rect", "lasso"].includes(tools.name);
+const sweeps = () => !["rect", "lasso", "select"].includes(tools.name);
 
 function drawMarks() {
   const { ratio } = view.stage;
@@ -214,6 +219,11 @@ function drawMarks() {
     marks.fill();
     marks.globalAlpha = 1;
     outline(path, ratio);
+  }
+  if (preview?.tool === "select") {
+    outline(() => {
+      for (const place of shownOf(preview.points, tools.boxes)) marks.lineTo(...toScreen(place));
+    }, ratio);
   }
   const line = preview && swept(preview.tool) ? preview.points : null;
   const offered = tools.line && tools.last && place && sweeps() ? [tools.last, place] : null;
@@ -290,7 +300,7 @@ tiles.whenLoaded((address) => {
   redraw();
 });
 for (const name of ["photo", "run"]) listen(name, update);
-for (const name of ["strokes", "live"]) listen(name, () => redraw(PAINT));
+for (const name of ["strokes", "live", "proposal"]) listen(name, () => redraw(PAINT));
 listen("tools", () => redraw(MARKS));
 listen("settings", () => {
   view.frame = (shown && settings.frame(shown.picture)) ?? NONE;

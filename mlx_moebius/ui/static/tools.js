@@ -1,14 +1,15 @@
-// Brush, eraser, straight lines and rectangles: turns positions in the photo into strokes. Knows nothing of pointers.
+// Brush, eraser, straight lines, rectangles, and pointing: turns positions in the photo into strokes. Knows nothing of pointers.
 
 import { emit, state, version } from "./state.js";
 import { commit } from "./strokes.js";
 
 export const tools = {
-  name: "brush", // or "eraser", "line", "lasso", "rect"
+  name: "brush", // or "eraser", "line", "lasso", "rect", "select"
   size: 40, // of brush and eraser, in photo pixels
   place: null, // position of the brush in the photo; null when the pointer is elsewhere
   last: null, // where the last stroke ended: lines start there
   live: null, // the stroke that is being painted
+  boxes: true, // of "select": a diagonal means a box
   line: false, // Shift is down: a line is previewed from `last`
 };
 
@@ -34,18 +35,20 @@ export function suggestSize({ width, height }) {
 
 const kind = (erase) => {
   const erases = erase || tools.name === "eraser";
+  if (tools.name === "select") return "select";
   if (tools.name === "rect") return erases ? "erase_rect" : "rect";
   if (tools.name === "lasso") return erases ? "erase_lasso" : "lasso";
   return erases ? "erase" : "brush";
 };
 
-/** Start a stroke at a position: what the tool makes, or with `line` a straight line from the last point. */
-export function start(place, { erase = false, line = false } = {}) {
+/** Start a stroke at a position: what the tool makes, or with `line` a straight line from the last point. `corners`: two
+ * points make it, which keys move. */
+export function start(place, { erase = false, line = false, corners = false } = {}) {
   const tool = kind(erase);
   const goesOn = line && tools.last && swept(tool);
-  const straight = goesOn || tools.name === "line";
+  const straight = goesOn || corners || tools.name === "line";
   const points = goesOn ? [tools.last, place] : straight || tool.endsWith("rect") ? [place, place] : [place];
-  tools.live = { tool, size: swept(tool) ? tools.size : 1, points };
+  tools.live = { tool, size: swept(tool) ? tools.size : 1, points, ...(tool === "select" ? { erase } : {}) };
   tools.straight = straight;
   emit("live");
 }
@@ -54,7 +57,7 @@ export function start(place, { erase = false, line = false } = {}) {
 export function move(places, apart = 0) {
   const { live } = tools;
   if (!live) return;
-  if (shaped(live) && !live.tool.endsWith("lasso")) live.points[1] = places.at(-1);
+  if (tools.straight || live.tool.endsWith("rect")) live.points[1] = places.at(-1);
   else {
     for (const place of places) {
       const [x, y] = live.points.at(-1);
@@ -74,6 +77,10 @@ export function finish() {
   const { live } = tools;
   if (!live) return;
   tools.live = null;
+  if (live.tool === "select") {
+    emit("live");
+    return void emit("pointed", live);
+  }
   if (live.tool.endsWith("rect") && live.points[0] === live.points[1]) return void emit("live"); // a click is no rectangle
   if (live.tool.endsWith("lasso") && live.points.length < 3) return void emit("live"); // it goes round nothing
   if (swept(live.tool)) tools.last = live.points.at(-1);
@@ -102,14 +109,17 @@ export function abandon() {
   return true;
 }
 
-/** With the keyboard: move the brush by [x, y] thirds of its size, painting a line with `paint`. */
+/** With the keyboard: move the brush by [x, y] thirds of its size, painting a line with `paint`, or going on with what was
+ * begun. */
 export function walk([x, y], paint) {
   const picture = version();
   const from = tools.place ?? [picture.width / 2, picture.height / 2];
   const far = Math.max(1, tools.size / 3);
   const within = (value, most) => Math.min(most - 0.5, Math.max(0.5, value));
   tools.place = [within(from[0] + x * far, picture.width), within(from[1] + y * far, picture.height)];
-  if (paint) {
+  if (tools.live) move([tools.place]);
+  else if (paint && tools.name === "select") emit("pointed", { points: [from, tools.place], erase: false });
+  else if (paint) {
     commit({ tool: tools.name === "eraser" ? "erase" : "brush", size: tools.size, points: [from, tools.place] });
     tools.last = tools.place;
   }

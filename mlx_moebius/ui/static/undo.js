@@ -1,12 +1,13 @@
-// Undo and redo: strokes first, then the fill below them. Undoing a fill brings back the strokes that it was made from.
+// Undo and redo: steps of a proposal first, then strokes, then the fill below them. Undoing a fill brings back the strokes that it was made from.
 
 import { setCurrent } from "./photos.js";
+import { proposed, stepBack } from "./proposal.js";
 import { emit, isFill, state, version } from "./state.js";
 import { commit, replace, strokesChanged } from "./strokes.js";
 import { abandon } from "./tools.js";
 
 export const canUndo = (photo = state.photo) =>
-  Boolean(photo?.strokes && (photo.strokes.done.length || isFill(version(photo))));
+  Boolean(photo?.strokes && (photo.strokes.done.length || proposed(photo) || isFill(version(photo))));
 
 export function canRedo(photo = state.photo) {
   if (!photo?.strokes) return false;
@@ -23,7 +24,7 @@ const inTurn = (act) => () => {
 
 export const undo = inTurn(async () => {
   const { photo } = state;
-  if (abandon() || !canUndo()) return;
+  if (abandon() || stepBack(photo) || !canUndo()) return;
   const { done, undone } = photo.strokes;
   if (done.length) {
     undone.push(done.pop());

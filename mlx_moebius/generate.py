@@ -13,7 +13,7 @@ import numpy as np
 import typer
 from PIL import Image
 
-from mlx_moebius.alignment.sources import find_again, read_shots
+from mlx_moebius.alignment.sources import read_shots
 from mlx_moebius.cli.command import Program
 from mlx_moebius.cli.flags import on_command_line
 from mlx_moebius.cli.values import given
@@ -139,6 +139,8 @@ def generate(
     from_shots = others or []
     choice = ModelChoice(model, dtype, device, memory_limit, settings_asked, earlier, preset)
     folders = [path for path in images if path.is_dir()]
+    if folders and not from_neighbours:
+        from_shots = choice.shots(from_shots, folders[0], from_metadata)
     if folders:
         if len(images) > 1:
             raise MoebiusError(f"{folders[0]} is a folder: give one folder alone, or photos")
@@ -240,9 +242,9 @@ def fill_photo(
         check_share(grow(wanted, choice.growth), wanted, marks.large, marks.invert)
     for line in [*photo.notes, *warnings]:
         warn(line)
-    if not from_shots and choice.earlier and from_metadata:
-        from_shots = find_again(choice.earlier.shots, [], image, from_metadata)
-    shots = read_shots(from_shots, image)
+    shots = read_shots(choice.shots(from_shots, image, from_metadata), image)
+    if shots and wanted is None:
+        raise MoebiusError(f"--from shows what a mask hides in {image}: give a mask too, or leave --from out")
 
     # 3. Load the model.
     taken = limits.bytes_taken(photo.width + across, photo.height + down, copies=photo.pixels.itemsize)

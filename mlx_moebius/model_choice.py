@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Literal
 
 import mlx.core as mx
 
+from mlx_moebius.alignment.sources import find_again
 from mlx_moebius.console import warn
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.inpainting.pipeline import MoebiusPipeline
@@ -43,6 +46,18 @@ class ModelChoice:
         asked = (self.earlier.settings if self.earlier else {}) | self.settings
         amount: int | Literal["auto"] = asked.get("dilate", 0 if asked.get("reference") else "auto")
         return amount
+
+    def shots(self, given: Sequence[Path], photo: Path, record: Path | None) -> list[Path]:
+        """The other shots to take from: those given, or those of the fill in the file `record`, which is repeated.
+
+        `photo` may be a folder. Raises MoebiusError where a shot that is recorded is missing, or has changed.
+        """
+        recorded = self.earlier.shots if self.earlier else ()
+        if record is None or not recorded:
+            return list(given)
+        if given and not {path.name for path in given} & {source.file for source in recorded}:
+            return list(given)  # others instead
+        return list(dict.fromkeys([*find_again(recorded, given, photo, record), *given]))
 
     def load(self, beside: int = 0, alone: bool = True) -> tuple[MoebiusPipeline, Settings]:
         """Load the pipeline and its settings, for as many crops at once as memory allows beside `beside` bytes.

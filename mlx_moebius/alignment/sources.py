@@ -10,7 +10,7 @@ from mlx_moebius.alignment.neighbours import moment, nearest
 from mlx_moebius.alignment.shot import Shot, read_shot
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import sha256
-from mlx_moebius.photos.pairing import photos_in
+from mlx_moebius.photos.pairing import mask_beside, photos_in
 
 STACK = 12  # shots of a folder that are looked at, the nearest in time
 
@@ -37,11 +37,11 @@ def files_of(paths: Sequence[Path], photo: Path) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if not path.is_dir():
-            if _same(path, photo):
+            if same_file(path, photo):
                 raise MoebiusError(f"{path} is the photo itself: give another shot of the scene")
             found.append(path)
             continue
-        inside = [shot for shot in photos_in(path) if not _same(shot, photo) and not moment(shot).is_result]
+        inside = [shot for shot in photos_in(path) if not same_file(shot, photo) and not moment(shot).is_result]
         if not inside:
             raise MoebiusError(f"there are no other photos in {path}")
         found += nearest(photo, inside, STACK)
@@ -51,26 +51,36 @@ def files_of(paths: Sequence[Path], photo: Path) -> list[Path]:
 def find_again(sources: Sequence[Source], given: Sequence[Path], photo: Path, record: Path) -> list[Path]:
     """The files that a `record` says were taken from: among those `given`, or beside the photo or the record.
 
-    Raises MoebiusError where one is missing, or is another file than it was.
+    `photo` may be a folder of photos, in which they then are. Of a single photo's shots, the masks beside them must be
+    the same, too: they say what is not taken. Raises MoebiusError where one is missing, or is another file than it was.
     """
     found = []
+    many = photo.is_dir()
+    folder = photo if many else photo.parent
     for source in sources:
         if Path(source.file).name != source.file:
             raise MoebiusError(f"{record} names {source.file!r:.80} as another shot, which is no file name")
-        places = [path for path in given if path.name == source.file]
-        places += [folder / source.file for folder in dict.fromkeys([photo.parent, record.parent])]
-        path = next((place for place in places if place.is_file()), None)
+        named = [path for path in given if path.name == source.file]
+        places = [place for place in (*named, folder / source.file) if place.is_file()]
+        beside = record.parent / source.file  # maybe not the shot, but what it was filled to
+        candidates = [*places, beside] if beside.is_file() else places
+        path = next((place for place in candidates if source.sha256 in (None, sha256(place))), None)
+        if path is None and not places:
+            where = f"in {photo}" if many else f"beside {photo}"
+            raise MoebiusError(f"{record} was filled from {source.file}, which is not {where}: give that file too")
         if path is None:
-            raise MoebiusError(
-                f"{record} was filled from {source.file}, which is not beside {photo}: give that file too"
-            )
-        if source.sha256 is not None and sha256(path) != source.sha256:
-            raise MoebiusError(f"{record} was filled from another {source.file} than {path}: its SHA-256 differs")
+            raise MoebiusError(f"{record} was filled from another {source.file} than {places[0]}: its SHA-256 differs")
+        if source.mask_sha256 is not None and not many:
+            mask = mask_beside(path)
+            if mask is None or sha256(mask) != source.mask_sha256:
+                why = "has no mask beside it" if mask is None else f"has another mask, {mask}"
+                raise MoebiusError(f"{record} was filled from {source.file} with a mask of it, but {path} {why}")
         found.append(path)
     return found
 
 
-def _same(a: Path, b: Path) -> bool:
+def same_file(a: Path, b: Path) -> bool:
+    """Whether two names are those of one file."""
     try:
         return a.samefile(b)
     except OSError:

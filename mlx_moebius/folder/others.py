@@ -10,7 +10,7 @@ from pathlib import Path
 from mlx_moebius.alignment.features import Features
 from mlx_moebius.alignment.neighbours import neighbours
 from mlx_moebius.alignment.shot import Shot, features_of, read_shot, remember
-from mlx_moebius.alignment.sources import files_of
+from mlx_moebius.alignment.sources import files_of, same_file
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import sha256
 from mlx_moebius.photos.pairing import Pairing
@@ -40,15 +40,15 @@ class Others:
     def files(self, name: Path) -> list[tuple[Path, Path | None]]:
         """The shots for the photo of this name in the folder, each with its mask, if it has one."""
         path = self._folder / name
-        found = files_of(self.given, path)
+        found = files_of([shot for shot in self.given if not same_file(shot, path)], path)  # one for all may be it
         with self._lock:
+            if name not in self._photos:
+                self._photos = self._looked_up()
             if self.by_time:
-                if name not in self._photos:
-                    self._photos = self._looked_up()
                 beside = [self._folder / shot for shot in self._photos if shot.parent == name.parent and shot != name]
                 found += neighbours(path, beside)
-            masks = {self._folder / shot: mask for shot, mask in self._photos.items()}
-        return [(shot, masks.get(shot)) for shot in dict.fromkeys(found)]
+            masks = {(self._folder / shot).resolve(): mask for shot, mask in self._photos.items()}
+        return [(shot, masks.get(shot.resolve())) for shot in dict.fromkeys(found)]
 
     def _looked_up(self) -> dict[Path, Path | None]:
         try:

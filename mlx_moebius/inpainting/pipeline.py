@@ -152,6 +152,8 @@ class MoebiusPipeline:
 
         Raises MoebiusError for what cannot be done.
         """
+        if others and mask is None:
+            raise MoebiusError("other shots show what a mask hides: give a mask or a box too, or no other shots")
         steps = passes(Extension(*settings.extend), photo, self.size, settings) if settings.extend else []
         parts = len(steps) + (mask is not None)
         result, uses = None, []

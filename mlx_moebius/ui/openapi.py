@@ -16,7 +16,8 @@ from mlx_moebius.version import __version__
 FILE = {"type": "string", "format": "binary"}
 KINDS = {int: "integer", float: "number", bool: "boolean", str: "string"}
 LEFT_OUT = ("extend",)  # of `Settings`: requests give it as text
-SHOTS = "Other shots of the same scene: what they show of the hole is taken from them, where it fits."
+SHOTS = "Other shots of the same scene: what they show of the mask is taken from them, where it fits."
+MASKS = "White is filled; several masks are united. May be left out with select or extend."
 SELECT = "What is to be selected, such as box:100,50,200,300 (x, y, width, height), wire:10,20 or dust."
 ERROR = {"description": 'One sentence that says what is wrong: {"error": "..."}.'}
 
@@ -27,7 +28,7 @@ def describe(models: list[str]) -> dict[str, Any]:
     settings = get_type_hints(Settings, include_extras=True)
     fill: dict[str, Any] = {
         "photo": FILE | {"description": f"The photo: {' '.join(EXTENSIONS)}. What comes back has its format."},
-        "mask": FILE | {"description": "White is filled. May be left out with select or extend."},
+        "mask": {"type": "array", "items": FILE, "description": MASKS},
         "from": {"type": "array", "items": FILE, "description": SHOTS},
         "select": {"type": "array", "items": {"type": "string"}, "description": SELECT},
         "model": {"type": "string", "enum": models, "default": models[0]},

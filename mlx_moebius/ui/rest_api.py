@@ -43,6 +43,7 @@ PAGE_FIELDS = ("model", "preset", "seed", "extend", "gravity")  # fields that go
 LIMITED = {"num_steps": "steps", "guidance_scale": "guidance", "dilate": "dilate"}  # and what bounds them for visitors
 OUTPUTS = ("photo", "patch")
 MAX_OTHERS = 8  # other shots that a form may bring
+MAX_MASKS = 8  # masks, which are united
 KINDS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 
 
@@ -109,6 +110,9 @@ class RestApi:
 
     def _order(self, form: FormData) -> Order:
         check_files(form, "photo", "mask", "from")
+        for name, most in (("photo", 1), ("mask", MAX_MASKS), ("from", MAX_OTHERS)):
+            if len(form.getlist(name)) > most:
+                raise Refused(400, f"{name} may be given {'once' if most == 1 else f'{most} times at most'}")
         values = {name: value_of(text) for name, text in form.items() if isinstance(text, str)}
         known = {setting.name for setting in fields(Settings)} | {*PAGE_FIELDS, "output", "select"}
         if unknown := sorted(set(values) - known):
@@ -131,16 +135,19 @@ class RestApi:
 
     def _start(self, session: Session, form: FormData, order: Order) -> Run:
         picture = self._photo(session, form, "photo")
+        masks = [mask for mask in form.getlist("mask") if isinstance(mask, UploadFile)]
         strokes: list[Any] = []
-        if isinstance(mask := form.get("mask"), UploadFile):
+        for mask in masks:
             file = keep(session, mask, "the mask")
             try:
                 check_size(file)
-                strokes = [mask_stroke(picture.load_mask(file)[0])]
+                strokes.append(mask_stroke(picture.load_mask(file)[0]))
             except MoebiusError as error:
                 raise Refused(getattr(error, "status", 400), sentence(error, file.parent, face=in_form)) from None
-        elif not order.request.extend and not order.selected:
+        if not masks and not order.request.extend and not order.selected:
             raise Refused(400, "give a mask, a selection, or an extension")
+        if form.get("from") and not masks and not order.selected:
+            raise Refused(400, "from shows what a mask hides: give a mask or a selection too, or leave from out")
         if order.selected:
             found = select(picture.photo(), order.selected)
             if not found.any():
@@ -272,7 +279,7 @@ async def read_form(request: Asked) -> FormData:
     parser = MultiPartParser(
         request.headers,
         bounded(request, 2 * MAX_BYTES),  # type: ignore[arg-type]
-        max_files=2 + MAX_OTHERS,
+        max_files=4 * MAX_OTHERS,  # more than is allowed, which is then refused by its name
         max_fields=40,
     )
     try:

@@ -113,6 +113,36 @@ def test_a_run_is_repeated_from_the_same_files(tmp_path: Path) -> None:
     assert not (tmp_path / "third.png").exists()
 
 
+def test_without_a_mask_other_shots_are_refused(tmp_path: Path) -> None:
+    series = make_series(tmp_path, masks=False)
+    series.mask.unlink()
+    words = (series.photo, "--extend", "left=16", "--model", "nano", *froms(series), "-o", tmp_path / "out.png")
+    ended = run(generate.main, *words)
+    assert ended.returncode != 0
+    assert "--from shows what a mask hides" in ended.stderr
+    with pytest.raises(MoebiusError, match="other shots show what a mask hides"):
+        mlx_moebius.fill(
+            series.photo, output=tmp_path / "out.png", model="nano", others=series.others, extend=(16, 0, 0, 0)
+        )
+    assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.slow
+def test_a_recorded_shot_may_lie_elsewhere_but_with_its_mask(tmp_path: Path) -> None:
+    series = make_series(tmp_path)
+    first = fill(series, *froms(series))
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    for name in ("2.png", "2_mask.png"):
+        (tmp_path / name).rename(aside / name)
+    again = fill(series, "--from-metadata", first, "--from", aside / "2.png", out="again.png")
+    assert first.read_bytes() == again.read_bytes()
+    (aside / "2_mask.png").unlink()
+    ended = filled(series, "--from-metadata", first, "--from", aside / "2.png", out="third.png")
+    assert ended.returncode != 0
+    assert "with a mask of it" in ended.stderr
+
+
 @pytest.mark.slow
 def test_python_takes_other_shots_too(tmp_path: Path) -> None:
     series = make_series(tmp_path)

@@ -62,6 +62,17 @@ def test_a_folder_is_filled_from_neighbours_and_says_so(wedding: Series) -> None
     assert "of the hole taken, error" in (out / "review.html").read_text()
     again = run(generate.main, *words)
     assert again.stdout.count('"skipped"') == 3
+
+    by_record = (folder, "--model", "nano", "--no-detail", "--json", "--from-metadata", out / "0.png", "-o")
+    repeated = run(generate.main, *by_record, folder.with_name("again"))
+    assert repeated.returncode == 0, repeated.stderr
+    assert (folder.with_name("again") / "0.png").read_bytes() == (out / "0.png").read_bytes()
+    aside = wedding.others[1].rename(folder.with_name("2.png"))
+    refused = run(generate.main, *by_record, folder.with_name("third"))
+    assert refused.returncode != 0
+    assert "was filled from 2.png, which is not in" in refused.stderr
+    assert not folder.with_name("third").exists()
+    aside.rename(wedding.others[1])
     changed = np.asarray(Image.open(wedding.others[0])).copy()
     changed[:5] = 0
     Image.fromarray(changed).save(wedding.others[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,11 @@ from tests.ui.conftest import watched
 from tests.ui.stage import Stage
 from tests.ui.test_page_access import blameless
 
-HOLE = {"tool": "rect", "size": 1, "points": [[AT[0] - 4, AT[1] - 4], [AT[0] + SIZE + 4, AT[1] + SIZE + 4]]}
+HOLE: dict[str, Any] = {
+    "tool": "rect",
+    "size": 1,
+    "points": [[AT[0] - 4, AT[1] - 4], [AT[0] + SIZE + 4, AT[1] + SIZE + 4]],
+}
 TAKEN = r"% from 1\.png, \d+.% from 2\.png"
 
 

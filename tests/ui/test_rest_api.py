@@ -170,6 +170,31 @@ def test_what_other_shots_show_is_taken_from_them(server: Server, tmp_path: Path
         assert "from must be a file" in answer.json()["error"]
 
 
+def test_several_masks_are_united_and_what_does_not_go_together_is_refused(server: Server, tmp_path: Path) -> None:
+    drawings = []
+    for left in (10, 40):
+        hole = np.zeros((48, 64), np.uint8)
+        hole[10:20, left : left + 8] = 255
+        drawings.append(hole)
+    Image.fromarray(np.where(np.maximum(*drawings), 0, 200).astype(np.uint8)).save(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    masks = [("mask", (f"{i}.png", png(hole))) for i, hole in enumerate(drawings)]
+    given = ("photo", ("a.png", content))
+    with asking(server) as client:
+        answer = client.post("/fill", files=[given, *masks], data={"detail": "false"})
+        assert answer.status_code == 200, answer.text
+        assert np.asarray(Image.open(io.BytesIO(answer.content))).min() > 150
+        other = ("from", ("b.png", content))
+        for files, data, why in (
+            ([given, other], {"extend": "left=8"}, "from shows what a mask hides"),
+            ([given, given, *masks], {}, "photo may be given once"),
+            ([given, *masks, *[other] * 9], {}, "from may be given 8 times at most"),
+            ([given, *masks[:1] * 9], {}, "mask may be given 8 times at most"),
+        ):
+            answer = client.post("/fill", files=files, data=data)
+            assert (answer.status_code, why in answer.json()["error"]) == (400, True), answer.text
+
+
 @pytest.mark.slow
 def test_the_well_known_image_editing_api(server: Server) -> None:
     hole = np.asarray(Image.open(MASK).convert("L")) > 127

@@ -20,6 +20,8 @@ STEPS = 8  # of Gauss-Newton, at each scale
 REDUCED = 800  # pixels along the side of the coarser scale
 FARTHEST = 12.0  # pixels of the coarser scale by which the motion may differ from the features'
 SMOOTH = 25.0  # pixels over which flow is averaged
+LEAST = 0.05  # pixels that are worth another look
+MOST_BEND = 2.0  # pixels by which flow may differ over a picture
 
 Motion = NDArray[np.float32]
 """[h, w, 2]: how far right and down of a pixel its content lies."""
@@ -115,10 +117,11 @@ def _displacement(
     return p[0] + p[1] * u + p[2] * v + u * tilt, p[3] + p[4] * u + p[5] * v + v * tilt
 
 
-def flow(photo: NDArray[np.float32], other: NDArray[np.float32], both: Mask) -> Motion:
+def flow(photo: NDArray[np.float32], other: NDArray[np.float32], both: Mask) -> Motion | None:
     """What is left of motion between a photo and a warped shot, grey [h, w]: dense flow, smoothed into the hole.
 
-    Far from what `both` show it falls to zero.
+    Far from what `both` show it falls to zero. None where there is none, and where near and far things have moved
+    apart: between them, in the hole, it would be true of neither.
     """
     cv2 = opencv()
     height, width = both.shape
@@ -138,4 +141,6 @@ def flow(photo: NDArray[np.float32], other: NDArray[np.float32], both: Mask) -> 
     smooth = cv2.GaussianBlur(found * weight[..., None], (0, 0), sigma) / (total + 0.05)[..., None]
     if scale < 1:
         smooth = cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR) / scale
-    return smooth.astype(np.float32)
+    low, high = np.percentile(smooth[both], [3, 97], axis=0) if both.any() else np.zeros((2, 2))
+    bends = (high - low).max() > MOST_BEND
+    return None if bends or np.abs(smooth[both]).max(initial=0) <= LEAST else smooth.astype(np.float32)

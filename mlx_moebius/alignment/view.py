@@ -101,7 +101,7 @@ def _fitted(
         if (less := _error(place.colours, again * change, common & ring)) < error:
             lanes, colours, both, gain, error = nearer, again, common, change, less
     more = flow(photo_grey, judge.grey(colours * gain), both)
-    if np.abs(more[both]).max(initial=0) > 0.05:
+    if more is not None:
         again, there, _ = warped(place, shot, lanes.moved(more), convert)
         if _error(place.colours, curve(again) * gain, place.known & there & ring) < HELPS * error:
             lanes = lanes.moved(more)

@@ -56,28 +56,6 @@ def test_a_blurred_shot_is_left_out(tmp_path: Path) -> None:
     assert all(use.why for use in taken.uses)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("mode", ["L", "I;16", "RGBA", "CMYK"])
-def test_other_modes_are_filled_from_a_colour_shot(mode: str, tmp_path: Path) -> None:
-    series = make_series(tmp_path)
-    photo = read_photo(series.photo)
-    if mode == "I;16":
-        grey = np.asarray(Image.fromarray(photo.rgb()).convert("L")).astype(np.uint16) * 257
-        photo = photo_from_image(Image.fromarray(grey))
-    else:
-        photo = photo_from_image(Image.fromarray(photo.rgb()).convert(mode))
-    mask = np.asarray(Image.open(series.mask)) > 0
-    taken = take_from(photo, mask, [read_shot(path) for path in series.others])
-    truth = Image.fromarray(np.rint(series.truth).astype(np.uint8))
-    wanted = np.asarray(truth.convert("L").convert("RGB") if mode in ("L", "I;16") else truth, np.float32)
-    error = np.abs(taken.photo.rgb().astype(np.float32) - wanted)[series.hole & taken.taken]
-    assert taken.taken[series.hole].mean() > 0.98
-    assert np.median(error) < 4
-    assert (taken.photo.pixels[~mask] == photo.pixels[~mask]).all()
-    if mode == "I;16":
-        assert len(np.unique(taken.photo.pixels[series.hole])) > 256  # all bits are used
-
-
 def test_a_black_and_white_shot_gives_a_colour_photo_nothing(tmp_path: Path) -> None:
     series = make_series(tmp_path)
     grey = photo_from_image(Image.open(series.others[0]).convert("L"))

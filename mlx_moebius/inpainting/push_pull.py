@@ -12,16 +12,16 @@ FINEST = 1024  # cells along the side of what is continued: what has no detail n
 NEAR = 32  # cells round what is unknown from which it is continued
 
 
-def continued(image: NDArray[np.uint8], unknown: Mask) -> NDArray[np.uint8]:
+def continued(image: NDArray[np.uint8], unknown: Mask, finest: int = FINEST) -> NDArray[np.uint8]:
     """The image [H, W, 3] with unknown pixels [H, W] replaced by a smooth continuation of their surroundings.
 
-    Unchanged if no pixel is known.
+    It is continued on at most `finest` cells along the longer side of what is unknown. Unchanged if no pixel is known.
     """
     box = bounding_box(unknown)
     if box is None or unknown.all():
         return image
     height, width = unknown.shape
-    cell = -(-max(box[2] - box[0], box[3] - box[1]) // FINEST)
+    cell = -(-max(box[2] - box[0], box[3] - box[1]) // finest)
     near = NEAR * cell
     left, top = max(0, box[0] - near), max(0, box[1] - near)
     here = slices((left, top, min(width, box[2] + near), min(height, box[3] + near)))

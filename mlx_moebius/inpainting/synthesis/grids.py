@@ -6,9 +6,9 @@ float32 RGB in 8-bit levels.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,25 +22,33 @@ Floats = NDArray[np.float32]
 Shape = tuple[int, int]
 
 MARGIN = 4  # cells added round a grid, so that no patch leaves it
-FINEST = 768  # cells of the grid that the others are made from
+BASES = (256, 768)  # cells of the grids that others are made from: the coarsest that is at least twice as fine
+CONTINUED = 256  # cells along what is unknown, in which it is continued
 TEXTURE_SCALES = (1, 3, 9)  # pixels
 TEXTURE_WEIGHT = 4.0
 TEXTURE_RIM = 19  # a kernel in pixels: contrast near the hole is the edge of the hole
 
 
-class Grid(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Grid:
     """A scene in cells, with a margin of `MARGIN` cells that are neither known nor to be filled.
 
     `colours` [R, C, 3]: means of the known pixels; the fill in the hole; elsewhere what continues both. `known`,
-    `hole`, `excluded` (not to be copied; holds the hole) [R, C] bool. `texture` [R, C, 3]: square roots of local
-    contrasts at three scales, continued into the hole.
+    `hole`, `excluded` (not to be copied; holds the hole) [R, C] bool.
     """
+
+    scene: Scene
 
     colours: Floats
     known: Mask
     hole: Mask
     excluded: Mask
-    texture: Floats
+
+    @cached_property
+    def texture(self) -> Floats:
+        """Square roots of local contrasts at three scales, continued into the hole, [R, C, 3]."""
+        rows, columns = self.hole.shape
+        return self.scene.texture((rows - 2 * MARGIN, columns - 2 * MARGIN))
 
     @property
     def width(self) -> int:
@@ -67,7 +75,7 @@ class Scene:
     @cached_property
     def seen(self) -> NDArray[np.uint8]:
         """The photo, with smooth colours where it is unknown."""
-        return continued(self.photo, self.unknown)
+        return continued(self.photo, self.unknown, CONTINUED)
 
     @property
     def side(self) -> int:
@@ -84,51 +92,76 @@ class Scene:
         rows, columns = self.shape(cells)
         return self.hole.shape[0] / rows, self.hole.shape[1] / columns
 
-    def low(self, cells: int, channel: int) -> Floats:
-        """One channel of the photo with its fill, [R, C] without a margin."""
-        values = self.seen[..., channel].astype(np.float32)
+    @property
+    def _filled(self) -> Iterator[Floats]:
+        """The channels of the photo with its fill, [H, W] each."""
         left, top, right, bottom = self.box
         here = np.s_[top:bottom, left:right]
-        values[here] = np.where(self.hole[here], self.fill[..., channel], values[here])
-        return resize(values, self.shape(cells))
+        for channel in range(3):
+            values = self.seen[..., channel].astype(np.float32)
+            values[here] = np.where(self.hole[here], self.fill[..., channel], values[here])
+            yield values
+
+    def low(self, cells: int) -> list[Floats]:
+        """The channels of the photo with its fill, [R, C] each, without a margin."""
+        return [resize(values, self.shape(cells)) for values in self._filled]
 
     @cached_property
-    def _parts(self) -> dict[str, Floats]:
-        """Sums of the finest grid, from which the others are made; unknown pixels weigh nothing."""
-        shape = self.shape(min(self.side, FINEST))
-        known = (~self.unknown).astype(np.float32)
-        smooth = (~dilate(self.unknown, TEXTURE_RIM)).astype(np.float32)
-        grey: Floats = np.asarray(self.seen @ np.full(3, 1 / 3, np.float32), np.float32)
-        textures = [resize(contrast(grey, scale) * smooth, shape) for scale in TEXTURE_SCALES]
-        colours = [resize(self.seen[..., channel] * known, shape) for channel in range(3)]
-        fills = [self.low(min(self.side, FINEST), channel) for channel in range(3)]
-        return {
-            "known": resize(known, shape),
-            "smooth": resize(smooth, shape),
-            "hole": resize(self.hole.astype(np.float32), shape),
-            "excluded": resize(self.excluded.astype(np.float32), shape),
-            "colours": np.stack(colours, axis=-1),
-            "texture": np.stack(textures, axis=-1),
-            "fill": np.stack(fills, axis=-1),
-        }
+    def _bases(self) -> dict[Shape, dict[str, Floats]]:
+        return {}
+
+    @cached_property
+    def _textures(self) -> dict[Shape, tuple[Floats, Floats]]:
+        return {}
+
+    def _base(self, cells: int) -> Shape:
+        """The grid from which a grid of so many cells is made."""
+        return self.shape(next((base for base in BASES if 2 * cells <= base < self.side), min(self.side, BASES[-1])))
+
+    def _parts(self, cells: int) -> dict[str, Floats]:
+        """Sums that a grid is made from; unknown pixels weigh nothing."""
+        shape = self._base(cells)
+        if shape not in self._bases:
+            known = (~self.unknown).astype(np.float32)
+            colours = [resize(self.seen[..., channel] * known, shape) for channel in range(3)]
+            fills = [resize(values, shape) for values in self._filled]
+            self._bases[shape] = {
+                "known": resize(known, shape),
+                "hole": resize(self.hole.astype(np.float32), shape),
+                "excluded": resize(self.excluded.astype(np.float32), shape),
+                "colours": np.stack(colours, axis=-1),
+                "fill": np.stack(fills, axis=-1),
+            }
+        return self._bases[shape]
+
+    def texture(self, shape: Shape) -> Floats:
+        """Texture of a grid, weighted, with its margin."""
+        base = self._base(max(shape))
+        if base not in self._textures:
+            smooth = (~dilate(self.unknown, TEXTURE_RIM)).astype(np.float32)
+            grey: Floats = np.asarray(self.seen @ np.full(3, 1 / 3, np.float32), np.float32)
+            contrasts = [resize(contrast(grey, scale) * smooth, base) for scale in TEXTURE_SCALES]
+            self._textures[base] = np.stack(contrasts, axis=-1), resize(smooth, base)
+        contrasts_there, smooth_there = (resize(values, shape) for values in self._textures[base])
+        rough = smooth_there > 0.9 * smooth_there.max()
+        texture = push_pull(contrasts_there / smooth_there.clip(1e-3)[..., None], rough)
+        return _margin(TEXTURE_WEIGHT * texture)
 
     def grid(self, cells: int) -> Grid:
         """The scene in cells. A cell is to be filled where the hole covers more than half of it."""
         shape = self.shape(cells)
-        part = {name: resize(values, shape) for name, values in self._parts.items()}
+        part = {name: resize(values, shape) for name, values in self._parts(cells).items()}
         hole = part["hole"] > 0.5
         known = (part["known"] > 0.5) & ~hole
         # On coarse grids a cell that holds a few excluded pixels is still the mean of its known ones.
         excluded = hole | ~known | (part["excluded"] > (0.5 if cells < 60 else 0.02))
         colours = np.where(known[..., None], part["colours"] / part["known"].clip(1e-3)[..., None], part["fill"])
-        rough = part["smooth"] > 0.9 * part["smooth"].max()
-        texture = push_pull(part["texture"] / part["smooth"].clip(1e-3)[..., None], rough)
         return Grid(
+            self,
             _margin(colours),
             np.pad(known, MARGIN),
             np.pad(hole, MARGIN),
             np.pad(excluded, MARGIN, constant_values=True),
-            _margin(TEXTURE_WEIGHT * texture),
         )
 
 

@@ -24,6 +24,7 @@ from mlx_moebius.inpainting.synthesis.transfer import STRIDE, match_tiles
 from mlx_moebius.photos.geometry import Colours
 
 VOTING = ((32, 8), (48, 8), (72, 4))  # cells and rounds
+THIN = 4  # cells of the grid below from the rim: what is no deeper needs no first estimate
 ASSEMBLY = 128  # cells of the grid on which pieces are put together
 FINE = 80  # a fill that is trusted on a grid as fine as this keeps everything
 COARSE = 40  # a fill that is only trusted on a grid coarser than this says no more than a first estimate
@@ -68,18 +69,18 @@ def _too_little(grid: Grid) -> bool:
 
 def _estimated(scene: Scene, grid: Grid, size: int, rng: np.random.Generator, twins: TwinPenalty) -> Indices:
     """Sources on a grid of `size` cells for a fill that says little."""
-    coarse = scene.grid(min(VOTING[0][0], size))
-    start = coarse.colours
-    for cells, rounds in VOTING:
-        coarse = scene.grid(min(cells, size))
-        start, matches = estimate(coarse, regrid(start, coarse), rounds, rng)
     reach = float(depth(grid.hole).max(initial=1))
-    found = [
-        offsets.of_matches(matches, coarse.width, size / min(VOTING[-1][0], size), MATCHES),
-        offsets.repeats(grid, REPEATS, rng),
-        offsets.rings(*offsets.SHORT, reach, 2 * reach),
-    ]
-    guide = Guide(regrid(start, grid), grid.colours, HINT)
+    found = [offsets.repeats(grid, REPEATS, rng), offsets.rings(*offsets.SHORT, reach, 2 * reach)]
+    start = grid.colours
+    if reach > THIN:
+        coarse = scene.grid(min(VOTING[0][0], size))
+        start = coarse.colours
+        for cells, rounds in VOTING:
+            coarse = scene.grid(min(cells, size))
+            start, matches = estimate(coarse, regrid(start, coarse), rounds, rng)
+        found.append(offsets.of_matches(matches, coarse.width, size / min(VOTING[-1][0], size), MATCHES))
+        start = regrid(start, grid)
+    guide = Guide(start, grid.colours, HINT)
     return assemble(grid, np.unique(np.concatenate(found), axis=0), guide, twins)
 
 

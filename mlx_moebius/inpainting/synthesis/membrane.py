@@ -42,37 +42,41 @@ def corrections(grid: Grid, sources: Indices) -> Floats:
         jumps[rim] += flat[cells[rim] + step] - flat[(origins[rim] + step).clip(0, last)]
         links[rim] += 1
     result = np.zeros((len(sources), 3), np.float32)
-    result[cells] = _solve(grid, cells, links[:, None], jumps)
+    neighbours = [place[(cells + step).clip(0, last)] for step in (1, -1, grid.width, -grid.width)]
+    neighbours = [np.where(index < 0, len(cells), index) for index in neighbours]
+    result[cells] = _solve(neighbours, links, np.ascontiguousarray(jumps.T)).T
     return result
 
 
-def _solve(grid: Grid, cells: Indices, links: Floats, wanted: Floats) -> Floats:
-    """Conjugate gradients, preconditioned by the diagonal, for all three colours at once."""
-    plane = np.zeros((*grid.hole.shape, 3), np.float32)
-    flat = plane.reshape(-1, 3)
+def _solve(neighbours: list[Indices], links: Floats, wanted: Floats) -> Floats:
+    """Conjugate gradients, preconditioned by the diagonal, for all colours at once: [C, N].
+
+    `neighbours` are four indices [N] of cells, N where there is none.
+    """
+    padded = np.zeros((wanted.shape[0], wanted.shape[1] + 1), np.float32)
 
     def product(values: Floats) -> Floats:
-        flat[cells] = values
-        around = np.zeros_like(plane)
-        around[1:] += plane[:-1]
-        around[:-1] += plane[1:]
-        around[:, 1:] += plane[:, :-1]
-        around[:, :-1] += plane[:, 1:]
-        return links * values - around.reshape(-1, 3)[cells]
+        padded[:, :-1] = values
+        result = links * values
+        for channel, sums in zip(padded, result, strict=True):
+            for index in neighbours:
+                sums -= channel[index]
+        return result
 
     solution = np.zeros_like(wanted)
     rest = wanted.copy()
     scaled = rest / links
     direction = scaled.copy()
-    size = (rest * scaled).sum(axis=0)
+    size = (rest * scaled).sum(axis=1, keepdims=True)
     for _ in range(STEPS):
         if np.abs(rest).max(initial=0) < LEVEL:
             break
         moved = product(direction)
-        step = size / (direction * moved).sum(axis=0).clip(1e-9)
+        step = size / (direction * moved).sum(axis=1, keepdims=True).clip(1e-9)
         solution += step * direction
         rest -= step * moved
         scaled = rest / links
-        before, size = size, (rest * scaled).sum(axis=0)
-        direction = scaled + size / before.clip(1e-9) * direction
+        before, size = size, (rest * scaled).sum(axis=1, keepdims=True)
+        direction *= size / before.clip(1e-9)
+        direction += scaled
     return solution

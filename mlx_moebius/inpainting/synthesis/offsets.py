@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mlx_moebius.inpainting.synthesis.grids import MARGIN, Grid, box_sum, near, unflatten
+from mlx_moebius.inpainting.synthesis.grids import MARGIN, Floats, Grid, box_sum, near, unflatten
 from mlx_moebius.inpainting.synthesis.search import Basis, Indices, nearest, patches
 
 Offsets = NDArray[np.int64]
@@ -18,7 +18,7 @@ Offsets = NDArray[np.int64]
 
 PATCH = 7
 COMPONENTS = 24
-STATISTICS, FEWEST = 6000, 1500  # patches that are looked up: twice as many as the hole has cells, within these
+STATISTICS, FEWEST = 2000, 1000  # patches that are looked up: twice as many as the hole has cells, within these
 CLOSE = 16  # similar patches nearer than 1/16 of the grid say nothing
 BLOCK = 500
 SHORT = (2, 4, 8)  # radii of short offsets, in cells
@@ -36,7 +36,7 @@ def repeats(grid: Grid, count: int, rng: np.random.Generator) -> Offsets:
         return np.zeros((0, 2), np.int64)
     samples = patches(grid.colours, places, PATCH)
     features = Basis(samples).project(samples)[:, :COMPONENTS]
-    life = samples.reshape(len(places), -1, 3).std(axis=1).max(axis=1)
+    life = _variance(grid.colours, half)[places]
     chosen = np.flatnonzero(life >= np.median(life))  # what is flat looks like everything that is
     enough = min(STATISTICS, max(FEWEST, 2 * int(np.count_nonzero(grid.hole))))
     if len(chosen) > enough:
@@ -52,6 +52,14 @@ def repeats(grid: Grid, count: int, rng: np.random.Generator) -> Offsets:
         close = close_rows[rows[chunk]] & close_columns[columns[chunk]]
         found[start : start + BLOCK] = nearest(features[chunk], features, skip=close)
     return peaks(np.stack([rows[found] - rows[chosen], columns[found] - columns[chosen]], axis=1), count)
+
+
+def _variance(colours: Floats, radius: int) -> Floats:
+    """The largest variance of a channel in the patches round all cells, flat [R * C]."""
+    planes = np.moveaxis(colours - colours.mean(axis=(0, 1)), -1, 0)
+    count = (2 * radius + 1) ** 2
+    variance = box_sum(planes**2, radius) / count - (box_sum(planes, radius) / count) ** 2
+    return variance.max(axis=0).ravel()
 
 
 def of_matches(matches: Indices, width: int, scale: float, count: int) -> Offsets:
@@ -73,11 +81,11 @@ def peaks(offsets: Offsets, count: int) -> Offsets:
     if not len(offsets):
         return offsets
     reach = int(np.abs(offsets).max()) + 3
-    votes = np.zeros((2 * reach + 1,) * 2, np.float32)
-    np.add.at(votes, (offsets[:, 0] + reach, offsets[:, 1] + reach), 1)
+    side = 2 * reach + 1
+    votes = np.bincount((offsets + reach) @ np.array([side, 1]), minlength=side * side).reshape(side, side)
+    around = box_sum(votes, 1)
     found = []
     for _ in range(count):
-        around = box_sum(votes, 1)
         row, column = np.unravel_index(around.argmax(), around.shape)
         if around[row, column] <= 0:
             break
@@ -86,4 +94,6 @@ def peaks(offsets: Offsets, count: int) -> Offsets:
         peak = corner + np.unravel_index(cell.argmax(), cell.shape)
         found.append(peak - reach)
         votes[peak[0] - 1 : peak[0] + 2, peak[1] - 1 : peak[1] + 2] = 0
+        changed = votes[peak[0] - 3 : peak[0] + 4, peak[1] - 3 : peak[1] + 4]
+        around[peak[0] - 2 : peak[0] + 3, peak[1] - 2 : peak[1] + 3] = box_sum(changed, 1)[1:-1, 1:-1]
     return np.array(found, np.int64).reshape(-1, 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mlx_moebius.inpainting.synthesis.assembly import KNOWN, NEVER, label, rim
+from mlx_moebius.inpainting.synthesis.assembly import KNOWN, NEVER, Labelling, rim
 from mlx_moebius.inpainting.synthesis.grids import MARGIN, Floats, Grid, near, unflatten
 from mlx_moebius.inpainting.synthesis.offsets import SHORT, Offsets, rings
 from mlx_moebius.inpainting.synthesis.search import Indices
@@ -31,7 +31,7 @@ def refine(coarse: Grid, matches: Indices, grid: Grid) -> Indices:
     sources = down.clip(0, height - 1) * width + across.clip(0, width - 1)
     cost = rim(grid, cells, sources) + likeness(grid, cells, sources)
     cost[~inside | grid.excluded.ravel()[sources]] = NEVER
-    return label(grid, cells, sources, cost, ROUNDS)
+    return Labelling(grid, cells, sources).choose(cost, ROUNDS)
 
 
 def likeness(grid: Grid, cells: Indices, sources: Indices) -> Floats:

@@ -16,28 +16,64 @@ RAMP = 2.0  # neighbouring pieces are blended over 1 / RAMP of a cell
 DETAIL_RAMP = 1.3
 BLOCK = 1 << 18  # pixels at a time
 
+_Tile = tuple[Indices, Indices, Indices, Floats, Floats]
+"""For every pixel: the tile's cell, pixels down and across to its source, the tile's weight, and how near it is."""
+
 
 def copy_pieces(scene: Scene, grid: Grid, cells: int, sources: Indices, corrections: Floats) -> Colours:
     """The fill over `scene.box`, [h, w, 3]: copied from the photo and corrected; unchanged where there is no source."""
     result = scene.fill.copy()
     left, top = scene.box[:2]
     for rows, columns, blocks in _blocks(scene, grid, cells, spread(grid, sources), 1, RAMP):
-        total, weights = np.zeros((len(rows), 3), np.float32), np.zeros(len(rows), np.float32)
-        for _, down, across, weight, _ in blocks:
-            # A piece's corrections are interpolated, but never across its border.
-            added, share = np.zeros((len(rows), 3), np.float32), np.zeros(len(rows), np.float32)
-            for other, other_down, other_across, _, near in blocks:
-                same = near * ((other_down == down) & (other_across == across))
-                added += same[:, None] * corrections[other]
-                share += same
-            copied = scene.seen[
-                _within(rows + down, scene.seen.shape[0]), _within(columns + across, scene.seen.shape[1])
+        down, across = blocks[0][1:3]
+        inside = np.logical_and.reduce(
+            [(tile[1] == down) & (tile[2] == across) & (tile[3] > 0) for tile in blocks]
+        )  # a piece, where there is nothing to blend
+        for some, copy in ((np.flatnonzero(inside), _copied), (np.flatnonzero(~inside), _blended)):
+            tiles: list[_Tile] = [
+                (cell[some], by_rows[some], by_columns[some], weight[some], near[some])
+                for cell, by_rows, by_columns, weight, near in blocks
             ]
-            total += weight[:, None] * (copied + added / share.clip(1e-9)[:, None])
-            weights += weight
-        found = weights > 0
-        result[rows[found] - top, columns[found] - left] = total[found] / weights[found, None]
+            weights, colours = copy(scene.seen, rows[some], columns[some], tiles, corrections)
+            found = weights > 0
+            result[rows[some][found] - top, columns[some][found] - left] = colours[found]
     return result
+
+
+def _copied(
+    photo: NDArray[np.uint8], rows: Indices, columns: Indices, tiles: list[_Tile], corrections: Floats
+) -> tuple[Floats, Floats]:
+    """Weights [N] and colours [N, 3] of pixels whose four tiles have the same offset."""
+    added, share = np.zeros((len(rows), 3), np.float32), np.zeros(len(rows), np.float32)
+    for cell, _, _, _, near in tiles:
+        added += near[:, None] * corrections[cell]
+        share += near
+    _, down, across, _, _ = tiles[0]
+    return share, _at(photo, rows + down, columns + across) + added / share[:, None]
+
+
+def _blended(
+    photo: NDArray[np.uint8], rows: Indices, columns: Indices, tiles: list[_Tile], corrections: Floats
+) -> tuple[Floats, Floats]:
+    """Weights [N] and colours [N, 3] of pixels where pieces meet."""
+    total, weights = np.zeros((len(rows), 3), np.float32), np.zeros(len(rows), np.float32)
+    corrected = [near[:, None] * corrections[cell] for cell, _, _, _, near in tiles]
+    for _, down, across, weight, _ in tiles:
+        # A piece's corrections are interpolated, but never across its border.
+        added, share = np.zeros((len(rows), 3), np.float32), np.zeros(len(rows), np.float32)
+        for (_, other_down, other_across, _, near), correction in zip(tiles, corrected, strict=True):
+            same = (other_down == down) & (other_across == across)
+            added += same[:, None] * correction
+            share += same * near
+        total += weight[:, None] * (_at(photo, rows + down, columns + across) + added / share.clip(1e-9)[:, None])
+        weights += weight
+    return weights, total / weights.clip(1e-9)[:, None]
+
+
+def _at(photo: NDArray[np.uint8], rows: Indices, columns: Indices) -> NDArray[np.uint8]:
+    """Colours of the nearest pixels inside the photo, [N, 3]."""
+    height, width = photo.shape[:2]
+    return photo.reshape(-1, 3)[_within(rows, height) * width + _within(columns, width)]
 
 
 def add_detail(scene: Scene, grid: Grid, cells: int, sources: Indices, stride: int) -> Colours:
@@ -51,8 +87,8 @@ def add_detail(scene: Scene, grid: Grid, cells: int, sources: Indices, stride: i
     left, top, right, bottom = scene.box
     detail = np.empty((height, width, 3), np.float16)  # differences of 8-bit levels; half the memory
     result = np.empty_like(scene.fill)
-    for channel in range(3):
-        smooth = resize(scene.low(cells, channel), (height, width), Image.Resampling.LANCZOS)
+    for channel, low in enumerate(scene.low(cells)):
+        smooth = resize(low, (height, width), Image.Resampling.LANCZOS)
         detail[..., channel] = scene.seen[..., channel] - smooth
         result[..., channel] = smooth[top:bottom, left:right]
     for rows, columns, blocks in _blocks(scene, grid, cells, sources, stride, DETAIL_RAMP):
@@ -73,10 +109,10 @@ def restore(scene: Scene, colours: Colours, cells: int) -> Colours:
     left, top, right, bottom = scene.box
     here = np.s_[top:bottom, left:right]
     result = colours.copy()
-    for channel in range(3):
+    for channel, low in enumerate(scene.low(cells)):
         values = scene.seen[..., channel].astype(np.float32)
         values[here] = np.where(scene.hole[here], colours[..., channel], values[here])
-        off = scene.low(cells, channel) - resize(values, scene.shape(cells))
+        off = low - resize(values, scene.shape(cells))
         result[..., channel] += resize(off, (height, width), Image.Resampling.BICUBIC)[here]
     return result
 
@@ -91,10 +127,6 @@ def spread(grid: Grid, sources: Indices) -> Indices:
         cells = cells[result[cells] < 0]
         result[cells] = (sources[cells - step] + step).clip(0, last)
     return result
-
-
-_Tile = tuple[Indices, Indices, Indices, Floats, Floats]
-"""For every pixel: the tile's cell, pixels down and across to its source, the tile's weight, and how near it is."""
 
 
 def _blocks(

@@ -16,7 +16,6 @@ from starlette.routing import Route
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.inpainting.presets import PRESETS, presets_are_alike
 from mlx_moebius.photos.formats import EXTENSIONS
-from mlx_moebius.photos.growth import grow
 from mlx_moebius.photos.pairing import masks_beside, match_masks
 from mlx_moebius.photos.save import check_output
 from mlx_moebius.selection.people import obstacle as people_obstacle
@@ -81,7 +80,6 @@ class Api:
             Route(f"{photo}/current", self.go_to, methods=["POST"]),
             Route(f"{photo}/strokes", self.paint, methods=["PUT"]),
             Route(f"{photo}/mask", self.mask),
-            Route(f"{photo}/grown", self.grown),
             Route(f"{photo}/mask", self.load_mask, methods=["POST"]),
             Route(f"{photo}/masks/{{mask}}/{tile}", self.mask_tile),
             Route(f"{photo}/runs", self.start, methods=["POST"]),
@@ -324,13 +322,6 @@ class Api:
         name = f"{Path(picture.name).stem}_mask.png"
         headers = attachment(name)
         return Response(png(black_and_white(picture.mask())), media_type="image/png", headers=headers)
-
-    def grown(self, request: Asked) -> Response:
-        """What is painted and how far a run would grow it, as a mask."""
-        given = request.query_params.get("dilate", "auto")
-        wanted = built(Request, {"model": "", "dilate": int(given[:9]) if given.isdecimal() else given})
-        mask = grow(self.picture(request).mask(), wanted.dilate)
-        return Response(png(black_and_white(mask)), media_type="image/png")
 
     async def load_mask(self, request: Asked) -> Response:
         """Take a mask's file. The answer is a stroke like any other."""

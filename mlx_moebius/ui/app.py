@@ -21,6 +21,7 @@ from mlx_moebius.ui.answers import Json, broken, failed
 from mlx_moebius.ui.api import Api
 from mlx_moebius.ui.editing import Editing, EditingApi
 from mlx_moebius.ui.guard import Door, Guard
+from mlx_moebius.ui.margin import MarginApi
 from mlx_moebius.ui.othershots_api import OtherShotsApi
 from mlx_moebius.ui.refusals import Refused, in_form, on_page, sentence
 from mlx_moebius.ui.rest_api import RestApi
@@ -85,6 +86,7 @@ def build(
             *api.routes(),
             *RestApi(sessions, runs).routes(),
             *Selecting(api).routes(),
+            *MarginApi(api).routes(),
             *OtherShotsApi(api, runs.shots).routes(),
             *([] if series is None else SeriesApi(api, series).routes()),
             *([] if editing is None else EditingApi(api, editing).routes()),

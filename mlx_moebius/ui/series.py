@@ -54,6 +54,7 @@ class FolderPicture(Picture):
         self.mask_file: Path | None = None  # beside the photo
         self.error: str | None = None
         self.skipped = False
+        self.accepted: int | None = None  # the result that somebody has looked at and found good
 
     def levels(self, number: int | None = None) -> Levels:
         """As for any photo. If the photo's file cannot be read, the reason is remembered."""
@@ -77,6 +78,7 @@ class FolderPicture(Picture):
         try:
             values = json.loads(self.notes_file.read_text("utf-8"))
             self.done, self.undone = Painted.read(values["done"]), Painted.read(values["undone"])
+            self.accepted = values.get("accepted")
         except (OSError, ValueError, KeyError, TypeError, MoebiusError):
             values = {}  # nothing is there, or nothing that can be read
         for kept in self.results.kept():
@@ -150,10 +152,16 @@ class FolderPicture(Picture):
         super().paint(done, undone)
         self.remember()
 
-    def remember(self) -> None:
-        """Write down what is painted, except masks from files, which the user can load again."""
+    def accept(self, number: int) -> None:
+        """Note that somebody has looked at a result and found it good."""
         with self.lock:
-            values = {"done": drawn(self.done), "undone": drawn(self.undone)}
+            self.accepted = self.version(number).id
+            self.remember()
+
+    def remember(self) -> None:
+        """Write down what is accepted and painted, except masks from files, which the user can load again."""
+        with self.lock:
+            values = {"done": drawn(self.done), "undone": drawn(self.undone), "accepted": self.accepted}
         self.notes_file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(self.notes_file) as file:
             file.write(json.dumps(values).encode())
@@ -243,10 +251,10 @@ class Series:
         error = picture.error if state == "failed" else None
         mask = picture.mask_file.name if picture.mask_file and len(picture.versions) == 1 else None
         shown = {"id": picture.id, "name": picture.name, "state": state, "error": error}
-        return shown | {"thumbnail": thumbnail, "mask": mask}
+        return shown | {"thumbnail": thumbnail, "mask": mask, "accepted": picture.accepted}
 
     def state(self, picture: FolderPicture) -> str:
-        """The state of a photo: queued, running, skipped, painted, failed, done or todo."""
+        """The state of a photo: queued, running, skipped, painted, failed, accepted, done or todo."""
         going = self.runs.of(picture)
         if going:
             return "running" if any(run.state == "running" for run in going) else "queued"
@@ -254,7 +262,9 @@ class Series:
             return "skipped"
         if picture.done.strokes:
             return "failed" if picture.error else "painted"
-        return "failed" if picture.error else "done" if picture.current else "todo"
+        if picture.error or not picture.current:
+            return "failed" if picture.error else "todo"
+        return "accepted" if picture.accepted == picture.current else "done"
 
     def picture(self, identity: str) -> FolderPicture:
         """A photo of the folder. Raises Refused."""

@@ -31,6 +31,7 @@ class SeriesApi:
             Route("/api/series/{id}/thumbnail", self.thumbnail),
             Route("/api/series/{id}/queue", self.queue, methods=["POST"]),
             Route("/api/series/{id}/skip", self.skip, methods=["POST"]),
+            Route("/api/series/{id}/accept", self.accept, methods=["POST"]),
             Route("/api/series/{id}/mask", self.mask, methods=["POST"]),
         ]
 
@@ -62,6 +63,17 @@ class SeriesApi:
         self.api.session(request)
         picture = self.picture(request)
         await run_in_threadpool(self.series.skip, picture)
+        return Json(self.series.item(picture))
+
+    async def accept(self, request: Asked) -> Response:
+        """Note that a result is good."""
+        self.api.session(request)
+        picture = self.picture(request)
+        values: Any = await read_json(request)
+        number = values.get("version") if isinstance(values, dict) else None
+        if not isinstance(number, int):
+            raise Refused(400, "version must be a whole number")
+        await run_in_threadpool(picture.accept, number)
         return Json(self.series.item(picture))
 
     async def mask(self, request: Asked) -> Response:

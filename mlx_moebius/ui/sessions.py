@@ -103,11 +103,15 @@ class Sessions:
             raise Refused(400, f"{model[:60]} is not on this computer: choose one of {', '.join(self.models())}")
         return model
 
-    def sampling(self, model: str) -> SamplingConfig:
-        """A model's default settings for sampling; the model is not loaded."""
+    def config(self, model: str) -> ModelConfig:
+        """A model's description; the model is not loaded."""
         folder = locate(self.source(model))
         assert folder is not None
-        return ModelConfig.load(folder).sampling
+        return ModelConfig.load(folder)
+
+    def sampling(self, model: str) -> SamplingConfig:
+        """A model's default settings for sampling."""
+        return self.config(model).sampling
 
     # Sessions.
 

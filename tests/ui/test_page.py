@@ -19,6 +19,19 @@ from tests.support.command import run
 from tests.support.visitor import Held
 from tests.ui.stage import PHOTO, STRANGER, Stage, pixel
 
+MARKED = """async () => {
+    await new Promise((next) => requestAnimationFrame(() => requestAnimationFrame(next)));
+    const { width, height } = document.querySelector('#marks');
+    const { data } = document.querySelector('#marks').getContext('2d').getImageData(0, 0, width, height);
+    return data.filter((value, i) => i % 4 === 3 && value > 0).length;
+}"""
+DRAGGED = """(button) => {
+    const data = new DataTransfer();
+    button.dispatchEvent(new DragEvent('dragstart', { dataTransfer: data, bubbles: true }));
+    window.dispatchEvent(new DragEvent('dragend'));
+    return data.getData('DownloadURL');
+}"""
+
 
 def command_line(photo: Path, mask: Path | None, output: Path, *more: str) -> bytes:
     asked: list[str | Path] = ["-m", mask] if mask else []
@@ -61,7 +74,9 @@ def test_the_fill_replaces_the_photo_in_place_and_undo_takes_it_back(stage: Stag
     view = stage.view()
     stage.stroke(*STRANGER)
     wanted = stage.painted()
+    expect(page.locator("#run")).to_have_text("Remove")
     stage.run()
+    expect(page.locator("#run")).to_have_text("Download")
     assert stage.view() == view
     assert stage.versions() == ["Original", "Removal 1"]
     expect(page.locator("#stage")).to_be_focused()
@@ -90,6 +105,17 @@ def test_the_fill_replaces_the_photo_in_place_and_undo_takes_it_back(stage: Stag
     page.keyboard.press("End")
     assert pixel(page, at) != filled
     page.click("#compare")
+
+    page.wait_for_function("async () => !(await import('/static/stage.js')).compare.outline")  # of the new fill
+    marked = page.evaluate(MARKED)
+    page.keyboard.down("o")
+    assert page.evaluate(MARKED) > marked + 100
+    page.keyboard.up("o")
+    assert page.evaluate(MARKED) == marked
+    dragged = page.locator("#versions button").last.evaluate(DRAGGED)
+    _, name, url = dragged.split(":", 2)
+    assert name == "landscape_filled.png"
+    assert page.request.get(url).body() == out.read_bytes()
 
     page.keyboard.press("Control+z")
     expect(page.locator("[aria-current]")).to_have_text("Original")

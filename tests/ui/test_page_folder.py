@@ -45,6 +45,10 @@ def test_a_folder_is_filled_closed_and_gone_on_with(browser: Browser, tmp_path: 
             expect(items.nth(3)).to_have_attribute("aria-label", "4.png, skipped")
             for item, name in ((items.nth(0), "1.png, done"), (items.nth(1), "2.png, done")):
                 expect(item).to_have_attribute("aria-label", name, timeout=60_000)
+            items.first.click()
+            page.keyboard.press("v")
+            page.keyboard.press("Enter")
+            expect(items.first).to_have_attribute("aria-label", "1.png, accepted")
     written = {path.name: path.read_bytes() for path in out.glob("*.png")}
     assert sorted(written) == ["1.png", "2.png"]
     assert "2 photos filled, 0 failed" in (out / "review.html").read_text()
@@ -54,7 +58,7 @@ def test_a_folder_is_filled_closed_and_gone_on_with(browser: Browser, tmp_path: 
             launch("nano", folder=folder, output=out)
         for page in watched(browser, server.url, viewport={"width": 1280, "height": 860}):
             stage, items = Stage(page), page.locator("#photos .photo")
-            names = ["1.png, done", "2.png, done", "3.png, painted", "4.png, skipped"]
+            names = ["1.png, accepted", "2.png, done", "3.png, painted", "4.png, skipped"]
             for item, name in zip(items.all(), names, strict=True):
                 expect(item).to_have_attribute("aria-label", name)
             expect(page.locator("#name")).to_contain_text("3.png")
@@ -72,7 +76,7 @@ def test_a_folder_is_filled_closed_and_gone_on_with(browser: Browser, tmp_path: 
             assert not (out / "1.png").exists()  # nothing is chosen
             page.keyboard.press("Control+y")
             expect(page.locator("#versions [aria-current]")).to_have_text("Removal 1")
-            expect(items.first).to_have_attribute("aria-label", "1.png, done")
+            expect(items.first).to_have_attribute("aria-label", "1.png, accepted")
             assert (out / "1.png").read_bytes() == written["1.png"]
 
     # The command line repeats it from the masks: nothing is left to do there, and elsewhere it writes the same.

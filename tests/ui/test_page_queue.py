@@ -185,6 +185,12 @@ def test_a_key_shows_how_far_the_mask_would_grow(stage: Stage, tmp_path: Path) -
     expect(page.locator("#stage")).to_be_focused()
     page.keyboard.down("h")
     shown = page.evaluate(GROWN)
-    assert np.array_equal(np.reshape(shown, (96, 96)) > 0, dilate(stage.painted(), 15))
+    shown, mask = np.reshape(shown, (96, 96)), dilate(stage.painted(), 15)
+    inner = mask & np.logical_and.reduce([np.roll(mask, by, axis) for by in (-1, 1) for axis in (0, 1)])
+    assert (shown[inner] == 128).all()
+    assert (shown[mask & ~inner] == 255).all()  # its outline
+    rim = ~mask & dilate(mask, 5)
+    assert ((shown[rim] > 0) & (shown[rim] < 127)).any()
+    assert (shown[~dilate(mask, 21)] == 0).all()
     page.keyboard.up("h")
     assert page.evaluate("async () => (await import('/static/stage.js')).compare.grown") is None

@@ -22,6 +22,13 @@ def crops(folder: Path, count: int) -> list[Path]:
     return paths
 
 
+UNSAVED = """async () => {
+    const { emit, state } = await import('/static/state.js');
+    for (const photo of state.photos) for (const version of photo.versions) version.saved = false;
+    emit('photos');
+}"""
+
+
 @pytest.mark.slow
 def test_a_photo_costs_its_strokes_and_one_key(stage: Stage, tmp_path: Path) -> None:
     page = stage.page
@@ -34,6 +41,8 @@ def test_a_photo_costs_its_strokes_and_one_key(stage: Stage, tmp_path: Path) -> 
     expect(page.locator("#error")).to_contain_text("notes.txt")
     expect(page.locator("#run")).to_have_text("Queue and next")
     expect(items.first).to_have_attribute("aria-label", "1.png, to do")
+    expect(items.locator(".name")).to_have_text([path.name for path in photos])
+    expect(items.locator(".name").first).to_be_visible()
 
     stage.sharp()
     stage.stroke((60, 60), (90, 90))
@@ -50,7 +59,7 @@ def test_a_photo_costs_its_strokes_and_one_key(stage: Stage, tmp_path: Path) -> 
     stage.stroke((20, 20), (60, 20))
     page.keyboard.press("PageDown")
     expect(page.locator("#name")).to_contain_text("4.png")
-    page.click("#skip")
+    page.keyboard.press("n")
     expect(items.nth(3)).to_have_attribute("aria-label", "4.png, skipped")
     expect(page.locator("#name")).to_contain_text("3.png")  # whose strokes were kept
     assert stage.strokes() == 1
@@ -63,6 +72,21 @@ def test_a_photo_costs_its_strokes_and_one_key(stage: Stage, tmp_path: Path) -> 
     expect(page.locator("#name")).to_contain_text("2.png")
     expect(page.locator("#versions [aria-current]", has_text="Removal 1")).to_be_visible()
     page.select_option("#filter", "")
+    page.evaluate("window.showDirectoryPicker = () => navigator.storage.getDirectory()")  # the dialogue, no more
+    page.evaluate("""async () => {
+        const folder = await navigator.storage.getDirectory();
+        await folder.getFileHandle('1_filled.png', { create: true });
+    }""")
+    page.click("#save-folder")
+    expect(page.locator("#save-folder")).to_be_disabled()
+    names = """async () => {
+        const found = [];
+        for await (const [name, file] of (await navigator.storage.getDirectory()).entries())
+            found.push(`${name}: ${(await file.getFile()).size > 0}`);
+        return found.sort();
+    }"""
+    assert page.evaluate(names) == ["1_filled (2).png: true", "1_filled.png: false", "2_filled.png: true"]
+    page.evaluate(UNSAVED)
     with page.expect_download() as download:
         page.click("#download-all")
     assert download.value.suggested_filename == "photos.zip"

@@ -1,5 +1,6 @@
 // Looking at the fills: each at its own pixels, one after the other, to be accepted or tried again.
 
+import { post } from "./api.js";
 import { $, attempt, endNotice, offer, say } from "./dom.js";
 import { show } from "./photos.js";
 import * as runs from "./runs.js";
@@ -45,7 +46,10 @@ export async function go(far) {
 
 export async function accept() {
   const { photo } = state;
-  if (isFill(version(photo))) photo.accepted = photo.current;
+  if (isFill(version(photo))) {
+    photo.accepted = photo.current;
+    if (photo.inFolder) await post(`/api/series/${photo.id}/accept`, { version: photo.current });
+  }
   emit("keep", photo);
   emit("photos");
   say(`${photo.name} is accepted.`);

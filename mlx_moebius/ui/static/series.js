@@ -2,6 +2,7 @@
 
 import { get, post, request, versionUrl } from "./api.js";
 import { $, attempt, complain, icon, make, save, say } from "./dom.js";
+import * as folder from "./folder.js";
 import { loaded, refresh, show } from "./photos.js";
 import * as runs from "./runs.js";
 import * as settings from "./settings.js";
@@ -208,7 +209,8 @@ function update() {
   $("#album > .row").hidden = !state.series;
   $("#series-tools").hidden = !state.photo?.inSeries;
   $("#download-all").hidden = Boolean(state.series?.out);
-  $("#download-all").disabled = ready().length === 0;
+  $("#save-folder").hidden = $("#download-all").hidden || !folder.canWrite();
+  $("#download-all").disabled = $("#save-folder").disabled = ready().length === 0;
   const chosen = inSeries().some((photo) => photo.chosen);
   $("#same-mask").disabled = !lastQueued || (lastQueued.photo === state.photo && !chosen);
   const count = (name) => inSeries().filter((photo) => photo.state === name).length;
@@ -243,6 +245,19 @@ async function downloadAll() {
     emit("photo", state.photo);
   }
   emit("photos");
+}
+
+/** The same into a folder. */
+async function saveAll() {
+  const photos = ready();
+  const done = (photo) => {
+    version(photo).saved = true;
+    emit("keep", photo);
+    emit("photos");
+  };
+  const name = await folder.saveInFolder(photos, done);
+  if (name !== null) say(`${photos.length} photos are in ${name}.`);
+  emit("photo", state.photo);
 }
 
 const items = new Map(); // photo -> its element
@@ -293,6 +308,7 @@ export function prepare() {
   });
   $("#same-mask").onclick = () => attempt(sameMask);
   $("#download-all").onclick = () => attempt(downloadAll);
+  $("#save-folder").onclick = () => attempt(saveAll);
   $("#skip").onclick = () => attempt(skip);
   for (const name of ["photo", "photos"]) listen(name, update);
   listen("closed", (photo) => items.delete(photo));

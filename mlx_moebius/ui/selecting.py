@@ -13,6 +13,7 @@ from starlette.requests import Request as Asked
 from starlette.responses import Response
 from starlette.routing import Route
 
+from mlx_moebius.alignment.carry import carried
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.photos.photo import Photo, read_photo
@@ -57,6 +58,14 @@ class Wanted:
     on: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """The photo whose mask is wanted, and the version `on` which it is wanted; None: the current one."""
+
+    source: str
+    on: int | None = None
+
+
 class Selecting:
     """`POST /api/photos/{id}/select` for the page, `POST /select` for other programs.
 
@@ -72,6 +81,8 @@ class Selecting:
         """Addresses and their handlers."""
         return [
             Route("/api/photos/{id}/select", self.propose, methods=["POST"]),
+            Route("/api/photos/{id}/outline", self.outline),
+            Route("/api/photos/{id}/carried", self.carry, methods=["POST"]),
             Route("/select", self.select, methods=["POST"]),
         ]
 
@@ -123,6 +134,30 @@ class Selecting:
         mask = cut.mask()
         self.last = key, strokes, cut, mask
         return mask
+
+    async def outline(self, request: Asked) -> Response:
+        """The outline of everything that is painted, masks from files too."""
+        picture = self.api.picture(request)
+        loops = await run_in_threadpool(lambda: outline_of(picture.mask()))
+        width, height = picture.version().size
+        return Json({"loops": [loop.tolist() for loop in loops], "width": width, "height": height})
+
+    async def carry(self, request: Asked) -> Response:
+        """Propose what is painted on the photo `source`, where it lies in this one. Refused if it is not there."""
+        picture = self.api.picture(request, changing=True)
+        wanted = built(Carried, await read_json(request))
+        source = self.api.sessions.picture(wanted.source)[1]
+        self.api.sessions.use(source)
+
+        def find() -> list[dict[str, Any]]:
+            with self.lock:
+                found = carried(source.photo(), source.mask(), picture.photo(wanted.on))
+            if isinstance(found, str) or not found.any():
+                why = found if isinstance(found, str) else "does not show that place"
+                raise Refused(409, f"{picture.name} {why}")
+            return [part_of(outline_of(found))]
+
+        return Json({"parts": await run_in_threadpool(find), "shadow": None}, 201)
 
     async def select(self, request: Asked) -> Response:
         """Select in a photo that is sent, and answer with the mask."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, Page, expect
 
 from mlx_moebius.photos.geometry import Mask
@@ -231,3 +231,55 @@ def test_what_is_proposed_is_dropped_with_a_sentence_when_its_photo_changes(stag
     expect(page.locator("#error")).to_contain_text("has changed since")
     expect(page.locator("#select-take")).to_be_disabled()
     assert stage.strokes() == 0
+
+
+@pytest.mark.slow
+def test_a_selection_goes_along_a_series_and_a_mask_is_copied_and_pasted(stage: Stage, tmp_path: Path) -> None:
+    page = stage.page
+    scene = Image.open(PHOTO).convert("RGB").resize((768, 512), Image.Resampling.BICUBIC)
+    ImageDraw.Draw(scene).ellipse((300, 160, 350, 210), (200, 40, 40))
+    offsets = {"1.png": (0, 0), "2.png": (40, 22), "3.png": (64, 0)}
+    for name, (x, y) in offsets.items():
+        scene.crop((x, y, x + 700, y + 480)).save(tmp_path / name)
+    Image.open(PHOTO.parent / "fish.jpg").resize((700, 480)).save(tmp_path / "4.png")
+    page.set_input_files("#files", [tmp_path / f"{number}.png" for number in range(1, 5)])
+    items = page.locator("#photos .photo")
+    expect(items).to_have_count(4)
+    stage.sharp()
+    page.keyboard.press("w")
+    stage.stroke((280, 140), (310, 190), (370, 230))
+    answered(page, "Draw over what is missing")
+    page.keyboard.press("p")
+    expect(page.locator("#error")).to_contain_text("Proposed in 2 of the next 3 photos. 4.png does not show the same")
+    states = ["painted", "proposed", "proposed", "to do"]
+    for number, state in enumerate(states):
+        expect(items.nth(number)).to_have_attribute("aria-label", f"{number + 1}.png, {state}")
+    taken = stage.painted()
+    assert taken[185, 325]
+
+    page.keyboard.press("PageDown")
+    expect(page.locator("#name")).to_contain_text("2.png")
+    assert stage.strokes() == 0
+    page.keyboard.press("Enter")
+    expect(page.locator("#clear")).to_be_enabled()
+    assert overlap(stage.painted()[:450, :650], taken[22:472, 40:690]) > 0.95
+    page.keyboard.press("Control+z")
+
+    items.nth(0).click()
+    expect(page.locator("#name")).to_contain_text("1.png")
+    page.keyboard.press("b")
+    stage.stroke((500, 300), (540, 300))
+    wanted = stage.painted()
+    page.keyboard.press("Control+c")
+    expect(page.locator("#live")).to_contain_text("is copied")
+    items.nth(3).click()
+    expect(page.locator("#name")).to_contain_text("4.png")
+    page.keyboard.press("Control+v")
+    expect(page.locator("#clear")).to_be_enabled()
+    assert np.array_equal(stage.painted(), wanted)
+    page.keyboard.press("Control+z")  # one step
+    expect(page.locator("#clear")).to_be_disabled()
+    stage.open(PHOTO.parent / "snake.jpg")
+    page.click("#extras-open")
+    page.click("#paste-mask")
+    expect(page.locator("#error")).to_contain_text("does not fit snake.jpg")

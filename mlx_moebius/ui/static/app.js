@@ -1,9 +1,11 @@
 // The page: prepares its parts, connects the buttons, and opens again what was open before.
 
 import { get, photoUrl, request, useToken } from "./api.js";
+import * as carry from "./carry.js";
 import * as choice from "./choice.js";
 import { close } from "./closing.js";
 import * as connection from "./connection.js";
+import * as copy from "./copy.js";
 import * as demo from "./demo.js";
 import { $, $$, attempt, save } from "./dom.js";
 import * as editing from "./editing.js";
@@ -53,6 +55,7 @@ function measureBars() {
   for (const name of ["#album", "#demo", "#selecting", "#action"]) {
     const place = box(name);
     if (place && place.top > innerHeight / 2) inset.bottom = Math.max(inset.bottom, innerHeight - place.top + gap);
+    else if (place) inset.top = Math.max(inset.top, place.bottom + gap);
   }
   measure(inset);
 }
@@ -77,7 +80,7 @@ function updateTools() {
   $("#undo").disabled = !canUndo();
   $("#redo").disabled = !canRedo();
   $("#clear").disabled = !painted();
-  $("#save-mask").disabled = !painted();
+  $("#save-mask").disabled = $("#copy-mask").disabled = !painted();
   $("#load-mask").disabled = !state.photo;
 }
 
@@ -179,6 +182,8 @@ async function begin() {
     review,
     othershot,
     select,
+    carry,
+    copy,
   ])
     part.prepare();
   connectButtons();

@@ -1,5 +1,6 @@
 // All keys, in one table; `?` shows it. They work everywhere but in text fields.
 
+import { carry } from "./carry.js";
 import * as choice from "./choice.js";
 import { $, $$, attempt, complain, inTextField, MOD, mac, make } from "./dom.js";
 import * as grown from "./grown.js";
@@ -91,6 +92,7 @@ const TABLE = [
   ["Select", "Esc", "Drop what is proposed", [], null],
   ["Select", "Alt drag", "Take away; also the right button", [], null],
   ["Select", "I", "Strokes take away, or add again", ["i"], () => select.toggleLess()],
+  ["Select", "P", "In a series, the same selection in the next photos", ["p"], () => attempt(carry)],
   ["Select", "D", "The shadow, too", ["d"], () => select.toggleShadow()],
   ["Select", "Y", "The wires beside it, too", ["y"], () => select.toggleBeside()],
   ["Look", "0", "All of the photo", ["0"], zoom(() => view.fit())],
@@ -130,6 +132,7 @@ const TABLE = [
     ["m"],
     () => attempt(series.sameMask),
   ],
+  ["Photos", `${MOD} C  ${MOD} V`, "Copy the mask, paste it on another photo or on those chosen", [], null],
   ["Photos", "S", "Settings", ["s"], () => $("#fold").click()],
   ["Photos", "G", "Mask and frame", ["g"], () => $("#extras-open").click()],
   ["Photos", "?", "These keys", ["?", "Shift+?"], showKeys],

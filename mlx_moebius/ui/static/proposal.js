@@ -31,9 +31,11 @@ export function change(next, photo = state.photo) {
   emit("proposal", photo);
 }
 
-/** Propose outlines that are known already. */
+/** Propose outlines that are known already, instead of those that had the same name. */
 export function suggest(text, found, photo) {
-  change([...things(photo), { text, strokes: [], parts: found, shadow: null, answer: null }], photo);
+  const parts = found.map((part) => ({ ...part, kept: true }));
+  const others = things(photo).filter((thing) => thing.text !== text);
+  change([...others, { text, strokes: [], parts, shadow: null, answer: null }], photo);
 }
 
 /** Look for a thing, and propose it beside the others, or instead of one of them. */

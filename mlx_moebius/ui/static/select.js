@@ -146,9 +146,9 @@ function update() {
   const open = proposal.proposed();
   const bar = $("#selecting");
   const hidden = !state.photo || !(active || open);
-  if (bar.hidden !== hidden) {
+  if (bar.hidden !== hidden || document.body.classList.contains("pointing") !== active) {
     bar.hidden = hidden;
-    document.body.classList.toggle("selecting", !hidden);
+    document.body.classList.toggle("pointing", active);
     emit("bars");
   }
   if (hidden) return;

@@ -4,6 +4,7 @@ import { get, post, request, versionUrl } from "./api.js";
 import { $, attempt, complain, icon, make, save, say } from "./dom.js";
 import * as folder from "./folder.js";
 import { loaded, refresh, show } from "./photos.js";
+import { proposed } from "./proposal.js";
 import * as runs from "./runs.js";
 import * as settings from "./settings.js";
 import { view } from "./stage.js";
@@ -14,6 +15,7 @@ import { saveVersion } from "./versions.js";
 
 const NAMES = {
   todo: "to do",
+  proposed: "proposed",
   painted: "painted",
   queued: "queued",
   running: "running",
@@ -71,6 +73,7 @@ function stateOf(photo) {
   if (run || toSend.some((waiting) => waiting.photo === photo)) return run?.state === "running" ? "running" : "queued";
   if (photo.skipped) return "skipped";
   if (photo.error) return "failed";
+  if (proposed(photo)) return "proposed";
   if (photo.strokes && painted(photo)) return "painted";
   if (photo.landing === 1) return "done";
   if (!loaded(photo)) return photo.state ?? "todo";
@@ -94,7 +97,7 @@ async function showNext() {
 function nextToDo() {
   const at = state.photos.indexOf(state.photo);
   const order = [...state.photos.slice(at + 1), ...state.photos.slice(0, at)];
-  return order.find((photo) => photo.inSeries && ["todo", "painted"].includes(photo.state)) ?? null;
+  return order.find((photo) => photo.inSeries && ["todo", "painted", "proposed"].includes(photo.state)) ?? null;
 }
 
 /** Show the next photo that has still to be done, or if there is none, the next one. */
@@ -322,6 +325,7 @@ export function prepare() {
     photo.error = run.error ?? null;
     emit("photos");
   });
+  listen("proposal", (photo) => photo.inSeries && stateOf(photo) !== photo.state && update());
   listen("strokes", (photo) => {
     if (!photo?.inSeries) return;
     if (loaded(photo)) photo.error = null; // that of the last run, which filled something else

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from mlx_moebius.ui import launch
 from mlx_moebius.ui.pictures import on_reader
@@ -78,8 +78,13 @@ def test_a_dropped_folder_is_a_series_and_its_masks_are_offered(stage: Stage, tm
 
 def test_opening_says_what_it_does_and_counts(stage: Stage, tmp_path: Path) -> None:
     page = stage.page
+    held: list[Route] = []
+    page.route("**/api/pairs", lambda route: held.append(route))  # the server is slow from its first answer on
+    page.set_input_files("#files", crops(tmp_path, 3))
+    expect(page.locator("#opening")).to_contain_text("Opening 1 of 3: 1.png")
     with nothing_read():
-        page.set_input_files("#files", crops(tmp_path, 3))
+        held[0].continue_()
+        page.unroute("**/api/pairs")
         expect(page.locator("#opening")).to_contain_text("Opening 1 of 3: 1.png")
     expect(page.locator("#photos .photo")).to_have_count(3)
     expect(page.locator("#opening")).to_be_hidden()

@@ -39,13 +39,15 @@ export async function openFiles(files) {
   const all = [...files].filter((file) => !file.name.startsWith("."));
   if (all.length === 0) return;
   complain();
-  const masks = await pairs(all);
-  const wanted = all.filter((file) => !masks.has(file));
   const [opened, errors] = [[], []];
-  let stopped = false;
+  let [stopped, masks, wanted] = [false, new Map(), all];
   const stop = () => (stopped = true);
   const ticking = setInterval(tell, 500);
   try {
+    under = { at: 1, total: all.length, name: all[0].name, since: performance.now(), stop };
+    tell(); // at once: the server may be slow
+    masks = await pairs(all);
+    wanted = all.filter((file) => !masks.has(file));
     for (const [index, file] of wanted.entries()) {
       if (stopped) break;
       under = { at: index + 1, total: wanted.length, name: file.name, since: performance.now(), stop };

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,14 @@ from tests.support.visitor import Visitor
 from tests.ui.conftest import watched
 from tests.ui.stage import Stage
 from tests.ui.test_page_access import blameless
+from tests.ui.test_page_return import free_port, serving
 
 HOLE: dict[str, Any] = {
     "tool": "rect",
     "size": 1,
     "points": [[AT[0] - 4, AT[1] - 4], [AT[0] + SIZE + 4, AT[1] + SIZE + 4]],
 }
-TAKEN = r"% from 1\.png, \d+.% from 2\.png"
+TAKEN = re.compile(r"% from 1\.png, \d+.% from 2\.png")
 
 
 def paint(stage: Stage) -> None:
@@ -37,18 +39,51 @@ def paint(stage: Stage) -> None:
 
 
 @pytest.mark.slow
-def test_shots_are_looked_at_chosen_and_taken_and_all_is_remembered(stage: Stage, tmp_path: Path) -> None:
-    series, page = make_series(tmp_path, masks=False), stage.page
+def test_shots_are_looked_at_chosen_and_taken_and_all_outlives_the_server(browser: Browser, tmp_path: Path) -> None:
+    series, port = make_series(tmp_path / "shoot", masks=False), free_port()
     wrong = tmp_path / "9.png"
     Image.fromarray(scene(seed=99).astype(np.uint8)).save(wrong)
-    page.set_input_files("#files", [series.photo, *series.others])
-    expect(page.locator("#photos .photo")).to_have_count(3)
-    stage.without_detail()
+    with ExitStack() as stack:
+        first_server = stack.enter_context(ExitStack())
+        url = first_server.enter_context(serving(port, tmp_path / "a"))
+        for page in watched(browser, url, viewport={"width": 1280, "height": 860}):
+            stage = Stage(page)
+            page.set_input_files("#files", [series.photo, series.others[0]])
+            expect(page.locator("#photos .photo")).to_have_count(2)
+            stage.without_detail()
+            choose_and_remove(stage, series.others[1], wrong)
+            stage.finish(TAKEN)
+            expect(page.locator("#versions button").last).to_have_attribute("title", TAKEN)
+            expect(page.locator("#shots-open")).to_have_attribute("aria-pressed", "false")
+            page.keyboard.press("Control+z")
+            expect(page.locator("#versions [aria-current]")).to_have_text("Original")
+            expect(page.locator("#shots-open")).to_have_attribute("aria-pressed", "true")
+            page.keyboard.press("Control+y")
+            expect(page.locator("#versions [aria-current]")).to_have_text("Removal 1")
+
+            first_server.close()
+            expect(page.locator("#gone")).to_be_visible(timeout=20_000)
+            stack.enter_context(serving(port, tmp_path / "b"))
+            expect(page.locator("#gone")).to_be_hidden(timeout=60_000)
+            expect(page.locator("#versions button").last).to_have_attribute("title", TAKEN)
+            page.keyboard.press("t")
+            expect(page.locator("#versions button").last).to_have_text("Removal 2", timeout=60_000)
+            stage.finish(TAKEN)
+            out = stage.downloaded("#download", tmp_path / "out")
+            assert series.psnr(out) > 33
+            record = read_provenance(out)
+            assert record is not None
+            assert [shot["file"] for shot in record["shots"]] == ["1.png", "2.png"]
+
+
+def choose_and_remove(stage: Stage, dropped: Path, wrong: Path) -> None:
+    """With keys: look at the shots, of which two came as files, choose two, and remove."""
+    page = stage.page
     page.keyboard.press("u")
     expect(page.locator("#shots-text")).to_contain_text("Paint over what should go")
-    page.set_input_files("#shot-files", wrong)
+    page.set_input_files("#shot-files", [dropped, wrong])
     expect(page.locator("#shots-list .name")).to_have_text(["1.png", "2.png", "9.png"])
-    expect(page.locator("#photos .photo")).to_have_count(3)  # that one is no photo of the page
+    expect(page.locator("#photos .photo")).to_have_count(2)  # those are no photos of the page
     paint(stage)
     first, second, third = page.locator("#shots-list button").all()
     expect(third).to_contain_text("Nothing: it shows another scene, or too little of this one", timeout=60_000)
@@ -71,27 +106,6 @@ def test_shots_are_looked_at_chosen_and_taken_and_all_is_remembered(stage: Stage
     page.keyboard.press("Control+y")
     page.keyboard.press("Control+Enter")
     page.locator("#photos .photo").first.click()
-    stage.finish(re.compile(TAKEN))
-    expect(page.locator("#versions button").last).to_have_attribute("title", re.compile(TAKEN))
-    expect(page.locator("#shots-open")).to_have_attribute("aria-pressed", "false")
-    page.keyboard.press("Control+z")
-    expect(page.locator("#versions [aria-current]")).to_have_text("Original")
-    expect(page.locator("#shots-open")).to_have_attribute("aria-pressed", "true")
-    page.keyboard.press("Control+y")
-    expect(page.locator("#versions [aria-current]")).to_have_text("Removal 1")
-
-    page.reload()
-    page.locator("body[data-ready]").wait_for()
-    page.locator("#photos .photo").first.click()
-    expect(page.locator("#versions button").last).to_have_attribute("title", re.compile(TAKEN))
-    page.keyboard.press("t")
-    stage.finish(re.compile(TAKEN))
-    expect(page.locator("#versions button").last).to_have_text("Removal 2")
-    out = stage.downloaded("#download", tmp_path / "out")
-    assert series.psnr(out) > 33
-    record = read_provenance(out)
-    assert record is not None
-    assert [shot["file"] for shot in record["shots"]] == ["1.png", "2.png"]
 
 
 @pytest.mark.slow

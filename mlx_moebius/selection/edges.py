@@ -7,8 +7,6 @@ reduced photo and applied to the whole one (He, Sun, "Fast Guided Filter", 2015)
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,64 +20,87 @@ NOISE = 12.0  # levels: differences in colour below this are no edge
 
 def snap(rgb: NDArray[np.uint8], rough: Mask, reach: int) -> Mask:
     """The mask [H, W] with its edge moved by at most `reach` pixels to that of the photo [H, W, 3]."""
-    cv2 = opencv()
-    if reach < 1 or not rough.any():
-        return rough
-    drawn = rough.astype(np.uint8)
-    square = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
-    band = cv2.dilate(drawn, square) != cv2.erode(drawn, square)
-    step = max(1.0, reach / RADIUS)
-    height, width = rough.shape
-    size = max(1, round(width / step)), max(1, round(height / step))
-    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    functions = _linear_functions(cv2, small, cv2.resize(drawn.astype(np.float32), size, interpolation=cv2.INTER_AREA))
-    across, down = size[0] / width, size[1] / height
-    result = rough.copy()
-    for top in range(0, height, TILE):
-        for left in range(0, width, TILE):
-            here = np.s_[top : top + TILE, left : left + TILE]
-            near = band[here]
-            if not near.any():
-                continue
-            placed = np.array([[across, 0, (left + 0.5) * across - 0.5], [0, down, (top + 0.5) * down - 0.5]])
-            local = cv2.warpAffine(
-                functions,
-                placed,
-                near.shape[::-1],
-                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                borderMode=cv2.BORDER_REPLICATE,
-            )[near]
-            share = (local[:, :3] * rgb[here][near]).sum(axis=-1) + local[:, 3]
-            result[here][near] = share > 0.5
-    return result
+    return Guide(rgb, reach).snap(rough) if rough.any() else rough
 
 
-def _linear_functions(cv2: Any, guide: NDArray[np.float32], mask: NDArray[np.float32]) -> NDArray[np.float32]:
-    """For every pixel the function of red, green and blue that gives the mask near it: slopes and offset, [h, w, 4]."""
+class Guide:
+    """A photo that edges are moved in, again and again: what does not depend on the mask is computed once."""
 
-    def mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray(cv2.blur(values, (2 * RADIUS + 1, 2 * RADIUS + 1)))
+    def __init__(self, rgb: NDArray[np.uint8], reach: int) -> None:
+        """`rgb`: the photo, uint8 [H, W, 3]. `reach`: pixels by which an edge is moved at most; below 1, none is."""
+        self.rgb, self.reach = rgb, reach
+        if reach < 1:
+            return
+        step = max(1.0, reach / RADIUS)
+        height, width = rgb.shape[:2]
+        self.size = max(1, round(width / step)), max(1, round(height / step))
+        small = opencv().resize(rgb, self.size, interpolation=opencv().INTER_AREA).astype(np.float32)
+        self.colours = small
+        self.means = means = _mean(small)
+        (m_r, m_g, m_b), (r, g, b) = np.moveaxis(means, -1, 0), np.moveaxis(small, -1, 0)
+        # The covariance of the colours in each window; its inverse by cofactors, which whole arrays compute fastest.
+        rr, gg, bb = (
+            _mean(r * r) - m_r * m_r + NOISE**2,
+            _mean(g * g) - m_g * m_g + NOISE**2,
+            _mean(b * b) - m_b * m_b + NOISE**2,
+        )
+        rg, rb, gb = _mean(r * g) - m_r * m_g, _mean(r * b) - m_r * m_b, _mean(g * b) - m_g * m_b
+        c_rr, c_rg, c_rb = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb
+        c_gg, c_gb, c_bb = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
+        self.cofactors = (c_rr, c_rg, c_rb), (c_rg, c_gg, c_gb), (c_rb, c_gb, c_bb)
+        self.determinant = rr * c_rr + rg * c_rg + rb * c_rb
 
-    means, share = mean(guide), mean(mask)
-    with_mask = mean(guide * mask[..., None]) - means * share[..., None]
-    (m_r, m_g, m_b), (r, g, b) = np.moveaxis(means, -1, 0), np.moveaxis(guide, -1, 0)
-    # The covariance of the colours in each window; its inverse by cofactors, which whole arrays compute fastest.
-    rr, gg, bb = (
-        mean(r * r) - m_r * m_r + NOISE**2,
-        mean(g * g) - m_g * m_g + NOISE**2,
-        mean(b * b) - m_b * m_b + NOISE**2,
-    )
-    rg, rb, gb = mean(r * g) - m_r * m_g, mean(r * b) - m_r * m_b, mean(g * b) - m_g * m_b
-    c_rr, c_rg, c_rb = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb
-    c_gg, c_gb, c_bb = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
-    t_r, t_g, t_b = np.moveaxis(with_mask / (rr * c_rr + rg * c_rg + rb * c_rb)[..., None], -1, 0)
-    slopes = np.stack(
-        [
-            c_rr * t_r + c_rg * t_g + c_rb * t_b,
-            c_rg * t_r + c_gg * t_g + c_gb * t_b,
-            c_rb * t_r + c_gb * t_g + c_bb * t_b,
-        ],
-        axis=-1,
-    )
-    offset = share - (slopes * means).sum(axis=-1)
-    return mean(np.concatenate([slopes, offset[..., None]], axis=-1))
+    def snap(self, rough: Mask) -> Mask:
+        """A mask [H, W] with its edge moved to that of the photo."""
+        if self.reach < 1:
+            return rough
+        cv2 = opencv()
+        drawn = rough.astype(np.uint8)
+        height, width = rough.shape
+        functions = self._linear_functions(
+            cv2.resize(drawn.astype(np.float32), self.size, interpolation=cv2.INTER_AREA)
+        )
+        across, down = self.size[0] / width, self.size[1] / height
+        result = rough.copy()
+        for top in range(0, height, TILE):
+            for left in range(0, width, TILE):
+                near = self._near(drawn, left, top)
+                if near is None:
+                    continue
+                here = np.s_[top : top + TILE, left : left + TILE]
+                placed = np.array([[across, 0, (left + 0.5) * across - 0.5], [0, down, (top + 0.5) * down - 0.5]])
+                local = cv2.warpAffine(
+                    functions,
+                    placed,
+                    near.shape[::-1],
+                    flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                    borderMode=cv2.BORDER_REPLICATE,
+                )[near]
+                share = (local[:, :3] * self.rgb[here][near]).sum(axis=-1) + local[:, 3]
+                result[here][near] = share > 0.5
+        return result
+
+    def _near(self, drawn: NDArray[np.uint8], left: int, top: int) -> Mask | None:
+        """Where a tile is within reach of the mask's edge; None where it is nowhere."""
+        reach = self.reach
+        low_x, low_y = max(0, left - reach), max(0, top - reach)
+        part = drawn[low_y : top + TILE + reach, low_x : left + TILE + reach]
+        cv2, square = opencv(), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+        if cv2.countNonZero(part) in (0, part.size):
+            return None
+        band = cv2.dilate(part, square) != cv2.erode(part, square)
+        near = band[top - low_y :, left - low_x :][:TILE, :TILE]
+        return np.asarray(near) if near.any() else None
+
+    def _linear_functions(self, mask: NDArray[np.float32]) -> NDArray[np.float32]:
+        """For every pixel the function of red, green, blue that gives the mask near it: slopes, offset, [h, w, 4]."""
+        share = _mean(mask)
+        with_mask = _mean(self.colours * mask[..., None]) - self.means * share[..., None]
+        r, g, b = np.moveaxis(with_mask / self.determinant[..., None], -1, 0)
+        slopes = np.stack([c_r * r + c_g * g + c_b * b for c_r, c_g, c_b in self.cofactors], axis=-1)
+        offset = share - (slopes * self.means).sum(axis=-1)
+        return _mean(np.concatenate([slopes, offset[..., None]], axis=-1))
+
+
+def _mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(opencv().blur(values, (2 * RADIUS + 1, 2 * RADIUS + 1)))

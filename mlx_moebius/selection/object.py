@@ -7,6 +7,7 @@ hundred pixels (Rother, Kolmogorov, Blake, "GrabCut", 2004); then the edge at th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.opencv import opencv
 from mlx_moebius.photos.geometry import Box, Mask, intersection
-from mlx_moebius.selection.edges import snap
+from mlx_moebius.selection.edges import Guide
 
 Point = tuple[float, float]
 """x, y in pixels of the upright photo."""
@@ -104,12 +105,16 @@ class ObjectCut:
         """What is selected, bool [H, W] of the photo, with its edge at the photo's own resolution."""
         cv2 = opencv()
         left, top, right, bottom = self.seen
-        chosen = self._whole_parts().astype(np.float32)
-        rough = cv2.resize(chosen, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR) > 0.5
+        chosen = self._whole_parts().astype(np.uint8) * np.uint8(255)
+        rough = cv2.resize(chosen, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR) > 127
         mask = np.zeros(self.rgb.shape[:2], bool)
-        reach = round(1.5 / self.scale) if self.scale < 1 else 1
-        mask[top:bottom, left:right] = snap(self.rgb[top:bottom, left:right], rough, reach)
+        mask[top:bottom, left:right] = self._guide.snap(rough) if rough.any() else rough
         return mask
+
+    @cached_property
+    def _guide(self) -> Guide:
+        left, top, right, bottom = self.seen
+        return Guide(self.rgb[top:bottom, left:right], round(1.5 / self.scale) if self.scale < 1 else 1)
 
     def _stroke(self, points: Sequence[Point], label: int, width: float) -> None:
         drawn = self._draw(np.array(points, np.float64).reshape(-1, 2), label, width)
@@ -134,8 +139,10 @@ class ObjectCut:
         colours = cv2.cvtColor(self.small, cv2.COLOR_RGB2LAB).astype(np.float32)
         middle, spread = colours[drawn].mean(axis=0), colours[drawn].std(axis=0) + ALIKE
         alike = (np.abs(colours - middle) < 2 * spread).all(axis=-1) | drawn
-        _, numbers = cv2.connectedComponents(alike.astype(np.uint8), connectivity=4)
-        return np.isin(numbers, np.unique(numbers[drawn]))
+        count, numbers = cv2.connectedComponents(alike.astype(np.uint8), connectivity=4)
+        touched = np.zeros(count, bool)
+        touched[numbers[drawn]] = True
+        return np.asarray(touched[numbers])
 
     def _guess(self) -> NDArray[np.uint8]:
         """Labels to begin with: inside the box, what differs from its surroundings continued into it."""
@@ -168,13 +175,13 @@ class ObjectCut:
         cv2 = opencv()
         chosen = np.isin(self.labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
         for value in (True, False):
-            count, numbers, figures, _ = cv2.connectedComponentsWithStats((chosen == value).astype(np.uint8))
+            _, numbers, figures, _ = cv2.connectedComponentsWithStats((chosen == value).astype(np.uint8))
             areas = figures[:, cv2.CC_STAT_AREA]
             least = SMALLEST * (chosen.sum() if not value else areas[1:].max(initial=0))
-            asked = set(np.unique(numbers[self.certain == int(value)]).tolist())
-            for number in range(1, count):
-                if areas[number] < least and number not in asked:
-                    chosen[numbers == number] = not value
+            left_out = areas < least
+            left_out[0] = False
+            left_out[numbers[self.certain == int(value)]] = False
+            chosen[left_out[numbers]] = not value
         return chosen
 
     def _reduced(self, points: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.int32]:

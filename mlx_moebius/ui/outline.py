@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.opencv import opencv
-from mlx_moebius.photos.geometry import Mask
+from mlx_moebius.photos.geometry import Mask, bounding_box, slices
 
 MOST = 40_000  # points of an outline, of the 200 000 that a photo's strokes may have
 FINEST, COARSEST = 0.75, 6.0  # pixels by which a simplified outline may be off
@@ -41,10 +41,13 @@ def _along_edges(mask: Mask) -> list[Loop]:
     They are made of runs of pixels' upper and lower edges and of runs of left and right ones. Each run begins where
     one of the other kind ends. Where four runs meet, it does not matter which goes on with which.
     """
-    inside = np.pad(mask, 1).astype(np.int8)
+    box = bounding_box(mask)
+    if box is None:
+        return []
+    inside = np.pad(mask[slices(box)], 1).astype(np.int8)
     width = inside.shape[1]
     across_from, across_to = _runs(np.diff(inside, axis=0)[:, 1:-1], width, 1)
-    down_from, down_to = _runs(-np.diff(inside, axis=1)[1:-1].T, 1, width)
+    down_from, down_to = _runs(-np.diff(np.ascontiguousarray(inside.T), axis=0)[:, 1:-1], 1, width)
     after_across = np.empty(len(across_to), np.int64)
     after_across[np.argsort(across_to, kind="stable")] = np.argsort(down_from, kind="stable")
     after_down = np.empty(len(down_to), np.int64)
@@ -60,15 +63,17 @@ def _along_edges(mask: Mask) -> list[Loop]:
             run = following[run]
         if runs:
             places = corners[runs].ravel()
-            loops.append(np.stack([places % width, places // width], axis=1))
+            loops.append(np.stack([places % width + box[0], places // width + box[1]], axis=1))
     return loops
 
 
 def _runs(edges: NDArray[np.int8], line: int, along: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Where runs of edges of one sign [L, N] begin and end, numbered as `line` and `along` say; -1 goes backwards."""
     bounded = np.pad(edges, ((0, 0), (1, 1)))
-    changes = np.diff(bounded, axis=1)
-    lines, places = np.nonzero(changes)  # in order: a run ends where the next one begins, or where there is none
+    changes = bounded[:, 1:] != bounded[:, :-1]
+    lines, places = np.divmod(
+        np.flatnonzero(changes), changes.shape[1]
+    )  # in order: a run ends where the next one begins, or where there is none
     values = bounded[lines, places + 1]
     starts = np.flatnonzero(values)
     low = lines[starts] * line + places[starts] * along

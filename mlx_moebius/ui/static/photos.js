@@ -106,9 +106,9 @@ export async function takeAway(photo) {
 function isUnsaved(photo) {
   const fills = photo.versions.filter(isFill);
   const shown = version(photo);
-  if (photo.strokes?.done.length || photo.proposal) return true;
+  if (photo.strokes?.done.length) return true;
   return isFill(shown) ? !shown.saved : fills.length > 0 && !fills.some((made) => made.saved);
 }
 
-/** Whether closing the page would lose something that has not been downloaded. */
-export const unsaved = () => state.photos.some((photo) => !photo.inFolder && isUnsaved(photo));
+/** Whether closing the page would lose something that has not been downloaded, or taken. */
+export const unsaved = () => state.photos.some((photo) => photo.proposal || (!photo.inFolder && isUnsaved(photo)));

@@ -117,7 +117,7 @@ function connectButtons() {
   on("#zoom-real", () => redraw(view.zoomTo(1)));
   on("#zoom-fit", () => redraw(view.fit()));
   for (const button of $$("[data-tool]")) button.onclick = () => choose(button.dataset.tool);
-  $("[data-tool=select]").onclick = () => select.choose();
+  $("[data-tool=select]").onclick = () => tools.name === "select" || select.choose();
   $("#size").addEventListener("input", (event) => resize(toSize(Number(event.target.value))));
   for (const panel of PANELS) $(panel).addEventListener("submit", (event) => event.preventDefault());
   // After a click the keys belong to the stage again: Space moves the photo instead of pressing the button once more.

@@ -144,6 +144,7 @@ export function enter() {
 function update() {
   const active = tools.name === "select";
   const open = proposal.proposed();
+  taking &&= open; // what is drawn next selects something new
   const bar = $("#selecting");
   const hidden = !state.photo || !(active || open);
   if (bar.hidden !== hidden || document.body.classList.contains("pointing") !== active) {

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, expect
 from mlx_moebius.photos.photo import read_provenance
 from mlx_moebius.ui import launch
 from mlx_moebius.ui.server import Server
+from tests.folder.test_neighbours import dated
 from tests.support.series import AT, SIZE, make_series, scene
 from tests.support.visitor import Visitor
 from tests.ui.conftest import watched
@@ -191,3 +192,26 @@ def test_what_is_painted_on_another_shot_is_not_taken(server: Server, tmp_path: 
     after = visitor.post(address, json=look).json()["share"]
     assert before > 0.95
     assert after < 0.7
+
+
+@pytest.mark.slow
+def test_neighbours_are_those_in_time_or_else_those_in_the_strip(server: Server, tmp_path: Path) -> None:
+    def offered(names: tuple[str, ...], times: tuple[str, ...] = ()) -> list[str]:
+        visitor = Visitor(server)
+        for name in names:
+            Image.new("RGB", (60, 40), (len(name), 9, 9)).save(tmp_path / name)
+        for name, time in zip(names, times, strict=False):
+            dated(tmp_path / name, time)
+        photos = [visitor.open(tmp_path / name) for name in names]
+        return [shot["file"] for shot in visitor.get(f"/api/photos/{photos[0]['id']}/others").json()["shots"]]
+
+    assert offered(("a.jpg", "bb.jpg", "ccc.jpg", "dddd.jpg"), ("15:00:00", "16:00:00", "15:02:00", "14:59:00")) == [
+        "dddd.jpg",
+        "ccc.jpg",
+    ]
+    assert offered(("a.png", "bb.png", "ccc.png", "dddd.png", "eeeee.png", "ffffff.png")) == [
+        "bb.png",
+        "ccc.png",
+        "dddd.png",
+        "eeeee.png",
+    ]

@@ -12,6 +12,7 @@ import typer
 from mlx_moebius.cli.flags import on_command_line
 from mlx_moebius.errors import worded
 from mlx_moebius.files import printable
+from mlx_moebius.inpainting.bands import BANDS, flagged
 from mlx_moebius.inpainting.compose import Result, widest_feather
 from mlx_moebius.inpainting.pipeline import Event, MoebiusPipeline
 from mlx_moebius.networks.diffusion import Step
@@ -75,6 +76,15 @@ def report(pipeline: MoebiusPipeline, photo: Photo, result: Result) -> None:
             f"sharpness step {seam.gradient_step:.1f} ({seam.gradient_ratio:.2f}); "
             f"the fill is {seam.sharpness:.2f} times as sharp as what is round it"
         )
+        off = flagged(seam.luma, seam.chroma)
+        bands = (
+            f"{name} {' '.join('-' if ratio is None else f'{ratio:.2f}' for ratio in ratios)}"
+            for name, ratios in (("luma", seam.luma), ("chroma", seam.chroma))
+        )
+        sizes = ", ".join(str(band) for band in BANDS)
+        typer.echo(f"grain of {sizes} pixels beside what is round it: {'; '.join(bands)}")
+        if off:
+            typer.echo(f"unlike what is round it: {', '.join(off)}")
     if result.photo.pixels.shape == photo.pixels.shape:
         changed = (result.photo.pixels != photo.pixels).reshape(photo.height, photo.width, -1).any(axis=-1)
         beyond = changed & ~dilate(result.mask, 2 * widest_feather(result.crops) + 1)

@@ -83,7 +83,17 @@ def test_settings_are_recorded_unless_unwanted(folder: Path) -> None:
 
 def test_verbose_shows_windows_seam_stages_and_blas(folder: Path) -> None:
     run = generate(folder / "landscape.png", "-m", folder / "landscape_mask.png", "--steps", "3", "-v")
-    for word in ("window 128 x 128", "seam: colour step", "load", "encode", "denoise", "decode", "MiB", "BLAS"):
+    for word in (
+        "window 128 x 128",
+        "seam: colour step",
+        "grain of 1, 2, 4, 8 pixels",
+        "load",
+        "encode",
+        "denoise",
+        "decode",
+        "MiB",
+        "BLAS",
+    ):
         assert word in run.stdout
 
 

@@ -94,6 +94,8 @@ class SeamRecord:
     colour_ratio: Annotated[float, Bounds(0, 1e6)]
     gradient_ratio: Annotated[float, Bounds(0, 1e6)]
     sharpness: Annotated[float, Bounds(1e-6, 1e6)]
+    luma: tuple[Annotated[float, Bounds(0, 1e6)] | None, ...] = ()
+    chroma: tuple[Annotated[float, Bounds(0, 1e6)] | None, ...] = ()
 
 
 def read(folder: Path, warn: Callable[[str], None] = lambda line: None) -> dict[str, Record]:

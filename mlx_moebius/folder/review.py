@@ -20,6 +20,7 @@ from PIL import Image
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import EVERYBODY, replacing
 from mlx_moebius.folder.ledger import Record
+from mlx_moebius.inpainting.bands import flagged
 from mlx_moebius.photos.geometry import Box
 from mlx_moebius.photos.photo import opened, photo_from_image
 from mlx_moebius.words import counted
@@ -167,6 +168,7 @@ def _figure(record: Record, images: list[str], source: str) -> str:
     if seam:
         steps = max(seam["colour_ratio"], seam["gradient_ratio"])
         shown = f"seam {steps:.1f} times the photo's own, {seam['sharpness']:.1f} times as sharp as round it"
+        shown = ", ".join([shown, *flagged(seam.get("luma", ()), seam.get("chroma", ()))])
     name = escape(record["input"])
     links = [quote(os.fsencode(path)) for path in (record["output"], source)]
     taken = "".join(f"<br>{escape(shot['said'])}" for shot in record.get("shots", ()) if shot["share"])

@@ -132,7 +132,7 @@ class MoebiusPipeline:
             "settings": asdict(settings),
             **({"selected": list(selected)} if selected else {}),
             "enlargement": round(result.enlargement, 3),
-            "seam": {name: round(value, 3) for name, value in seam.items()} if seam else None,
+            "seam": {name: _rounded(value) for name, value in seam.items()} if seam else None,
             "detail": [detail.figures() for detail in result.details],
         } | ({"shots": [use.figures() for use in result.uses]} if result.uses else {})
 
@@ -319,6 +319,12 @@ class MoebiusPipeline:
             with self.stages.measure("decode"), private_kernels():
                 fill = np.array(self.diffusion.decode(latent[None])[0])
             yield fill
+
+
+def _rounded(value: float | tuple[float | None, ...]) -> float | list[float | None]:
+    if isinstance(value, tuple):
+        return [None if part is None else round(part, 3) for part in value]
+    return round(value, 3)
 
 
 def _saying(result: Result) -> Result:

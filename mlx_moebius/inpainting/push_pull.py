@@ -51,7 +51,7 @@ def push_pull(values: Colours, known: Mask) -> Colours:
     weights = [np.pad(known.astype(np.float32), pad)[..., None]]
     levels = [np.pad(values, (*pad, (0, 0))) * weights[0]]
     while len(levels[-1]) > 1:
-        sums, counts = (a.reshape(len(a) // 2, 2, len(a) // 2, 2, -1).sum((1, 3)) for a in (levels[-1], weights[-1]))
+        sums, counts = (_of_four(values) for values in (levels[-1], weights[-1]))
         weights.append(counts.clip(0, 1))
         levels.append(sums * (weights[-1] / counts.clip(1e-6)))
     filled = levels.pop() / weights.pop().clip(1e-6)
@@ -61,3 +61,10 @@ def push_pull(values: Colours, known: Mask) -> Colours:
         ]
         filled = level + (1 - weight) * np.stack([np.asarray(channel) for channel in smooth], axis=-1)
     return filled[:height, :width]
+
+
+def _of_four(values: Colours) -> Colours:
+    """Sums over 2 x 2 cells, [2 n, 2 n, C] -> [n, n, C]."""
+    rows = values[::2] + values[1::2]
+    sums: Colours = rows[:, ::2] + rows[:, 1::2]
+    return sums

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlx_moebius.inpainting.bands import Ratios, measure_bands
 from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.photos.masks import dilate
 
@@ -24,7 +25,8 @@ class Seam:
     """Steps across the mask's border in 8-bit levels, and their ratio to steps in the photo beside it (1: invisible).
 
     `sharpness` is how many times as strong the gradients in the whole of the fill are as those round it,
-    `calm_sharpness` as those in the calmest quarter round it: a fill may be as calm as that.
+    `calm_sharpness` as those in the calmest quarter round it: a fill may be as calm as that. `luma` and `chroma` are
+    the same for single bands of detail (see `bands`).
     """
 
     colour_step: float
@@ -33,6 +35,8 @@ class Seam:
     gradient_ratio: float
     sharpness: float
     calm_sharpness: float
+    luma: Ratios = ()
+    chroma: Ratios = ()
 
     def warnings(self) -> list[str]:
         """Warnings for the user, one per line; none for a fill that passes unnoticed."""
@@ -72,25 +76,30 @@ def measure_seam(result: NDArray[Any], mask: Mask, gap: int = 0, depth: int = 8)
     if None in steps:
         return None
     colour, colour_own, gradient, gradient_own = steps
-    sharpness = _sharpness(result, mask, touched)
-    return Seam(colour, colour / max(colour_own, 1), gradient, gradient / max(gradient_own, 1), *sharpness)
+    here, around = _surroundings(mask, touched)
+    sharpness = _sharpness(result[here], mask[here], around)
+    bands = measure_bands(result[here], mask[here], around, STRIP)
+    return Seam(colour, colour / max(colour_own, 1), gradient, gradient / max(gradient_own, 1), *sharpness, *bands)
 
 
-def _sharpness(result: NDArray[Any], mask: Mask, touched: Mask) -> tuple[float, float]:
-    """The mean gradient in the mask divided by that around it, and divided by that of the calmest blocks around it.
-
-    One level is added to numerator and denominator. "Around" is what lies within `SURROUNDINGS` pixels of the mask and
-    was not touched; "calmest" is the lower quartile of the mean gradients of its blocks.
-    """
+def _surroundings(mask: Mask, touched: Mask) -> tuple[tuple[slice, slice], Mask]:
+    """Where a mask and its surroundings lie, and the untouched ones among these within `SURROUNDINGS` pixels."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     top, left = max(0, rows[0] - SURROUNDINGS), max(0, columns[0] - SURROUNDINGS)
     here = np.s_[top : rows[-1] + SURROUNDINGS + 1, left : columns[-1] + SURROUNDINGS + 1]
-    inside, around = mask[here], dilate(mask[here], 2 * SURROUNDINGS + 1) & ~touched[here]
+    return here, dilate(mask[here], 2 * SURROUNDINGS + 1) & ~touched[here]
+
+
+def _sharpness(result: NDArray[Any], inside: Mask, around: Mask) -> tuple[float, float]:
+    """The mean gradient in a mask divided by that around it, and divided by that of the calmest blocks around it.
+
+    One level is added to numerator and denominator. "Calmest" is the lower quartile of the blocks' mean gradients.
+    """
     sums, counts = np.zeros(2), np.zeros(2)
     blocks = []
     for start in range(0, len(inside), STRIP):
         strip = slice(start, start + STRIP)
-        grey = result[here][strip].astype(np.float32).mean(axis=-1)
+        grey = result[strip].astype(np.float32).mean(axis=-1)
         steps = np.abs(np.diff(grey, axis=0))[:, :-1] + np.abs(np.diff(grey, axis=1))[:-1]
         for index, part in enumerate((inside, around)):
             inner_steps = steps[part[strip][:-1, :-1]]

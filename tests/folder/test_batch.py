@@ -102,6 +102,7 @@ def test_the_ledger_has_a_line_a_photo(undisturbed: tuple[Path, Path]) -> None:
         assert set(record["seconds"]) == {"read", "encode", "denoise", "decode", "detail", "write"}
         assert record["request"]["settings"]["num_steps"] == 2
         assert record["seam"]["colour_ratio"] > 0
+        assert len(record["seam"]["luma"]) == len(record["seam"]["chroma"]) == 4
         assert record["enlargement"] == 1
         assert record["peak_bytes"]["process"] > record["peak_bytes"]["network"] > 2**20
 

@@ -15,8 +15,9 @@ from tests.support.pictures import picture
 
 
 def record(name: str, colour_ratio: float, sharpness: float) -> Record:
-    seam = {"colour_step": 1.0, "colour_ratio": colour_ratio, "gradient_step": 1.0, "gradient_ratio": 0.5}
-    seam["sharpness"] = sharpness
+    seam: dict[str, object] = {"colour_ratio": colour_ratio, "gradient_ratio": 0.5, "sharpness": sharpness}
+    if sharpness < 0.5:
+        seam |= {"luma": [0.42, 0.9, 1.0, None], "chroma": [1.0, 1.31, 1.0, None]}
     hashes = {"input_sha256": f"{len(name):064x}", "output_sha256": f"{len(name) + 1:064x}"}
     ended = {"input": name, "output": name, "enlargement": 1.0, "seed": 0, "warnings": ["<b>soft</b>"]}
     return ended | hashes | {"seam": seam}
@@ -52,6 +53,7 @@ def test_errors_come_first_then_the_worst_seam_or_blur(page: tuple[Page, list[st
     assert [text.index(each) for each in order] == sorted(text.index(each) for each in order)
     assert "seam 4.0 times" in text
     assert "0.4 times as sharp" in text
+    assert text.count("luma of 1 pixel 0.42 times as strong, chroma of 2 pixels 1.31 times as strong") == 1
     assert "<b>soft</b>" in text
 
 

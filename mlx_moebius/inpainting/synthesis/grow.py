@@ -23,8 +23,8 @@ from mlx_moebius.inpainting.synthesis.search import Indices, nearest_patch
 from mlx_moebius.inpainting.synthesis.transfer import STRIDE, match_tiles
 from mlx_moebius.photos.geometry import Colours
 
-VOTING = ((32, 8), (48, 8), (72, 4))  # cells and rounds
-THIN = 4  # cells of the grid below from the rim: what is no deeper needs no first estimate
+VOTING = ((32, 6), (48, 4), (72, 2))  # cells and rounds
+THIN = 10  # cells of the grid below from the rim: what is no deeper needs no first estimate
 ASSEMBLY = 128  # cells of the grid on which pieces are put together
 FINE = 80  # a fill that is trusted on a grid as fine as this keeps everything
 COARSE = 40  # a fill that is only trusted on a grid coarser than this says no more than a first estimate

@@ -19,6 +19,7 @@ from mlx_moebius.folder.run import fill_folder, find_pairs
 from mlx_moebius.inpainting.pipeline import MoebiusPipeline
 from tests.faults.injectors import KilledError, killed_at
 from tests.support.pictures import picture
+from tests.support.tiny import tiny
 
 BOX = "8,8,12,10"
 NAMES = ("a.png", "b.jpg", "inside/c.webp")
@@ -37,7 +38,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(photos: Path) -> Run:
     """The folder's run in this process, with one network for all runs."""
-    pipeline = MoebiusPipeline.from_pretrained("nano")
+    pipeline = MoebiusPipeline.from_pretrained(tiny())
     settings = pipeline.settings(num_steps=2, guidance_scale=1.0, detail=False)
 
     def fill(out: Path) -> int:
@@ -71,12 +72,11 @@ def undisturbed(run: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("every", [6, pytest.param(1, marks=pytest.mark.slow)])
 def test_killed_at_any_write_a_rerun_ends_as_if_undisturbed(
-    run: Run, undisturbed: tuple[Path, int], tmp_path: Path, every: int
+    run: Run, undisturbed: tuple[Path, int], tmp_path: Path
 ) -> None:
     expected, writes = undisturbed
-    for write in range(0, writes, every):
+    for write in range(writes):
         out = tmp_path / f"out{write}"
         with killed_at(out, write), pytest.raises(KilledError):
             run(out)
@@ -106,19 +106,12 @@ def test_a_rerun_killed_at_any_write_loses_nothing_either(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "number",
-    [
-        signal.SIGKILL,
-        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
-        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
 def test_a_process_killed_in_the_second_photo(
     run: Run, photos: Path, undisturbed: tuple[Path, int], tmp_path: Path, number: signal.Signals
 ) -> None:
     out = tmp_path / "out"
-    asked = [str(photos), "-o", str(out), "--recursive", "--mask-from", BOX, "--model", "nano"]
+    asked = [str(photos), "-o", str(out), "--recursive", "--mask-from", BOX, "--model", tiny()]
     asked += ["--steps", "2", "--guidance", "1", "--no-detail", "--quiet"]
     for write in (8, 12):  # in the first photo's line, and in the second photo
         killed = [sys.executable, "-m", "tests.faults.killed", str(out), str(write), str(int(number)), *asked]

@@ -16,6 +16,7 @@ import pytest
 from mlx_moebius.folder import ledger
 from tests.faults.injectors import Link
 from tests.support.pictures import picture
+from tests.support.tiny import tiny
 
 NAMES = ("a.png", "b.png", "c.png", "d.png")
 # macOS gives the loopback net one address only, unless it is told otherwise.
@@ -47,7 +48,7 @@ def start(
     module = ["-m", "mlx_moebius.generate"]
     if killed_at is not None:
         module = ["-m", "tests.faults.killed", str(out), str(killed_at), str(int(signal.SIGKILL))]
-    asked = [str(photos), "-o", str(out), "--mask-from", "8,8,12,10", "--model", "nano", "--steps", "2", "--no-detail"]
+    asked = [str(photos), "-o", str(out), "--mask-from", "8,8,12,10", "--model", tiny(), "--steps", "2", "--no-detail"]
     environment = os.environ | {"MLX_RANK": str(rank), "MLX_HOSTFILE": str(hosts), "MLX_MOEBIUS_PATIENCE": "4"}
     return subprocess.Popen(
         [sys.executable, *module, *asked], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment

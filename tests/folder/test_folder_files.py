@@ -17,8 +17,9 @@ from mlx_moebius.generate import main
 from mlx_moebius.photos.pairing import Pair
 from tests.folder.test_batch import draw, draw_mask
 from tests.support.command import run
+from tests.support.tiny import tiny
 
-FAST = ("--model", "nano", "--no-detail")
+FAST = ("--model", tiny(), "--no-detail")
 
 
 def fill(folder: Path, out: Path, *more: str) -> tuple[int, str]:

@@ -17,7 +17,7 @@ from tests.folder.test_batch import command, draw, draw_mask, events, generate, 
 from tests.support.pictures import picture
 
 EXTENSIONS = ("jpg", "png", "webp", "tif", "avif", "bmp", "heic")
-SIZES = ((1400, 1000), (160, 140), (420, 300), (300, 520), (800, 600), (200, 900), (640, 480))
+SIZES = ((700, 500), (160, 140), (420, 300), (300, 520), (800, 600), (200, 900), (640, 480))
 
 
 def two_hundred(folder: Path) -> set[str]:

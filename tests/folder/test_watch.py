@@ -13,8 +13,9 @@ from mlx_moebius.folder import ledger, review
 from mlx_moebius.generate import main
 from tests.folder.test_batch import draw, draw_mask
 from tests.support.command import Ended, run
+from tests.support.tiny import tiny
 
-FAST = ("--model", "nano", "--no-detail")
+FAST = ("--model", tiny(), "--no-detail")
 Happening = Callable[[], None]
 
 

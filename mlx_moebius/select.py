@@ -43,6 +43,7 @@ def select(
     wire: options.Wires = None,
     neighbours: options.Neighbours = False,
     dust: options.Dust = False,
+    hairs: options.Hairs = False,
     sensitivity: options.Sensitivity = None,
     people: options.People = False,
     strangers: options.Strangers = False,
@@ -57,15 +58,17 @@ def select(
     wanted = [parse(f"{kind}:{text}") for kind, texts in drawn.items() for text in texts or ()]
     if neighbours and not wire:
         raise UsageError("--neighbours means those of a wire: give --wire with it")
-    if sensitivity is not None and (not dust or photo.is_dir()):
-        raise UsageError("--sensitivity is for the dust of one photo: give --dust with it")
+    if sensitivity is not None and (not (dust or hairs) or photo.is_dir()):
+        raise UsageError("--sensitivity is for the dust of one photo: give --dust or --hairs with it")
     if photo.is_dir():
-        if wanted or not dust:
+        if wanted or hairs or not dust:
             raise MoebiusError(f"{photo} is a folder: only --dust is for one")
         dust_of_folder(photo, output or default_masks(photo), overwrite)
         return
-    if dust:
-        wanted.append(parse("dust" if sensitivity is None else f"dust:{sensitivity}"))
+    specks = {"dust": dust, "hairs": hairs}
+    wanted += [
+        parse(kind if sensitivity is None else f"{kind}:{sensitivity}") for kind, asked in specks.items() if asked
+    ]
     named = {"people": people, "strangers": strangers, "subjects": subjects}
     wanted += [parse(kind) for kind, asked in named.items() if asked]
     if not wanted:

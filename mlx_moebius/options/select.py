@@ -38,6 +38,7 @@ Wires = Annotated[
 ]
 Neighbours = Annotated[bool, flag("--neighbours", help="With --wire: also its neighbours of the same direction.")]
 Dust = Annotated[bool, flag("--dust", help="Dust of a scan; in a folder, dust of the camera's sensor.")]
+Hairs = Annotated[bool, flag("--hairs", help="Hairs and scratches of a scan.")]
 People = Annotated[bool, flag("--people", help="All people. On macOS 14 or later alone, as the next two.")]
 Strangers = Annotated[bool, flag("--strangers", help="All people but the largest.")]
 Subjects = Annotated[bool, flag("--subjects", help="What stands out of the background.")]
@@ -48,7 +49,7 @@ Sensitivity = Annotated[
         "--sensitivity",
         metavar="S",
         kind=Annotated[float, Bounds(0, 1)],
-        help="With --dust in a photo: 0 takes the clearest spots alone, 1 faint ones, too.",
+        help="With --dust or --hairs in a photo: 0 takes the clearest spots alone, 1 faint ones, too.",
         shown="0.5",
     ),
 ]

@@ -6,6 +6,7 @@
     wire:10,20 900,40            the wire at one place or two
     wires:10,20 900,40           the same, and its neighbours of this direction
     dust, dust:0.7               dust of a scan, as sensitive as usual (0.5) or more
+    hairs, hairs:0.7             hairs and scratches of a scan, the same
     spots:10,20,5 90,15,9        dark or light spots at known places: x, y, size
     shadow                       the shadow of what stands before it
     people, strangers            all people, or all but the largest (macOS 14 alone)
@@ -27,6 +28,7 @@ from mlx_moebius.errors import MoebiusError
 from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.photos.photo import Photo
 from mlx_moebius.selection.dust import USUAL, find_spots, known_spots, spots_mask
+from mlx_moebius.selection.hairs import find_hairs
 from mlx_moebius.selection.neighbours import neighbours
 from mlx_moebius.selection.object import select_object
 from mlx_moebius.selection.people import find_instances
@@ -122,11 +124,19 @@ def _wires(photo: Photo, numbers: Numbers, before: Mask) -> Mask:
 
 
 def _dust(photo: Photo, numbers: Numbers, before: Mask) -> Mask:
+    rgb = photo.rgb()
+    return spots_mask(rgb, find_spots(rgb, _sensitivity(numbers)))
+
+
+def _hairs(photo: Photo, numbers: Numbers, before: Mask) -> Mask:
+    return find_hairs(photo.rgb(), _sensitivity(numbers))
+
+
+def _sensitivity(numbers: Numbers) -> float:
     sensitivity = numbers[0][0] if numbers else USUAL
     if not 0 <= sensitivity <= 1:
-        raise MoebiusError(f"the sensitivity for dust is 0 to 1, not {sensitivity:g}")
-    rgb = photo.rgb()
-    return spots_mask(rgb, find_spots(rgb, sensitivity))
+        raise MoebiusError(f"the sensitivity for dust and hairs is 0 to 1, not {sensitivity:g}")
+    return sensitivity
 
 
 def _spots(photo: Photo, numbers: Numbers, before: Mask) -> Mask:
@@ -167,6 +177,7 @@ KINDS: dict[str, Kind] = {
     "wire": Kind(2, 1, 2, 'wire:10,20 or wire:"10,20 900,40"', _wire),
     "wires": Kind(2, 1, 2, 'wires:10,20 or wires:"10,20 900,40"', _wires),
     "dust": Kind(1, 0, 1, "dust or dust:0.7", _dust),
+    "hairs": Kind(1, 0, 1, "hairs or hairs:0.7", _hairs),
     "spots": Kind(3, 1, MOST, 'spots:"10,20,5 90,15,9" (x, y, size)', _spots),
     "shadow": Kind(1, 0, 0, "shadow", _shadow),
     "people": Kind(1, 0, 0, "people", _people),

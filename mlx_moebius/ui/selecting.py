@@ -34,6 +34,8 @@ INSTANCES: tuple[What, ...] = ("people", "subjects")
 """Kinds of which each person or thing is a proposal of its own."""
 OBJECTS = ("box", "lasso", "line")
 """Kinds that strokes correct."""
+SPECKS = ("dust", "hairs")
+"""Kinds of which every loop is a proposal of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ class Selecting:
             found = [mask for mask in masks if mask.any()]
             shade = shadow_of(photo.rgb(), np.logical_or.reduce(found)) if wanted.shadow and found else None
         outlines = [outline_of(mask) for mask in found]
-        if [text.kind for text in texts] == ["dust"]:
+        if all(text.kind in SPECKS for text in texts):
             outlines = [[loop] for outline in outlines for loop in outline if encloses(loop)]
         parts = [part_of(outline) for outline in outlines]
         return {"parts": parts, "shadow": part_of(outline_of(shade)) if shade is not None and shade.any() else None}

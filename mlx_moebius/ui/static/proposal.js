@@ -42,7 +42,7 @@ export function suggest(text, found, photo) {
 export function look(wish, instead = null, photo = state.photo) {
   const thing = { strokes: [], parts: [], shadow: null, ...wish };
   change([...things(photo).filter((other) => other !== instead), thing], photo);
-  thing.answer = ask(photo, thing).finally(() => {
+  thing.answer = ask(photo, thing, instead).finally(() => {
     thing.answer = null;
     emit("proposal", photo);
   });
@@ -50,10 +50,11 @@ export function look(wish, instead = null, photo = state.photo) {
   return thing.answer;
 }
 
-async function ask(photo, thing) {
+async function ask(photo, thing, instead) {
   const { text, strokes, shadow } = thing;
   const { on } = photo.proposal;
-  const wish = { selected: [text], strokes, on };
+  const selected = text.startsWith("dust") ? [text, text.replace("dust", "hairs")] : [text];
+  const wish = { selected, strokes, on };
   const address = `${photoUrl(photo)}/select`;
   const still = () => things(photo).includes(thing);
   try {
@@ -68,9 +69,18 @@ async function ask(photo, thing) {
     const shade = (await post(address, { ...wish, shadow: true })).shadow;
     thing.shadow = shade && { ...shade, kept: shadow?.kept ?? false };
   } catch (error) {
-    if (still() && thing.parts.length === 0) stepBack(photo);
+    if (still()) withdraw(photo, thing, instead);
     throw error;
   }
+}
+
+/** Put back what was there before a thing that was not found. */
+function withdraw(photo, thing, instead) {
+  const without = (list) => list.flatMap((other) => (other === thing ? (instead ?? []) : other));
+  const { on, things: now, before } = photo.proposal;
+  photo.proposal = { on, things: without(now), before: before.slice(0, -1).map(without) };
+  if (!proposed(photo)) photo.proposal = null;
+  emit("proposal", photo);
 }
 
 /** Keep parts that were left out, and the other way round. */

@@ -14,7 +14,7 @@ const { tools } = tool;
 const KINDS = {
   object: { open: "Draw over what is missing", hint: "Drag a box round it, go round it, or draw over it" },
   wire: { open: "Click on more wires; again leaves one out", hint: "Click on a wire, or drag from end to end" },
-  dust: { open: "Click on a spot to leave it out", hint: "Looks for specks in the whole photo" },
+  dust: { open: "Click on a spot to leave it out", hint: "Looks for specks and hairs in the whole photo" },
   people: { open: "Click on a dot to keep or drop somebody", hint: "Looks for people in the whole photo" },
 };
 const OBJECT = /^(box|lasso|line):/;

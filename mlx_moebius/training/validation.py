@@ -28,6 +28,7 @@ from mlx_moebius.training.step import Encoder, Example
 
 BANDS = (50, 250, 500, 750, 950)
 COUNT = 8  # crops
+CELLS = 64 * 64  # of latents that are judged at once: one crop of the released size
 STEPS = 8  # of a fill at most, from pure noise and without guidance
 SEED = 20260619
 NOTABLE_LOSS, NOTABLE_PSNR = 0.01, 0.05  # least share and dB by which eight crops tell a difference
@@ -95,7 +96,8 @@ class Validation:
         self.start = sampled[0] if timesteps == "sampled" and starts_from_noise(config) else None
         self.kind = config.scheduler.prediction_type
         self.scheduler = Scheduler(config.scheduler)
-        self.batches = [samples.batch(number, 1) for number in range(COUNT)]
+        size = max(1, min(COUNT, CELLS // config.unet.sample_size**2))
+        self.batches = [samples.batch(first, min(size, COUNT - first)) for first in range(0, COUNT, size)]
         encode = Encoder(vae, config)
         self.examples = [encode(batch) for batch in self.batches]
 
@@ -106,14 +108,14 @@ class Validation:
         mx.eval(self.unet.parameters())
         losses = {}
         for t in self.bands:
-            losses[t] = float(np.mean([self._loss(example, t) for example in self.examples]))
+            losses[t] = sum(len(example.x) * self._loss(example, t) for example in self.examples) / COUNT
         fills, errors = [], []
         for batch, example in zip(self.batches, self.examples, strict=True):
-            fill = np.asarray(self._fill(example))[0]
-            truth, hole = (batch.images[0] + 1) / 2, batch.masks[0]
-            pasted = np.where(hole > 0, np.clip(fill, 0, 1), truth)
-            errors.append(float(((pasted - truth) ** 2).sum() / (3 * hole.sum())))
-            fills.append(_bytes(pasted))
+            for fill, image, hole in zip(np.asarray(self._fill(example)), batch.images, batch.masks, strict=True):
+                truth = (image + 1) / 2
+                pasted = np.where(hole > 0, np.clip(fill, 0, 1), truth)
+                errors.append(float(((pasted - truth) ** 2).sum() / (3 * hole.sum())))
+                fills.append(_bytes(pasted))
         del self.unet  # which would keep these weights beside those that are learnt on
         psnr = float(np.mean([-10 * np.log10(max(error, 1e-10)) for error in errors]))
         return EvalResult(losses, psnr, np.stack(fills))
@@ -137,10 +139,10 @@ class Validation:
 
     def _predict(self, example: Example, noisy: mx.array, timestep: int) -> mx.array:
         x = mx.concatenate([noisy, example.x[..., noisy.shape[-1] :]], axis=-1)
-        return trace(self.unet, x, mx.array([timestep]), example.ids)[-1]
+        return trace(self.unet, x, mx.array([timestep] * len(x)), example.ids)[-1]
 
     def _fill(self, example: Example) -> mx.array:
-        """DDIM from the sample's noise down to a picture [1, S, S, 3], about [0, 1]."""
+        """DDIM from the samples' noise down to pictures [N, S, S, 3], about [0, 1]."""
         last = self.config.scheduler.num_train_timesteps - 1
         timesteps = np.linspace(last, 0, min(STEPS, self.config.sampling.num_steps) + 1).round().astype(int)[:-1]
         latents = before = example.noise

@@ -27,17 +27,17 @@ def default_forms() -> Iterator[None]:
     choose_conv(None)
 
 
-def unet_trace(network: UNet, size: str, timestep: int) -> list[np.ndarray]:
+def unet_trace(network: UNet, size: str, timestep: int, samples: tuple[int, ...] = (0, 1)) -> list[np.ndarray]:
     """Block outputs and output for a golden input, whose first sample is unconditional, its second conditional."""
     side = network.config.sample_size
     x = nhwc(inputs(f"unet_{size}_{timestep}", (2, 9, side, side)))
     shifts = network.time_shifts(mx.array([timestep]))
-    samples = []
-    for sample, ids in enumerate(BRANCHES):
-        outputs = network.trace(x[sample : sample + 1], shifts, network.condition(mx.array([ids])))
+    traced = []
+    for sample in samples:
+        outputs = network.trace(x[sample : sample + 1], shifts, network.condition(mx.array([BRANCHES[sample]])))
         mx.eval(outputs)
-        samples.append([nchw(output) for output in outputs])
-    return [np.concatenate(pair) for pair in zip(*samples, strict=True)]
+        traced.append([nchw(output) for output in outputs])
+    return [np.concatenate(parts) for parts in zip(*traced, strict=True)]
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,8 @@ def test_half_precision_tiny_unet(dtype: mx.Dtype, bound: float) -> None:
 def test_float16_full_unet() -> None:
     network = golden_unet("full")
     network.compute_in(mx.float16)
-    out = unet_trace(network, "full", 900)[-1]
-    assert relative_error(out, golden("unet_full.npz")["t900/out"]) <= 3e-3
+    out = unet_trace(network, "full", 900, (1,))[-1]
+    assert relative_error(out, golden("unet_full.npz")["t900/out"][1:]) <= 3e-3
 
 
 def test_inference_form_has_no_batch_norm() -> None:

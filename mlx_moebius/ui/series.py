@@ -260,7 +260,7 @@ class Series:
             return "running" if any(run.state == "running" for run in going) else "queued"
         if picture.skipped:
             return "skipped"
-        if picture.done.strokes:
+        if any(stroke.kind.tool != "from" for stroke in picture.done.strokes):
             return "failed" if picture.error else "painted"
         if picture.error or not picture.current:
             return "failed" if picture.error else "todo"

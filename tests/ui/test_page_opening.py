@@ -103,6 +103,12 @@ def test_masks_beside_the_photos_of_a_folder_are_offered(browser: Browser, tmp_p
     mask_of(photos[0])
     mask_of(photos[2])
     with launch("nano", folder=folder, output=tmp_path / "out") as server:
+        page = browser.new_page()
+        with nothing_read():
+            page.goto(server.url)
+            expect(page.locator("#opening")).to_contain_text("Opening wedding")
+        expect(page.locator("#opening")).to_be_hidden()
+        page.close()
         for page in watched(browser, server.url, viewport={"width": 1280, "height": 860}):
             items = page.locator("#photos .photo")
             expect(items).to_have_count(3)

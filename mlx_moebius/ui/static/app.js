@@ -204,7 +204,7 @@ async function begin() {
   updateTools();
   measureBars();
   connection.connect();
-  await openAgain();
+  await (state.server.series ? opening.during(state.server.series.name, openAgain) : openAgain());
   document.body.dataset.ready = "true";
 }
 

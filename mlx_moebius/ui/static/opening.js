@@ -33,6 +33,20 @@ function tell() {
   $("#opening").replaceChildren(make("span", {}, text), bar, ...(total > 1 ? [button] : []));
 }
 
+/** Say what is being opened as long as an act takes. */
+export async function during(name, act) {
+  const ticking = setInterval(tell, 500);
+  under = { at: 1, total: 1, name, since: performance.now() };
+  tell();
+  try {
+    return await act();
+  } finally {
+    clearInterval(ticking);
+    under = null;
+    tell();
+  }
+}
+
 /** Open files. One is shown at once, several become a series. Masks of photos are offered; files that cannot be read are
  * named. */
 export async function openFiles(files) {

@@ -67,6 +67,7 @@ async function look() {
     draw();
   }
   const chosen = shots.filter((shot) => isChosen(shot) && !givesNothing(shot));
+  if (!chosen.length) say(`${shots.filter((shot) => !givesNothing(shot)).length} of ${shots.length} shots give something.`);
   if (chosen.length < 2) return;
   const { share } = await ask(chosen);
   if (mine !== turn) return;

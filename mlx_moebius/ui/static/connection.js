@@ -51,7 +51,7 @@ function lost() {
   look();
 }
 
-/** Ask whether the server is there, and say so if it is not. */
+/** Ask whether the server is there, and say so if it is not, until it is. */
 async function look() {
   let server = null;
   let text;
@@ -62,11 +62,9 @@ async function look() {
   } catch {
     // it does not answer
   }
-  if (server) await attempt(() => back(server));
-  else {
-    show(true, text);
-    setTimeout(look, EVERY);
-  }
+  if (!server) show(true, text);
+  else if (await attempt(() => back(server))) return;
+  setTimeout(look, EVERY); // it may have gone again while it was told what it had forgotten
 }
 
 /** What is said while the server is gone. A browser that keeps nothing loses with its tab what is painted. */
@@ -82,10 +80,9 @@ async function back(server) {
   const restarted = server.boot !== state.server.boot;
   if (restarted) {
     useToken(server.token);
-    state.server = server;
-    const series = Boolean(state.server.series);
     for (const photo of state.photos.filter((kept) => kept.key)) await revive(photo);
-    if (series) await loadSeries();
+    if (server.series) await loadSeries();
+    state.server = server; // now it knows everything
   } else if (state.photo && byId(state.photo.id)) await refresh(state.photo);
   gone = false;
   show(false);
@@ -94,6 +91,7 @@ async function back(server) {
   retry();
   emit("photo", state.photo);
   emit("photos");
+  return true;
 }
 
 export function prepare() {

@@ -73,6 +73,7 @@ def test_an_object_is_proposed_corrected_taken_undone_and_outlives_a_reload(stag
 
     stage.stroke(*BOX)
     answered(page, "Draw over what is missing")
+    expect(page.locator("#select-shadow")).to_be_visible()
     page.keyboard.press("d")
     expect(page.locator("#select-shadow")).to_have_attribute("aria-pressed", "true")
     page.keyboard.press("Enter")
@@ -201,6 +202,7 @@ def test_fingers_select_in_small_windows_and_axe_finds_nothing(
         page.locator("[data-tool=select]").tap()
         stage.stroke(*BOX)
         answered(page, "Draw over what is missing")
+        expect(page.locator("#select-shadow")).to_be_visible()
         parts = ["[data-tool=brush]", "#extras-open", "#undo", "#run", "#select-take", "#select-drop"]
         parts += ["#select-less", "#select-shadow", "[data-kind=object]", "[data-kind=people]"]
         assert [part for part in parts if not in_reach(page.locator(part))] == []

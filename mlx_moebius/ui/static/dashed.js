@@ -25,7 +25,7 @@ export function drawProposal(context, view, photo) {
     context.stroke(path);
     context.setLineDash([5 * far, (part.kept ? 4 : 7) * far]);
     context.lineWidth = 1.5 * far;
-    context.strokeStyle = "white";
+    context.strokeStyle = shadows.includes(part) ? "rgb(150 220 255)" : "white";
     context.stroke(path);
   }
   context.restore();

@@ -6,10 +6,12 @@
 // the answer that they wait for.
 
 import { photoUrl, post } from "./api.js";
-import { complain, say } from "./dom.js";
+import { attempt, complain, say } from "./dom.js";
 import { strokeOf } from "./outline.js";
 import { emit, listen, state } from "./state.js";
 import { commit } from "./strokes.js";
+
+const PAUSE = 300; // ms without another stroke, until the shadow is looked for
 
 /** The things that are proposed on a photo. */
 export const things = (photo = state.photo) => photo?.proposal?.things ?? [];
@@ -42,36 +44,41 @@ export function suggest(text, found, photo) {
 export function look(wish, instead = null, photo = state.photo) {
   const thing = { strokes: [], parts: [], shadow: null, ...wish };
   change([...things(photo).filter((other) => other !== instead), thing], photo);
-  thing.answer = ask(photo, thing, instead).finally(() => {
+  const asked = ask(photo, thing, instead).finally(() => {
     thing.answer = null;
     emit("proposal", photo);
+    if (/^(box|lasso|line):/.test(thing.text)) setTimeout(() => attempt(() => findShadow(photo, thing)), PAUSE);
   });
+  thing.answer = asked;
   emit("proposal", photo);
-  return thing.answer;
+  return asked;
 }
 
+const request = (photo, wish) => post(`${photoUrl(photo)}/select`, { ...wish, on: photo.proposal.on });
+
 async function ask(photo, thing, instead) {
-  const { text, strokes, shadow } = thing;
-  const { on } = photo.proposal;
+  const { text, strokes } = thing;
   const selected = text.startsWith("dust") ? [text, text.replace("dust", "hairs")] : [text];
-  const wish = { selected, strokes, on };
-  const address = `${photoUrl(photo)}/select`;
-  const still = () => things(photo).includes(thing);
   try {
-    const found = (await post(address, wish)).parts;
-    if (!still()) return;
+    const { parts: found } = await request(photo, { selected, strokes });
+    if (!things(photo).includes(thing)) return;
     if (found.length === 0) throw Object.assign(new Error("nothing was found there"), { expected: true });
     // Of people, the largest is whom the photo is of.
     thing.parts = found.map((part, index) => ({ ...part, kept: text !== "people" || index > 0 }));
-    emit("proposal", photo);
     say("Proposed. Enter takes it, Escape drops it.");
-    if (!/^(box|lasso|line):/.test(text)) return;
-    const shade = (await post(address, { ...wish, shadow: true })).shadow;
-    thing.shadow = shade && { ...shade, kept: shadow?.kept ?? false };
   } catch (error) {
-    if (still()) withdraw(photo, thing, instead);
+    if (things(photo).includes(thing)) withdraw(photo, thing, instead);
     throw error;
   }
+}
+
+/** Look for the shadow of a thing, unless it has been corrected or taken meanwhile. */
+async function findShadow(photo, thing) {
+  if (!things(photo).includes(thing)) return;
+  const { shadow } = await request(photo, { selected: [thing.text], strokes: thing.strokes, shadow: true });
+  if (!things(photo).includes(thing)) return;
+  thing.shadow = shadow && { ...shadow, kept: thing.shadow?.kept ?? false };
+  emit("proposal", photo);
 }
 
 /** Put back what was there before a thing that was not found. */
@@ -86,14 +93,12 @@ function withdraw(photo, thing, instead) {
 /** Keep parts that were left out, and the other way round. */
 export function toggle(chosen, photo = state.photo) {
   const turned = (part) => (chosen.includes(part) ? { ...part, kept: !part.kept } : part);
-  change(
-    things(photo).map((thing) => ({
-      ...thing,
-      parts: thing.parts.map(turned),
-      shadow: thing.shadow && turned(thing.shadow),
-    })),
-    photo,
-  );
+  const changed = (thing) => {
+    if (!chosen.some((part) => part === thing.shadow || thing.parts.includes(part))) return thing;
+    const now = { parts: thing.parts.map(turned), shadow: thing.shadow && turned(thing.shadow) };
+    return thing.answer ? Object.assign(thing, now) : { ...thing, ...now }; // an answer is for this very thing
+  };
+  change(things(photo).map(changed), photo);
 }
 
 /** Take back the last step of a proposal. Returns whether there was one. */

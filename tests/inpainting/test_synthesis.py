@@ -19,6 +19,7 @@ from mlx_moebius.photos.geometry import Colours, Mask
 from mlx_moebius.photos.masks import dilate
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "windows"
+TRUNK = Path(__file__).parents[1] / "data" / "trunk"
 Pixels = NDArray[np.uint8]
 
 
@@ -249,3 +250,12 @@ def test_a_window_of_4000_pixels_takes_less_than_600_mb(trusted: float) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 600e6
+
+
+def test_a_trunk_that_touches_the_hole_does_not_spread_over_the_meadow() -> None:
+    photo = np.asarray(Image.open(TRUNK / "photo.jpg"))
+    hole = dilate(np.asarray(Image.open(TRUNK / "hole.png")), 5)
+    red, green, blue = np.moveaxis(grown(photo, hole), -1, 0)
+    bark = (2 * green - red - blue) / (red + green + blue + 60) < 0.02  # grass is greener
+    rows, columns = np.mgrid[: hole.shape[0], : hole.shape[1]]
+    assert bark[hole & (columns > 130) & (rows < 210)].mean() < 0.11  # leaves lie there, too

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mlx_moebius.inpainting.synthesis.grids import Floats, Grid, box_sum, unflatten
+from mlx_moebius.inpainting.synthesis.kinds import stray
 from mlx_moebius.inpainting.synthesis.offsets import Offsets
 from mlx_moebius.inpainting.synthesis.search import Indices, nearest_patch
 from mlx_moebius.photos.geometry import Mask
@@ -35,12 +36,16 @@ PAUSE, SETTLED = 4, 0.01  # rounds after which a smaller share of the cells chan
 
 @dataclass(frozen=True, slots=True)
 class Guide:
-    """What the hole should look like: `fill` and, comparable with it, `photo`, [R, C, 3], and how much it counts."""
+    """What the hole should look like: `fill` and, comparable with it, `photo`, [R, C, 3], and how much it counts.
+
+    `stray` is the cost, in squared levels, of a kind of surface that is not expected in a place (see `kinds`).
+    """
 
     fill: Floats
     photo: Floats
     weight: float
     reach: int = PATCH
+    stray: float = 0.0
 
 
 class TwinPenalty(NamedTuple):
@@ -72,6 +77,8 @@ def assemble(grid: Grid, offsets: Offsets, guide: Guide, twins: TwinPenalty = DE
         sources[lost, 0] = nearest_patch(grid, guide.fill, cells[lost])
         cost[lost, 0] = 0
     cost += rim(grid, cells, sources)
+    if guide.stray:
+        cost += np.float32(guide.stray) * stray(grid, cells, sources)
     if len(offsets) > KEPT:
         best = np.argpartition(cost, KEPT, axis=1)[:, :KEPT]
         sources, cost = np.take_along_axis(sources, best, 1), np.take_along_axis(cost, best, 1)

@@ -28,6 +28,7 @@ THIN = 10  # cells of the grid below from the rim: what is no deeper needs no fi
 ASSEMBLY = 128  # cells of the grid on which pieces are put together
 FINE = 80  # a fill that is trusted on a grid as fine as this keeps everything
 COARSE = 40  # a fill that is only trusted on a grid coarser than this says no more than a first estimate
+STRAY = 300.0  # cost, in squared levels, of what touches the hole on a short stretch only, far from there
 FOLLOW, HINT = 1.0, 0.02  # weights of a trusted fill and of a first estimate
 REPEATS, MATCHES, GUIDED_REPEATS, GUIDED_MATCHES = 60, 40, 40, 128
 LEAST = 0.2  # cells to copy from, per cell of the hole
@@ -80,7 +81,7 @@ def _estimated(scene: Scene, grid: Grid, size: int, rng: np.random.Generator, tw
             start, matches = estimate(coarse, regrid(start, coarse), rounds, rng)
         found.append(offsets.of_matches(matches, coarse.width, size / min(VOTING[-1][0], size), MATCHES))
         start = regrid(start, grid)
-    guide = Guide(start, grid.colours, HINT)
+    guide = Guide(start, grid.colours, HINT, stray=STRAY)
     return assemble(grid, np.unique(np.concatenate(found), axis=0), guide, twins)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from starlette.concurrency import run_in_threadpool
@@ -68,6 +69,16 @@ class Carried:
     on: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LastCut:
+    """The object that was selected last, by this text and these strokes, and its mask."""
+
+    text: str
+    strokes: tuple[Correction, ...]
+    cut: ObjectCut
+    mask: Mask
+
+
 class Selecting:
     """`POST /api/photos/{id}/select` for the page, `POST /select` for other programs.
 
@@ -77,7 +88,7 @@ class Selecting:
     def __init__(self, api: Api) -> None:
         self.api = api
         self.lock = threading.Lock()
-        self.last: tuple[tuple[str, int, str], tuple[Correction, ...], ObjectCut, Mask] | None = None
+        self.last: WeakKeyDictionary[Photo, LastCut] = WeakKeyDictionary()  # one; it goes with its photo's pixels
 
     def routes(self) -> list[Route]:
         """Addresses and their handlers."""
@@ -100,10 +111,9 @@ class Selecting:
         return Json(await run_in_threadpool(self._proposals, picture, texts, wanted), 201)
 
     def _proposals(self, picture: Picture, texts: list[Selection], wanted: Wanted) -> dict[str, Any]:
-        version = picture.version(wanted.on).id
-        photo = picture.photo(version)
+        photo = picture.photo(wanted.on)
         with self.lock:  # one after the other: each takes all cores
-            masks = self._masks((picture.id, version), photo, texts, wanted)
+            masks = self._masks(photo, texts, wanted)
             found = [mask for mask in masks if mask.any()]
             shade = shadow_of(photo.rgb(), np.logical_or.reduce(found)) if wanted.shadow and found else None
         outlines = [outline_of(mask) for mask in found]
@@ -112,30 +122,30 @@ class Selecting:
         parts = [part_of(outline) for outline in outlines]
         return {"parts": parts, "shadow": part_of(outline_of(shade)) if shade is not None and shade.any() else None}
 
-    def _masks(self, place: tuple[str, int], photo: Photo, texts: list[Selection], wanted: Wanted) -> list[Mask]:
+    def _masks(self, photo: Photo, texts: list[Selection], wanted: Wanted) -> list[Mask]:
         if len(texts) == 1 and (
             kind := next((kind_here for kind_here in INSTANCES if kind_here == texts[0].kind), None)
         ):
             return find_instances(photo.rgb(), kind)
         if len(texts) == 1 and texts[0].kind in OBJECTS:
-            return [self._object(place, photo, texts[0], wanted.strokes)]
+            return [self._object(photo, texts[0], wanted.strokes)]
         if wanted.strokes:
             raise Refused(400, "strokes correct one object: give a box, a lasso or a line alone")
         return [select(photo, texts)]
 
-    def _object(self, place: tuple[str, int], photo: Photo, wanted: Selection, strokes: tuple[Correction, ...]) -> Mask:
-        key = *place, wanted.text
-        if self.last is not None and self.last[0] == key and strokes[: len(self.last[1])] == self.last[1]:
-            _, done, cut, mask = self.last
+    def _object(self, photo: Photo, wanted: Selection, strokes: tuple[Correction, ...]) -> Mask:
+        last = self.last.get(photo)
+        if last is not None and last.text == wanted.text and strokes[: len(last.strokes)] == last.strokes:
+            done, cut = last.strokes, last.cut
             if done == strokes:  # its shadow is wanted now
-                return mask
+                return last.mask
         else:
             done, cut = (), cut_of(photo, wanted)
+        self.last.clear()
         for stroke in strokes[len(done) :]:
             (cut.add if stroke.add else cut.remove)(stroke.points, stroke.size)
-        mask = cut.mask()
-        self.last = key, strokes, cut, mask
-        return mask
+        self.last[photo] = LastCut(wanted.text, strokes, cut, cut.mask())
+        return self.last[photo].mask
 
     async def outline(self, request: Asked) -> Response:
         """The outline of everything that is painted, masks from files too."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mlx_moebius.selection.object import ObjectCut
+from mlx_moebius.ui import launch
 from mlx_moebius.ui.outline import stroke_of
 from mlx_moebius.ui.server import Server
 from tests.selection.scenes import overlap, sky, with_ball
@@ -28,6 +33,12 @@ def png(rgb: np.ndarray) -> bytes:
 @pytest.fixture
 def page(server: Server) -> Iterator[httpx.Client]:
     """A program that speaks to the page's API as the page does."""
+    with speaking_to(server) as client:
+        yield client
+
+
+@contextmanager
+def speaking_to(server: Server) -> Iterator[httpx.Client]:
     headers = {"authorization": f"Bearer {server.token}"}
     with httpx.Client(base_url=server.address, headers=headers, timeout=60, trust_env=False) as client:
         client.headers["x-moebius-token"] = client.get("/api/state").json()["token"]
@@ -150,3 +161,33 @@ def test_a_program_gets_a_mask_or_a_filled_photo(page: httpx.Client) -> None:
     assert page.post("/select", files=form).json()["error"].startswith("give a file as photo, and what is wanted")
     openapi = page.get("/openapi.json").json()
     assert openapi["paths"].keys() >= {"/select", "/fill"}
+
+
+@pytest.mark.slow
+def test_what_was_taken_in_a_folder_is_there_when_the_page_is_started_again(tmp_path: Path) -> None:
+    rgb, ball = with_ball(150, 210)
+    folder, out = tmp_path / "scans", tmp_path / "finished"
+    folder.mkdir()
+    Image.fromarray(rgb).save(folder / "a.png")
+    masks = []
+    for is_first in (True, False):
+        with launch("nano", folder=folder, output=out) as server, speaking_to(server) as page:
+            [item] = page.get("/api/series").json()["items"]
+            if is_first:
+                [part] = propose(page, item["id"], selected=[BOX]).json()["parts"]
+                masks.append(taken(page, item["id"], stroke(part)))
+            else:
+                found = page.get(f"/api/photos/{item['id']}/mask").content
+                masks.append(np.asarray(Image.open(io.BytesIO(found)).convert("L")) > 0)
+    assert overlap(masks[0], ball) > 0.95
+    assert np.array_equal(masks[0], masks[1])
+
+
+def test_of_a_photo_that_is_closed_no_selection_is_kept(page: httpx.Client) -> None:
+    gc.collect()
+    before = [made for made in gc.get_objects() if isinstance(made, ObjectCut)]
+    photo = opened(page, with_ball(150, 210)[0])
+    assert propose(page, photo, selected=[BOX]).status_code == 201
+    assert page.delete(f"/api/photos/{photo}").status_code == 204
+    gc.collect()
+    assert [made for made in gc.get_objects() if isinstance(made, ObjectCut) and made not in before] == []

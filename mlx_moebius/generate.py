@@ -130,6 +130,8 @@ def generate(
     Settings(**settings_asked)  # refuses what is out of bounds
     earlier = read_record(from_metadata) if from_metadata else None
     quality = earlier.quality if quality is None and earlier else quality
+    if not marks and earlier and earlier.selected:
+        marks = replace(marks, selected=list(earlier.selected))
     if patch and (output or extend or aspect or seeds or reference or len(images) > 1 or images[0].is_dir()):
         raise MoebiusError(
             "--patch is for one photo in its own frame, instead of -o: "
@@ -212,8 +214,6 @@ def fill_photo(
 ) -> None:
     """Fill one photo; `several`: there are more. Without marks or a wider frame, the mask beside the photo is used."""
     target = writing.target(image, save_mask, bool(seeds), several)
-    if not marks and choice.earlier and choice.earlier.selected:
-        marks = replace(marks, selected=list(choice.earlier.selected))
     if not marks and not (extend or aspect) and (beside := mask_beside(image)):
         marks = replace(marks, masks=[str(beside)])
     elif not marks and not (extend or aspect):

@@ -64,6 +64,10 @@ def test_in_a_folder_photos_without_dust_stay_as_they_are(tmp_path: Path) -> Non
     assert filled[62, 82].min() > 60
     assert (read_provenance(tmp_path / "album_filled" / "dusty.png") or {})["selected"] == ["dust"]
     assert all(json.loads(line) for line in ended.stdout.splitlines())
+    record = tmp_path / "album_filled" / "dusty.png"
+    ended = run(generate.main, album, "--from-metadata", record, "-o", tmp_path / "again")
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "again" / "dusty.png").read_bytes() == record.read_bytes()
 
 
 @pytest.mark.parametrize(

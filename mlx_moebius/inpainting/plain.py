@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlx_moebius.inpainting.synthesis.grain import grain
+from mlx_moebius.inpainting.synthesis.lines import lines_across
 from mlx_moebius.inpainting.synthesis.surface import Surface, fit
 from mlx_moebius.photos.geometry import Box, Colours, Mask, around, intersection, slices
 from mlx_moebius.photos.kept_colours import kept_colours
@@ -78,7 +79,10 @@ def _continued(photo: Photo, unknown: Mask, part: Part, rng: np.random.Generator
         at = np.argwhere(hole[slices(reach)])
         middle = np.array([core[1] + core[3], core[0] + core[2]]) / 2 - (reach[1], reach[0])
         share = (1 - np.abs(at - middle) / length).clip(1e-3).prod(axis=1).astype(np.float32)[:, None]
-        added = np.concatenate([share * surface.at(at), share], axis=1)
+        smooth = surface.at(at)
+        if (drawn := _lines(values, surface, hole[slices(reach)], distance[slices(reach)])) is not None:
+            smooth += drawn
+        added = np.concatenate([share * smooth, share], axis=1)
         total[slices(reach)][at[:, 0], at[:, 1]] += added
         answered[slices(core)] |= hole[slices(core)]
         noises.append(surface.noise)
@@ -123,6 +127,14 @@ def _surface(values: Colours, hole: Mask, distance: NDArray[np.uint8], size: int
         if close.any() and (found := fit(values[ring], np.argwhere(ring), close, size, tested)) is not None:
             return found
     return None
+
+
+def _lines(values: Colours, surface: Surface, hole: Mask, distance: NDArray[np.uint8]) -> Colours | None:
+    """What lines that cross a hole [H, W] add to the surface, [N, C]."""
+    rest = np.zeros(values.shape, np.float32)
+    around_it = np.argwhere(distance > 0)
+    rest[around_it[:, 0], around_it[:, 1]] = values[distance > 0] - surface.at(around_it)
+    return lines_across(rest, hole, distance, OUTLINE, surface.noise)
 
 
 def _grain(

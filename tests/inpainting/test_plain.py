@@ -118,6 +118,42 @@ def test_what_touches_the_hole_on_a_short_stretch_does_not_count() -> None:
     assert off(truth, disk()).max() == 0
 
 
+def line(angle: float, width: float, soft: float = 0.0) -> Truth:
+    """A dark line through the middle of a light picture, `soft` pixels of it at its edges."""
+    slope = np.deg2rad(angle)
+    across = np.abs((ROWS - 100.5) * np.cos(slope) - (COLUMNS - 150.5) * np.sin(slope))
+    cover = ((width / 2 + soft / 2 - across) / soft).clip(0, 1) if soft else (across < width / 2).astype(float)
+    return flat(230, 225, 215) - cover[..., None] * np.array([190, 180, 160])
+
+
+@pytest.mark.parametrize("angle", [0, 90, 17, -50])
+def test_a_line_goes_on_across_the_hole(angle: float) -> None:
+    assert (off(line(angle, 4), disk()) > 40).mean() < 0.01
+    assert off(line(angle, 4, soft=1.5), disk()).max() < 60
+    assert off(line(angle, 4, soft=1.5), disk(), disk(radius=32), quality=92).mean() < 3
+    if angle in (0, 90):
+        assert off(line(angle, 4), disk()).max() == 0
+
+
+def test_a_line_that_was_masked_itself_does_not_come_back() -> None:
+    wire = line(0, 4)
+    mask = (np.abs(ROWS - 100) < 9) & (np.abs(COLUMNS - 150) < 40)
+    pixels = np.rint(wire).astype(np.uint8)
+    photo, rest = continue_plain(Photo(pixels, "RGB"), mask)
+    assert not rest.any()
+    assert (photo.pixels[mask] == (230, 225, 215)).all()
+
+
+def test_two_lines_that_do_not_belong_together_end_at_the_hole() -> None:
+    truth = flat(250, 250, 250)
+    truth[(np.abs(ROWS - 85) < 3) & (COLUMNS < 111)] = 10
+    truth[(np.abs(ROWS - 115) < 3) & (COLUMNS > 189)] = 10
+    other = truth.copy()
+    other[(np.abs(ROWS - 85) < 3) & (COLUMNS > 189)] = 250, 30, 30
+    for drawn in (truth, other):
+        assert off(drawn, disk(radius=42)).max() == 0
+
+
 def test_a_wire_over_a_sky_in_several_stretches() -> None:
     mask = np.abs(ROWS - 20 - 0.5 * COLUMNS) < 5
     sky = np.stack([90 + ROWS * 0.2, 140 + 40 * np.sin(COLUMNS / 80), 220 - ROWS * 0.2], axis=-1)

@@ -86,9 +86,10 @@ def _best(
     centred, template = colours - level, np.where(ring[..., None], surroundings - level, 0)
     # Sums of differences over the ring at every place are correlations.
     planes = [*np.moveaxis(centred, -1, 0), (centred**2).sum(axis=-1), excluded.astype(np.float32)]
-    spectra = np.fft.rfft2(np.stack(planes))
+    size = _fast(shape[0]), _fast(shape[1])
+    spectra = np.fft.rfft2(np.stack(planes), size)
     kernels = [*np.moveaxis(template, -1, 0), ring.astype(np.float32), (ring | hole).astype(np.float32)]
-    filters = np.conj(np.fft.rfft2(np.stack(kernels), shape))
+    filters = np.conj(np.fft.rfft2(np.stack(kernels), size))
     channels = len(planes) - 2
     products = np.concatenate(
         [
@@ -97,7 +98,7 @@ def _best(
             spectra[channels:] * filters[channels:],
         ]
     )
-    found = np.fft.irfft2(products, shape)[:, : shape[0] - hole.shape[0] + 1, : shape[1] - hole.shape[1] + 1]
+    found = np.fft.irfft2(products, size)[:, : shape[0] - hole.shape[0] + 1, : shape[1] - hole.shape[1] + 1]
     same, sums, squares, taken = found[0], found[1 : 1 + channels], found[-2], found[-1]
     variance = float((template**2).sum()) / count
     offset = (sums**2).sum(axis=0) / count**2  # of the mean, squared
@@ -107,6 +108,18 @@ def _best(
     cost[taken > 0.5] = np.inf
     row, column = np.unravel_index(cost.argmin(), cost.shape)
     return (int(row), int(column)) if np.isfinite(cost[row, column]) else None
+
+
+def _fast(length: int) -> int:
+    """The next length that has no prime factors but 2, 3 and 5: transforms of others take several times as long."""
+    while True:
+        rest = length
+        for factor in (2, 3, 5):
+            while rest % factor == 0:
+                rest //= factor
+        if rest == 1:
+            return length
+        length += 1
 
 
 def _fits(surroundings: Floats, difference: Floats, ring: Mask) -> bool:

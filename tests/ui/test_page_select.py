@@ -238,6 +238,33 @@ def test_what_is_proposed_is_dropped_with_a_sentence_when_its_photo_changes(stag
 
 
 @pytest.mark.slow
+def test_beside_other_shots_a_selection_stays_in_reach_and_says_what_comes_first(stage: Stage, tmp_path: Path) -> None:
+    page = stage.page
+    path, *_ = ball_with_shadow(tmp_path)
+    (tmp_path / "text.jpg").write_text("no photo")
+    page.set_input_files("#files", [path, PHOTO])
+    expect(page.locator("#photos .photo")).to_have_count(2)
+    stage.sharp()
+    page.keyboard.press("w")
+    stage.stroke((-40, 100), (-30, 150), (-20, 200))
+    expect(page.locator("#error")).to_contain_text("outside the photo")
+    stage.stroke(*BOX)
+    answered(page, "Draw over what is missing")
+    expect(page.locator("#select-shadow")).to_be_visible()
+    page.keyboard.press("u")
+    expect(page.locator("#shots-text")).to_contain_text("Take what is proposed")
+    page.set_input_files("#shot-files", [tmp_path / "text.jpg", PHOTO.parent / "fish.jpg"])
+    expect(page.locator("#shots-list .name")).to_have_text([PHOTO.name, "fish.jpg"])
+    parts = ["#select-take", "#select-drop", "#select-less", "#select-shadow", "#carry", "#run", "#error"]
+    for width, height in ((1280, 860), (1024, 768), (844, 390), (390, 844)):
+        page.set_viewport_size({"width": width, "height": height})
+        assert [part for part in parts if not in_reach(page.locator(part))] == []
+    expect(page.locator("#error")).to_contain_text("text.jpg is not a JPEG")
+    page.click("#select-take")
+    expect(page.locator("#shots-text")).to_contain_text("None of them gives anything", timeout=60_000)
+
+
+@pytest.mark.slow
 def test_a_selection_goes_along_a_series_and_a_mask_is_copied_and_pasted(stage: Stage, tmp_path: Path) -> None:
     page = stage.page
     scene = Image.open(PHOTO).convert("RGB").resize((768, 512), Image.Resampling.BICUBIC)

@@ -2,7 +2,8 @@
 // paints nothing, so undo, reload, runs and versions keep it as they keep what is painted.
 
 import { get, photoUrl, post, request, versionUrl } from "./api.js";
-import { $, attempt, make, say } from "./dom.js";
+import { $, attempt, complain, make, say } from "./dom.js";
+import { proposed } from "./proposal.js";
 import * as runs from "./runs.js";
 import * as settings from "./settings.js";
 import { listen, state } from "./state.js";
@@ -67,7 +68,7 @@ async function look() {
     draw();
   }
   const chosen = shots.filter((shot) => isChosen(shot) && !givesNothing(shot));
-  if (!chosen.length) say(`${shots.filter((shot) => !givesNothing(shot)).length} of ${shots.length} shots give something.`);
+  if (shots.length && !chosen.length) say(`${shots.filter((shot) => !givesNothing(shot)).length} of ${shots.length} shots give something.`);
   if (chosen.length < 2) return;
   const { share } = await ask(chosen);
   if (mine !== turn) return;
@@ -111,7 +112,9 @@ function item(shot) {
 
 function text() {
   if (!shots.length) return "Open other shots of this scene, choose one here, or drop it here.";
+  if (!painted() && proposed()) return "Take what is proposed, to see what each shot gives of it.";
   if (!painted()) return "Paint over what should go, to see what each shot gives of it.";
+  if (shots.every(givesNothing)) return "None of them gives anything here: it is filled as always.";
   if (together !== null) return `Together they give ${percent(together)}.`;
   return "What is left pink is filled as always. Choose one or more, then remove.";
 }
@@ -130,11 +133,18 @@ function draw() {
 /** Give files as other shots of the photo shown. */
 export async function addFiles(files) {
   const { photo } = state;
+  const refused = [];
   for (const file of files) {
     const address = `${photoUrl(photo)}/others?name=${encodeURIComponent(file.name)}`;
-    const shot = await (await request("POST", address, file)).json();
-    await keepFile(photo, `shot/${shot.sha256}`, file);
+    try {
+      const shot = await (await request("POST", address, file)).json();
+      await keepFile(photo, `shot/${shot.sha256}`, file);
+    } catch (error) {
+      if (!error.expected) throw error;
+      refused.push(error.message);
+    }
   }
+  complain(refused.join("; "));
   await look();
 }
 
@@ -159,6 +169,7 @@ export function prepare() {
   listen("bars", () => isOpen() && of !== state.photo && attempt(look));
   listen("photo", () => (isOpen() && of !== state.photo ? attempt(look) : lookSoon()));
   for (const name of ["strokes", "settings"]) listen(name, lookSoon);
+  listen("proposal", () => isOpen() && draw());
   for (const name of ["strokes", "photo"]) listen(name, mark);
   listen("run", (run) => {
     if (run || !runs.ofShown() || !settings.fold("shots", false)) return; // a run has been sent: its result is looked at

@@ -68,13 +68,15 @@ async function ask(photo, thing, instead) {
     say("Proposed. Enter takes it, Escape drops it.");
   } catch (error) {
     if (things(photo).includes(thing)) withdraw(photo, thing, instead);
+    if (!state.photos.includes(photo)) return; // it has been closed meanwhile
+    if (error.expected && photo !== state.photo) error.message = `In ${photo.name}, ${error.message}`;
     throw error;
   }
 }
 
 /** Look for the shadow of a thing, unless it has been corrected or taken meanwhile. */
 async function findShadow(photo, thing) {
-  if (!things(photo).includes(thing)) return;
+  if (!things(photo).includes(thing) || !state.photos.includes(photo)) return;
   const { shadow } = await request(photo, { selected: [thing.text], strokes: thing.strokes, shadow: true });
   if (!things(photo).includes(thing)) return;
   thing.shadow = shadow && { ...shadow, kept: thing.shadow?.kept ?? false };

@@ -79,6 +79,7 @@ function near(points) {
 function pointed({ points, erase }) {
   const click = shapeOf(points, CLICK / view.scale) === "click";
   const shown = version();
+  if (isOutside(points, shown)) return complain("That is outside the photo: point at something in it.");
   const inside = points.map(([x, y]) => [
     Math.min(shown.width, Math.max(0, x)),
     Math.min(shown.height, Math.max(0, y)),
@@ -90,6 +91,13 @@ function pointed({ points, erase }) {
   if (kind === "wire") return attempt(() => proposal.look({ text: wireText(click, inside) }));
   if (kind !== "object") return undefined;
   return attempt(() => object(inside, click, erase !== taking));
+}
+
+/** Whether a way leaves the photo alone. */
+function isOutside(points, { width, height }) {
+  const beyond = (axis, most) =>
+    points.every((place) => place[axis] <= 0) || points.every((place) => place[axis] >= most);
+  return beyond(0, width) || beyond(1, height);
 }
 
 const wireText = (click, points) => `wire:${words(click ? [points[0]] : [points[0], points.at(-1)])}`;

@@ -227,11 +227,11 @@ def test_what_is_proposed_is_dropped_with_a_sentence_when_its_photo_changes(stag
     stage.open(PHOTO)
     stage.without_detail()
     stage.stroke((150, 190), (160, 230))
-    page.click("#run")
+    stage.run()
     page.keyboard.press("w")
     stage.stroke((130, 160), (160, 220), (185, 250))
     answered(page, "Draw over")
-    stage.finish()
+    page.locator("#versions button", has_text="Original").click()
     expect(page.locator("#error")).to_contain_text("has changed since")
     expect(page.locator("#select-take")).to_be_disabled()
     assert stage.strokes() == 0

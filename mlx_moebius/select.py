@@ -100,8 +100,13 @@ def dust_of_folder(folder: Path, output: Path, overwrite: bool) -> None:
         )
     output.mkdir(parents=True, exist_ok=True)
     for photo, target in targets.items():
+        try:
+            picture = read_photo(photo)
+        except MoebiusError as error:
+            warn(f"no mask: {error}")
+            continue
         if dust[photo]:
-            mask = selected(read_photo(photo), dust[photo])
+            mask = selected(picture, dust[photo])
             write_png(Image.fromarray(mask.astype(np.uint8) * 255), target, photo, overwrite)
             typer.echo(printable(str(target)))
 

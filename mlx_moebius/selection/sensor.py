@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mlx_moebius.errors import MoebiusError
 from mlx_moebius.opencv import opencv
 from mlx_moebius.photos.photo import Photo, opened, oriented, read_photo
 from mlx_moebius.selection.dust import Floats, Spot, distinct_spots
@@ -32,22 +34,25 @@ MAKE, MODEL, EXIF, SERIAL, FOCAL_LENGTH = 271, 272, 0x8769, 0xA431, 0x920A
 def sensor_dust(files: Sequence[Path]) -> dict[Path, list[Spot]]:
     """The dust in photos, by file, in pixels of the upright photo. Cameras with fewer than 8 photos are left out.
 
-    Photos are of one camera if make, model, serial number, focal length and size are the same.
+    Photos are of one camera if make, model, serial number, focal length and size are the same. Files that cannot be
+    read are left out.
     """
     cameras: dict[tuple[object, ...], list[Path]] = defaultdict(list)
     for file in files:
-        cameras[_camera(file)].append(file)
+        with suppress(MoebiusError):
+            cameras[_camera(file)].append(file)
     found: dict[Path, list[Spot]] = {}
     for members in cameras.values():
         if len(members) < FEWEST:
             continue
         learnt = Learnt()
         for file in members[:: -(-len(members) // MOST)]:
-            photo = read_photo(file)
-            learnt.add(oriented(photo.rgb(), BACK.get(photo.orientation, photo.orientation)))
+            if photo := _readable(file):
+                learnt.add(oriented(photo.rgb(), BACK.get(photo.orientation, photo.orientation)))
         spots = learnt.spots()
         for file in members:
-            found[file] = _upright(spots, read_photo(file)) if spots else []
+            if photo := _readable(file):
+                found[file] = _upright(spots, photo) if spots else []
     return found
 
 
@@ -91,6 +96,14 @@ class Learnt:
             return []
         mean = self.weighted / self.weights.clip(1e-6)
         return [spot for spot in distinct_spots(mean + np.float32(LEVELS), CLEAR) if spot.difference < 0]
+
+
+def _readable(file: Path) -> Photo | None:
+    """A photo, or None for a damaged file: who wants its pixels says what is wrong with it."""
+    try:
+        return read_photo(file)
+    except MoebiusError:
+        return None
 
 
 def _camera(file: Path) -> tuple[object, ...]:

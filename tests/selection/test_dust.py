@@ -91,6 +91,8 @@ def test_a_folder_gets_a_mask_for_each_photo(tmp_path: Path, capsys: pytest.Capt
     album = tmp_path / "album"
     album.mkdir()
     camera_photos(album, 9)
+    (album / "text.jpg").write_text("no photo")
+    (album / "short.png").write_bytes((album / "1.png").read_bytes()[:9000])
     with pytest.raises(SystemExit) as ended:
         main(["select", str(album), "--dust"])
     assert not ended.value.code
@@ -98,7 +100,10 @@ def test_a_folder_gets_a_mask_for_each_photo(tmp_path: Path, capsys: pytest.Capt
     assert [mask.name for mask in masks] == [f"{number}.png_mask.png" for number in range(9)]
     photo = read_photo(album / "3.png")
     assert Image.open(tmp_path / "album_masks" / "3.png_mask.png").size == (photo.width, photo.height)
-    assert len(capsys.readouterr().out.splitlines()) == 9
+    told = capsys.readouterr()
+    assert len(told.out.splitlines()) == 9
+    assert "text.jpg is not a JPEG" in told.err
+    assert "short.png" in told.err
 
 
 def test_dust_of_a_sensor_needs_a_folder_and_its_sensitivity_has_bounds(tmp_path: Path) -> None:

@@ -138,7 +138,8 @@ export async function take(photo = state.photo) {
 function fits(photo) {
   if (!photo.proposal || photo.proposal.on === photo.current) return true;
   drop(photo);
-  complain("This photo has changed since, so what was proposed on it is dropped: select it again.");
+  // Later: the same change takes earlier errors away.
+  setTimeout(() => complain("This photo has changed since, so what was proposed on it is dropped: select it again."));
   return false;
 }
 

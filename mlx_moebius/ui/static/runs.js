@@ -122,7 +122,7 @@ async function end(photo, run) {
     photo.redo = [];
     const seconds = run.seconds ? ` in ${run.seconds.toFixed(1)} s` : "";
     const text = [`Done${seconds}`, takenText(version(photo, run.versions[0]))].filter(Boolean).join(". ");
-    say([`${text}.`, ...(run.warnings ?? [])].join(" "));
+    say(`${[text, ...(run.warnings ?? [])].join(". ")}.`);
     photo.outcome = { text, warnings: run.warnings ?? [] };
     emit("filled", { photo, run });
   } else {

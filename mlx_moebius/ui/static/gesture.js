@@ -25,6 +25,13 @@ export function shapeOf(points, least) {
 /** What is shown while it is drawn: the box, where `boxes` can be meant and one is, or else the way itself. */
 export function shownOf(points, boxes) {
   const [[x, y], [x2, y2]] = [points[0], points.at(-1)];
-  if (boxes && shapeOf(points, 0) === "box") return [[x, y], [x2, y], [x2, y2], [x, y2], [x, y]];
+  if (boxes && shapeOf(points, 0) === "box")
+    return [
+      [x, y],
+      [x2, y],
+      [x2, y2],
+      [x, y2],
+      [x, y],
+    ];
   return points;
 }

@@ -68,7 +68,8 @@ async function look() {
     draw();
   }
   const chosen = shots.filter((shot) => isChosen(shot) && !givesNothing(shot));
-  if (shots.length && !chosen.length) say(`${shots.filter((shot) => !givesNothing(shot)).length} of ${shots.length} shots give something.`);
+  if (shots.length && !chosen.length)
+    say(`${shots.filter((shot) => !givesNothing(shot)).length} of ${shots.length} shots give something.`);
   if (chosen.length < 2) return;
   const { share } = await ask(chosen);
   if (mine !== turn) return;

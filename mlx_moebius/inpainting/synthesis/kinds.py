@@ -22,14 +22,16 @@ RIM = 2  # cells
 FEW = 4  # cells of the rim that say nothing
 MOSTLY = 75  # per cent of a kind's cells along the rim: its stretch
 SHORT = 0.4  # of the hole's length
+APART = 2.0  # times as far as its cells lie from their mean is a kind from those on long stretches, to be another thing
 
 
 def stray(grid: Grid, cells: Indices, sources: Indices) -> Floats:
     """How far candidate `sources` [N, K] of some cells [N] stray: from 0 to 1, as far as this and farther.
 
-    Only kinds count that lie along a short stretch of the rim. What has two ends there, or many, may run through.
+    Only kinds count that lie along a short stretch of the rim, and look unlike those on long ones. What has two ends
+    there, or many, may run through.
     """
-    kinds = _kinds(grid)
+    kinds, centres, widths = _kinds(grid)
     rim = np.flatnonzero(near(grid.hole, RIM) & grid.known)
     result = np.zeros(sources.shape, np.float32)
     if not len(rim):
@@ -37,6 +39,7 @@ def stray(grid: Grid, cells: Indices, sources: Indices) -> Floats:
     there, here = (np.stack(unflatten(flat, grid.width), axis=1).astype(np.float32) for flat in (rim, cells))
     longest = np.ptp(there, axis=0).max()
     chosen = kinds[sources]
+    short, long = dict[int, tuple[Floats, float]](), list[int]()
     for kind in range(KINDS):
         touching = there[kinds[rim] == kind]
         if len(touching) < FEW:
@@ -44,13 +47,22 @@ def stray(grid: Grid, cells: Indices, sources: Indices) -> Floats:
         away = np.hypot(*(touching - np.median(touching, axis=0)).T)
         reach = max(1.0, float(np.percentile(away, MOSTLY)))
         if 2 * reach < SHORT * longest:
-            apart = np.hypot(*(here[:, None] - touching[away <= reach]).T).min(axis=0)
+            short[kind] = touching[away <= reach], reach
+        else:
+            long.append(kind)
+    for kind, (stretch, reach) in short.items():
+        unlike = np.linalg.norm(centres[long] - centres[kind], axis=1).min(initial=np.inf)
+        if unlike > APART * widths[kind]:
+            apart = np.hypot(*(here[:, None] - stretch).T).min(axis=0)
             result += (apart / reach).clip(0, 1)[:, None] * (chosen == kind)
     return result
 
 
-def _kinds(grid: Grid) -> NDArray[np.int64]:
-    """The kind of every cell, flat [R * C], by k-means over what may be copied, from centres far apart."""
+def _kinds(grid: Grid) -> tuple[NDArray[np.int64], Floats, Floats]:
+    """The kind of every cell, flat [R * C], by k-means over what may be copied, from centres far apart.
+
+    With them the kinds' means [K, P], and how far their cells lie from these, [K].
+    """
     luma = grid.colours.mean(axis=-1, keepdims=True)
     hue = HUE * (grid.colours - luma) / (luma + DARK)
     planes = np.moveaxis(np.concatenate([LUMA * luma, hue, TEXTURE * grid.texture], axis=-1), -1, 0)
@@ -68,7 +80,10 @@ def _kinds(grid: Grid) -> NDArray[np.int64]:
         counts = np.bincount(number, minlength=KINDS)
         sums = np.stack([np.bincount(number, plane, KINDS) for plane in samples.T], axis=1)
         centres = np.where(counts[:, None] > 0, sums / counts.clip(1)[:, None], centres).astype(np.float32)
-    return _nearest(means, centres)
+    number = _nearest(samples, centres)
+    squares = ((samples - centres[number]) ** 2).sum(axis=1)
+    widths = np.sqrt(np.bincount(number, squares, KINDS) / np.bincount(number, minlength=KINDS).clip(1))
+    return _nearest(means, centres), centres, widths.astype(np.float32)
 
 
 def _nearest(samples: Floats, centres: Floats) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -214,6 +215,20 @@ def sha256(path: Path) -> str:
         return digest(path, hashlib.sha256())
     except OSError as error:
         raise MoebiusError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def sha256_once(path: Path) -> str:
+    """The same, computed once as long as the file's size and time stay as they are. Raises MoebiusError."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise MoebiusError(f"{path} cannot be read: {error.strerror or error}") from None
+    return _sha256_at(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _sha256_at(path: Path, size: int, changed: int) -> str:
+    return sha256(path)
 
 
 def digest(path: Path, algorithm: hashlib._Hash) -> str:

@@ -12,7 +12,7 @@ from mlx_moebius.alignment.neighbours import neighbours
 from mlx_moebius.alignment.shot import Shot, features_of, read_shot, remember
 from mlx_moebius.alignment.sources import files_of, same_file
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.files import sha256
+from mlx_moebius.files import sha256_once
 from mlx_moebius.photos.pairing import Pairing
 from mlx_moebius.photos.photo import Photo
 
@@ -34,7 +34,6 @@ class Others:
         self._photos: dict[Path, Path | None] = {}
         self._shots: OrderedDict[Path, Shot] = OrderedDict()
         self._features: dict[Path, Features] = {}
-        self._hashes: dict[tuple[Path, int, int], str] = {}
         self._lock = threading.RLock()
 
     def files(self, name: Path) -> list[tuple[Path, Path | None]]:
@@ -60,18 +59,7 @@ class Others:
 
     def hashes(self, files: Sequence[tuple[Path, Path | None]]) -> list[list[str | None]]:
         """The SHA-256 of each shot's file and mask: what decides whether an earlier fill still holds."""
-        return [[self._hash(path), self._hash(mask) if mask else None] for path, mask in files]
-
-    def _hash(self, path: Path) -> str:
-        """A file's SHA-256, computed once: neighbours are neighbours of several photos."""
-        try:
-            found = path.stat()
-        except OSError as error:
-            raise MoebiusError(f"{path} cannot be read: {error.strerror or error}") from None
-        stamp = path, found.st_size, found.st_mtime_ns
-        if stamp not in self._hashes:
-            self._hashes[stamp] = sha256(path)
-        return self._hashes[stamp]
+        return [[sha256_once(path), sha256_once(mask) if mask else None] for path, mask in files]
 
     def read(self, files: Sequence[tuple[Path, Path | None]], name: Path, photo: Photo) -> list[Shot]:
         """The shots of these files, and the photo's own features, from memory where they are there.

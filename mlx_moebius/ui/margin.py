@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from mlx_moebius.inpainting.crops import plan
 from mlx_moebius.inpainting.stitch import feather, feather_width
-from mlx_moebius.photos.geometry import Mask, slices
+from mlx_moebius.photos.geometry import Mask, around, slices
 from mlx_moebius.photos.growth import grow
 from mlx_moebius.ui.api import Api
 from mlx_moebius.ui.rest_api import value_of
@@ -33,8 +33,8 @@ def margin(mask: Mask, size: int, context: float) -> NDArray[np.uint8]:
     shown: NDArray[Any] = np.zeros(mask.shape, np.uint8)
     for crop in plan(mask, size, context):
         far = feather_width(crop)
-        left, top, right, bottom = part = crop.reach(width, height)
-        outer = max(0, left - far), max(0, top - far), min(width, right + far), min(height, bottom + far)
+        part = crop.reach(width, height)
+        outer = around(part, far, width, height)
         weights = feather(mask[slices(outer)], far)[slices(part, outer[:2])]
         shown[slices(part)] = np.maximum(shown[slices(part)], np.ceil(FADE * weights).astype(np.uint8))
     shown[mask] = 255

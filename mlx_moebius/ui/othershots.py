@@ -7,7 +7,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,15 +19,15 @@ from mlx_moebius.alignment.shot import Shot, features_of, remember
 from mlx_moebius.alignment.sources import Source
 from mlx_moebius.alignment.take import Taken, take_from
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.files import sha256
+from mlx_moebius.files import sha256_once
 from mlx_moebius.folder.others import Others
 from mlx_moebius.opencv import opencv
-from mlx_moebius.photos.geometry import Box, Mask, bounding_box, slices
+from mlx_moebius.photos.geometry import Box, Mask, around, bounding_box, slices
 from mlx_moebius.photos.growth import grow
 from mlx_moebius.photos.pairing import Pairing
 from mlx_moebius.photos.photo import Photo
 from mlx_moebius.ui.pictures import Picture
-from mlx_moebius.ui.refusals import Refused
+from mlx_moebius.ui.refusals import Refused, sentence
 from mlx_moebius.ui.sessions import Session, Sessions
 from mlx_moebius.ui.tiles import webp
 
@@ -55,11 +54,11 @@ class OtherShots:
         """
         owner, _ = self.sessions.picture(picture.id)
         series = [other for other in owner.pictures.values() if not other.shot_for]
-        around = {other.source: other for other in series if other is not picture}
-        near = [around[path] for path in neighbours(picture.source, list(around))]
+        others = {other.source: other for other in series if other is not picture}
+        near = [others[path] for path in neighbours(picture.source, list(others))]
         if not near and picture in series:
             at = series.index(picture)
-            beside = sorted((other for other in around.values()), key=lambda other: abs(series.index(other) - at))
+            beside = sorted((other for other in others.values()), key=lambda other: abs(series.index(other) - at))
             near = [other for other in beside if not _is_result(other.source)][:NEIGHBOURS]
         return near + [other for other in session.pictures.values() if other.shot_for == picture.id]
 
@@ -142,24 +141,16 @@ def preview(found: Taken, mask: Mask) -> str:
 def _around(mask: Mask) -> Box:
     box = bounding_box(mask)
     assert box is not None
-    left, top, right, bottom = box
-    room = max(LEAST_ROOM, round(ROOM * max(right - left, bottom - top)))
-    height, width = mask.shape
-    return max(0, left - room), max(0, top - room), min(width, right + room), min(height, bottom + room)
+    room = max(LEAST_ROOM, round(ROOM * max(box[2] - box[0], box[3] - box[1])))
+    return around(box, room, mask.shape[1], mask.shape[0])
 
 
 def hash_of(path: Path) -> str:
     """A file's SHA-256, computed once as long as the file is not changed. Raises Refused where it is gone."""
     try:
-        found = path.stat()
-    except OSError as error:
-        raise Refused(400, f"{path.name} cannot be read: {error.strerror or error}") from None
-    return _hash(path, found.st_size, found.st_mtime_ns)
-
-
-@lru_cache(maxsize=4096)
-def _hash(path: Path, size: int, changed: int) -> str:
-    return sha256(path)
+        return sha256_once(path)
+    except MoebiusError as error:
+        raise Refused(400, sentence(error, path.parent)) from None
 
 
 def _is_result(path: Path) -> bool:

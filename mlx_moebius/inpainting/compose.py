@@ -21,7 +21,7 @@ from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.inpainting.specks import heal_specks
 from mlx_moebius.inpainting.stitch import blend, extract, feather_width, match_colour, prefill
 from mlx_moebius.photos.gain_map import GainMap
-from mlx_moebius.photos.geometry import Box, Colours, Mask
+from mlx_moebius.photos.geometry import Box, Colours, Mask, Pixels
 from mlx_moebius.photos.growth import check_growth, grow
 from mlx_moebius.photos.kept_colours import kept_colours
 from mlx_moebius.photos.mask_files import check as check_mask
@@ -118,7 +118,7 @@ class PreparedCrops:
                 photo = photo.composite(colours, weights, band, settings.opaque, keep)
                 drawn = np.ceil(weights.clip(0, 1) * np.float32(65535)).astype(np.uint16)
                 shares[band[1] : band[3]] = np.maximum(shares[band[1] : band[3]], drawn)
-        photo = replace(photo, gains=filled_gains(photo, shares > 0))
+        photo = replace(photo, gains=filled_gains(photo, shares > 0), infrared=filled_infrared(photo, shares > 0))
         seam = measure_seam(photo.rgb(), self.mask, widest_feather(crops))
         result = Result(photo, self.mask, self.crops, seam, [], details, shares, self.uses, self.continued)
         soft = max((crop.enlargement for crop in crops), default=1.0)
@@ -182,13 +182,25 @@ def filled_gains(photo: Photo, changed: Mask) -> GainMap | None:
     unknown = dilate(np.logical_or.reduceat(np.logical_or.reduceat(changed, rows, 0), columns, 1), 3)
     if unknown.all():
         return replace(gains, pixels=np.full_like(gains.pixels, gains.pixels.mean(axis=(0, 1))))
-    values = values.copy()
+    return replace(gains, pixels=_interpolated(values, unknown).reshape(gains.pixels.shape))
+
+
+def filled_infrared(photo: Photo, changed: Mask) -> Pixels | None:
+    """The infrared picture, interpolated where the photo was changed [H, W]: what was there is there no longer."""
+    if photo.infrared is None or photo.infrared.shape != changed.shape or changed.all():
+        return photo.infrared
+    return _interpolated(photo.infrared[..., None], changed)[..., 0]
+
+
+def _interpolated(values: Pixels, unknown: Mask) -> Pixels:
+    """Values [H, W, C] with those that are unknown [H, W] interpolated from what is round them."""
+    values, most = values.copy(), np.iinfo(values.dtype).max
     for part in components(unknown):
         left, top, right, bottom = part.box
         near = np.s_[max(0, top - GAINS_RIM) : bottom + GAINS_RIM, max(0, left - GAINS_RIM) : right + GAINS_RIM]
-        filled = np.rint(push_pull(values[near].astype(np.float32), ~unknown[near])).clip(0, 255)
+        filled = np.rint(push_pull(values[near].astype(np.float32), ~unknown[near])).clip(0, most)
         values[near] = np.where(unknown[near][..., None], filled, values[near])
-    return replace(gains, pixels=values.reshape(gains.pixels.shape))
+    return values
 
 
 def widest_feather(crops: list[Crop]) -> int:

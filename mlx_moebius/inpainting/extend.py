@@ -151,4 +151,5 @@ def extended(photo: Photo, extension: Extension) -> tuple[Photo, Mask]:
         down, across = gains.pixels.shape[0] / photo.height, gains.pixels.shape[1] / photo.width
         added = [[round(side * scale) for side in pair] for pair, scale in zip(sides, (down, across), strict=True)]
         gains = replace(gains, pixels=np.pad(gains.pixels, (*added, *[(0, 0)] * (gains.pixels.ndim - 2)), "edge"))
-    return replace(photo, pixels=pixels, metadata=carried, gains=gains), mask
+    infrared = None if photo.infrared is None else np.pad(photo.infrared, sides, "edge")
+    return replace(photo, pixels=pixels, metadata=carried, gains=gains, infrared=infrared), mask

@@ -58,7 +58,7 @@ def patch(photo: Photo, filled: Photo, weights: NDArray[np.uint16]) -> Photo:
         pixels[rows][changed] = np.concatenate([np.rint(colours).clip(0, most), opacity[..., None]], axis=-1).astype(
             pixels.dtype
         )[changed]
-    return replace(filled, pixels=pixels, mode=mode, encoding={}, gains=None)
+    return replace(filled, pixels=pixels, mode=mode, encoding={}, gains=None, infrared=None)
 
 
 def patch_file(layer: Photo, source: Path) -> Path:

@@ -7,7 +7,6 @@ The network gets `Photo.rgb`; `Photo.composite` blends its fill in. `save.py` wr
 from __future__ import annotations
 
 import importlib
-import io
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,11 +16,23 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import check_regular
-from mlx_moebius.photos import attached, formats, gain_map, jxl, limits, metadata, nclx, recognise, sixteen_bit
+from mlx_moebius.photos import (
+    attached,
+    cmyk,
+    formats,
+    gain_map,
+    infrared,
+    jxl,
+    limits,
+    metadata,
+    nclx,
+    recognise,
+    sixteen_bit,
+)
 from mlx_moebius.photos.geometry import Box, Pixels, slices
 from mlx_moebius.photos.palettes import palette_of
 from mlx_moebius.photos.privacy import Region, map_regions, turned
@@ -56,7 +67,8 @@ class Photo:
     `mode` is Pillow's: L, LA, RGB, RGBA, CMYK or I;16 (grey, uint16), or one of LA;16, RGB;16, RGBA;16 (uint16), which
     Pillow lacks; palettes are resolved. `encoding` holds Pillow's save options that repeat the source's compression,
     `orientation` the EXIF value (1 to 8) that was applied, `notes` lines that the user should know. `gains` is an Ultra
-    HDR JPEG's gain map. `palette` is the file's palette, [N, C] in `mode` (see `palettes.palette_of`).
+    HDR JPEG's gain map. `palette` is the file's palette, [N, C] in `mode` (see `palettes.palette_of`). `infrared` is a
+    scan's infrared picture [H, W] in the depth of `pixels`, which dust is dark in.
     """
 
     pixels: Pixels
@@ -68,6 +80,7 @@ class Photo:
     notes: tuple[str, ...] = ()
     gains: gain_map.GainMap | None = None
     palette: Pixels | None = None
+    infrared: Pixels | None = None
 
     @property
     def width(self) -> int:
@@ -95,6 +108,12 @@ class Photo:
             return None
         return self.pixels[..., -1] if self.pixels.dtype == np.uint8 else (self.pixels[..., -1] // 257).astype(np.uint8)
 
+    def with_infrared(self, values: Pixels) -> Photo:
+        """The photo with an infrared picture [H, W] of its size, in the place of opacity if it has one."""
+        colours = np.ascontiguousarray(self.pixels[..., :3]) if self.plain_mode == "RGBA" else self.pixels
+        values = infrared.in_depth(values, colours.dtype)
+        return replace(self, pixels=colours, mode=self.mode.replace("RGBA", "RGB"), infrared=values)
+
     def rgb(self, box: Box | None = None) -> NDArray[np.uint8]:
         """What the network sees, uint8 [h, w, 3], of the whole photo or of `box`.
 
@@ -103,7 +122,7 @@ class Photo:
         """
         pixels = self.pixels[slices(box or self.box)]
         if self.mode == "CMYK":
-            return np.asarray(_convert(to_image(pixels, "CMYK"), "RGB", self.metadata.icc))
+            return np.asarray(cmyk.convert(to_image(pixels, "CMYK"), "RGB", self.metadata.icc))
         if pixels.dtype == np.uint16:
             pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
         if self.plain_mode in ("RGB", "RGBA"):
@@ -152,9 +171,9 @@ class Photo:
     ) -> Pixels:
         share = weight[..., None].astype(np.float32)
         if self.mode == "CMYK":  # in light, not in ink: the same colour from other shares of black would show as a seam
-            seen = np.asarray(_convert(to_image(source, "CMYK"), "RGB", self.metadata.icc)).astype(np.float32)
+            seen = np.asarray(cmyk.convert(to_image(source, "CMYK"), "RGB", self.metadata.icc)).astype(np.float32)
             seen = np.rint(seen * (1 - share) + fill * share).clip(0, 255).astype(np.uint8)
-            blended = np.array(_convert(to_image(seen, "RGB"), "CMYK", self.metadata.icc))
+            blended = np.array(cmyk.convert(to_image(seen, "RGB"), "CMYK", self.metadata.icc))
             if keep is not None:
                 blended[weight > 0] = keep(seen[weight > 0].astype(np.float32))
             return np.where(share > 0, blended, source)
@@ -213,11 +232,18 @@ def read_photo(path: str | Path) -> Photo:
         page = image.tell() if image.format == "TIFF" else 0
         photo = photo_from_image(image)
         if is_deep:
-            pixels = sixteen_bit.read_pixels(file, str(image.format), page)
+            pixels, fourth = sixteen_bit.read_pixels(file, str(image.format), page)
+            dust: Pixels | None = None if fourth is None else oriented(fourth, photo.orientation)
             photo = replace(photo, pixels=oriented(pixels, photo.orientation), mode=sixteen_bit.MODES[pixels.shape[-1]])
+        else:
+            dust = infrared.fourth_channel(file, image) if image.format == "TIFF" else None
+        if image.format == "TIFF" and dust is None and (found := infrared.behind(image, page)) is not None:
+            dust = oriented(found[0], 1 if found[1] else photo.orientation)
+            notes.append(f"{path}: its infrared page is kept as a fourth channel")
+        photo = photo if dust is None else photo.with_infrared(dust)
         if lost := formats.unusable(image):
             notes.append(f"{path}: its {' and '.join(lost)} cannot be read and was left out")
-        if extra := formats.extra_channels(image):
+        if photo.infrared is None and (extra := formats.extra_channels(image)):
             notes.append(f"{path}: {extra} left out")
         xmp, left_out = attached.without_announcements(photo.metadata.xmp)
         left_out += attached.announced_by_container(image, formats.bytes_at(file, 0, 65536))
@@ -234,7 +260,7 @@ def read_photo(path: str | Path) -> Photo:
         if (
             photo.mode == "CMYK"
             and photo.metadata.icc
-            and _profiled(Image.new("CMYK", (1, 1)), "RGB", photo.metadata.icc) is None
+            and cmyk.profiled(Image.new("CMYK", (1, 1)), "RGB", photo.metadata.icc) is None
         ):
             notes.append(f"{path}: its colour profile is not one for CMYK; colours are converted by the plain formula")
         carried = replace(photo.metadata, exif=exif, icc=icc, xmp=xmp, png_chunks=chunks)
@@ -357,22 +383,3 @@ def require_heic() -> None:
         importlib.import_module("pillow_heif").register_heif_opener()
     except ImportError:
         raise MoebiusError('HEIC needs an optional package: pip install "mlx-moebius[heic]"') from None
-
-
-def _convert(image: Image.Image, mode: str, icc: bytes) -> Image.Image:
-    """Convert between CMYK and sRGB, by the CMYK side's ICC profile, or by Pillow's formula without a usable one."""
-    result = _profiled(image, mode, icc) if icc else None
-    return image.convert(mode) if result is None else result
-
-
-def _profiled(image: Image.Image, mode: str, icc: bytes) -> Image.Image | None:
-    """Convert between CMYK and sRGB by the CMYK side's ICC profile; None if it is broken or one of other colours."""
-    source: Any = io.BytesIO(icc)
-    target: Any = ImageCms.createProfile("sRGB")
-    if mode == "CMYK":
-        source, target = target, source
-    intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
-    try:
-        return ImageCms.profileToProfile(image, source, target, intent, mode, flags=flags)
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from mlx_moebius.photos import formats
+from mlx_moebius.photos import formats, infrared
 
 RAW_NAMES = "3fr arw cr2 cr3 crw dcr dng erf fff iiq kdc mos mrw nef nrw orf pef raf raw rw2 rwl sr2 srf srw x3f"
 RAW_EXTENSIONS = frozenset(f".{name}" for name in RAW_NAMES.split())
@@ -41,12 +41,17 @@ def unreadable(path: Path, head: bytes) -> str | None:
 
 
 def full_page(image: Image.Image) -> int | None:
-    """The only page of a TIFF that is not a reduced copy of another; None if there are several, or none."""
+    """The only page of a TIFF that is not a reduced copy of another; None if there are several, or none.
+
+    An infrared picture behind it does not count (see `infrared.py`).
+    """
     full = []
     for page in range(getattr(image, "n_frames", 1)):
         image.seek(page)
         if not _is_reduced(image):
             full.append(page)
+    if len(full) == 2 and infrared.page(image, full[0]) == full[1]:
+        full = full[:1]
     image.seek(0)
     return full[0] if len(full) == 1 else None
 

@@ -22,6 +22,7 @@ from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import EVERYBODY, permissions, replacing
 from mlx_moebius.photos import attached, gain_map, jxl, metadata, sixteen_bit
 from mlx_moebius.photos.formats import EXTENSIONS, MODES, jpeg_segment
+from mlx_moebius.photos.geometry import Pixels
 from mlx_moebius.photos.limits import check_format
 from mlx_moebius.photos.palettes import BLACK_AND_WHITE, numbered
 from mlx_moebius.photos.photo import Metadata, Photo, require_heic, to_image
@@ -163,6 +164,9 @@ def encode(
         notes.append(f"JPEG holds no resolution above {JPEG_DPI} dpi; it was left out")
     if carried != photo.metadata:
         notes.append("previews in its metadata showed the photo as it was; they were left out")
+    if stored.infrared is not None and not _keeps_infrared(stored, name):
+        notes.append("its infrared channel was left out; TIFF keeps it")
+        stored = replace(stored, infrared=None)
     gains = photo.gains if name == "JPEG" else None
     if gains is not None:
         map_file = gain_map.encoded(gains)
@@ -249,11 +253,27 @@ def _encoded(stored: Photo, name: str, options: dict[str, Any]) -> bytes:
     """The pixels as a file, with Pillow's save options."""
     is_deep = stored.mode in sixteen_bit.MODES.values()
     if is_deep and name == "TIFF":
-        return sixteen_bit.tiff(stored.pixels, options)
+        has_infrared = stored.infrared is not None
+        return sixteen_bit.tiff(_with_fourth(stored) if has_infrared else stored.pixels, options, has_infrared)
     buffer = io.BytesIO()
+    if stored.infrared is not None:
+        to_image(_with_fourth(stored), "RGBX").save(buffer, name, **options)
+        return buffer.getvalue()
     shown = to_image(np.zeros((1, 1, 3), np.uint8), "RGB") if is_deep else to_image(stored.pixels, stored.mode)
     shown.save(buffer, name, **options)
     return sixteen_bit.png(stored.pixels, buffer.getvalue()) if is_deep else buffer.getvalue()
+
+
+def _keeps_infrared(stored: Photo, name: str) -> bool:
+    """Whether the format has a channel for the infrared picture, which a wider frame or a reduced one has lost."""
+    fits = stored.infrared is not None and stored.infrared.shape == stored.pixels.shape[:2]
+    return fits and name == "TIFF" and stored.mode in ("RGB", "RGB;16") and stored.palette is None
+
+
+def _with_fourth(stored: Photo) -> Pixels:
+    """Colours and infrared [H, W, 4]."""
+    assert stored.infrared is not None
+    return np.concatenate([stored.pixels, stored.infrared[..., None]], axis=-1)
 
 
 def _encoded_numbers(image: Image.Image, name: str, options: dict[str, Any]) -> bytes:

@@ -15,26 +15,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.photos.infrared import looks_infrared
 
 MODES = {2: "LA;16", 3: "RGB;16", 4: "RGBA;16"}
 """Names of modes by their number of channels; grey without opacity is Pillow's I;16."""
 CODECS = {"tiff_adobe_deflate": "zlib", "tiff_lzw": "lzw", "packbits": "packbits", "lzma": "lzma", "zstd": "zstd"}
 PREDICTABLE = ("zlib", "lzw", "zstd", "lzma")
 RGB = 2  # TIFF's PhotometricInterpretation
-UNASSOCIATED = 2  # TIFF's ExtraSamples: opacity, colours not multiplied by it
+UNSPECIFIED, UNASSOCIATED = 0, 2  # TIFF's ExtraSamples: no known meaning; opacity, colours not multiplied by it
 CANNOT = "it has 16 bits a channel and {}: save it as 8-bit, or as 16-bit RGB without"
 
 
-def read_pixels(file: BinaryIO, format: str, page: int = 0) -> NDArray[np.uint16]:
+def read_pixels(file: BinaryIO, format: str, page: int = 0) -> tuple[NDArray[np.uint16], NDArray[np.uint16] | None]:
     """Pixels of a PNG or TIFF file of 16 bits a channel in colour or with opacity, [H, W, 2 to 4], as stored.
 
-    `format` is PNG or TIFF, `page` the TIFF's. Raises MoebiusError for what cannot be kept, and where the extra `deep`
-    is missing.
+    `format` is PNG or TIFF, `page` the TIFF's. The second value is the fourth channel [H, W] where it
+    is no opacity but an infrared picture, else None.
+
+    Raises MoebiusError for what cannot be kept, and where the extra `deep` is missing.
     """
     file.seek(0)
     if format == "PNG":
         pixels = _library("imagecodecs").png_decode(file.read())
-        return np.asarray(pixels, np.uint16)
+        return np.asarray(pixels, np.uint16), None
     with _library("tifffile").TiffFile(file) as tiff:
         stored = tiff.pages[page]
         extra = tuple(int(kind) for kind in stored.extrasamples)
@@ -42,18 +45,26 @@ def read_pixels(file: BinaryIO, format: str, page: int = 0) -> NDArray[np.uint16
             raise MoebiusError(CANNOT.format("colours other than RGB"))
         if stored.dtype != np.uint16:
             raise MoebiusError(CANNOT.format("no whole numbers"))
-        if extra not in ((), (UNASSOCIATED,)):
+        samples = int(stored.samplesperpixel)
+        may_be_infrared = samples == 4 and extra in ((), (UNSPECIFIED,))
+        if not may_be_infrared and extra not in ((), (UNASSOCIATED,)):
             raise MoebiusError(CANNOT.format("an extra channel, or colours multiplied by their opacity"))
-        if int(stored.samplesperpixel) != 3 + len(extra):
+        if not may_be_infrared and samples != 3 + len(extra):
             raise MoebiusError(CANNOT.format("channels of unknown meaning"))
         pixels = stored.asarray()
         if int(stored.planarconfig) == 2 and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)  # planes one behind the other
-        return np.ascontiguousarray(pixels, np.uint16)
+        if may_be_infrared and not looks_infrared(pixels[..., 3]):
+            raise MoebiusError(CANNOT.format("an extra channel, which is no infrared picture"))
+        own = pixels[..., :3] if may_be_infrared else pixels
+        return np.ascontiguousarray(own, np.uint16), pixels[..., 3] if may_be_infrared else None
 
 
-def tiff(pixels: NDArray[np.uint16], options: Mapping[str, Any]) -> bytes:
-    """A TIFF file of the pixels [H, W, 3 or 4]; of Pillow's save options, compression, ICC profile and resolution."""
+def tiff(pixels: NDArray[np.uint16], options: Mapping[str, Any], infrared: bool = False) -> bytes:
+    """A TIFF file of the pixels [H, W, 3 or 4]; of Pillow's save options, compression, ICC profile and resolution.
+
+    The fourth channel is opacity, or an infrared picture.
+    """
     codec = CODECS.get(options.get("compression", ""))
     dpi = options.get("dpi")
     buffer = io.BytesIO()
@@ -62,7 +73,7 @@ def tiff(pixels: NDArray[np.uint16], options: Mapping[str, Any]) -> bytes:
         pixels,
         photometric="rgb",
         planarconfig="contig",
-        extrasamples=["unassalpha"] if pixels.shape[-1] == 4 else None,
+        extrasamples=["unspecified" if infrared else "unassalpha"] if pixels.shape[-1] == 4 else None,
         compression=codec,
         predictor=codec in PREDICTABLE,
         iccprofile=options.get("icc_profile"),

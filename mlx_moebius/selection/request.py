@@ -29,6 +29,7 @@ from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.photos.photo import Photo
 from mlx_moebius.selection.dust import USUAL, find_spots, known_spots, spots_mask
 from mlx_moebius.selection.hairs import find_hairs
+from mlx_moebius.selection.infrared import dark_in_infrared
 from mlx_moebius.selection.neighbours import neighbours
 from mlx_moebius.selection.object import select_object
 from mlx_moebius.selection.people import find_instances
@@ -125,11 +126,21 @@ def _wires(photo: Photo, numbers: Numbers, before: Mask) -> Mask:
 
 def _dust(photo: Photo, numbers: Numbers, before: Mask) -> Mask:
     rgb = photo.rgb()
+    if (shown := _in_infrared(photo, numbers)) is not None:
+        return shown
     return spots_mask(rgb, find_spots(rgb, _sensitivity(numbers)))
 
 
 def _hairs(photo: Photo, numbers: Numbers, before: Mask) -> Mask:
-    return find_hairs(photo.rgb(), _sensitivity(numbers))
+    shown = _in_infrared(photo, numbers)
+    return find_hairs(photo.rgb(), _sensitivity(numbers)) if shown is None else shown
+
+
+def _in_infrared(photo: Photo, numbers: Numbers) -> Mask | None:
+    """Dust and hairs as the scanner's infrared picture shows them; None where the photo has none that can be used."""
+    if photo.infrared is None or photo.infrared.shape != (photo.height, photo.width):
+        return None
+    return dark_in_infrared(photo.infrared, photo.rgb(), _sensitivity(numbers))
 
 
 def _sensitivity(numbers: Numbers) -> float:

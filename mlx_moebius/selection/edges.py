@@ -7,6 +7,8 @@ reduced photo and applied to the whole one (He, Sun, "Fast Guided Filter", 2015)
 
 from __future__ import annotations
 
+from math import ceil
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,9 +31,11 @@ class Guide:
     def __init__(self, rgb: NDArray[np.uint8], reach: int) -> None:
         """`rgb`: the photo, uint8 [H, W, 3]. `reach`: pixels by which an edge is moved at most; below 1, none is."""
         self.rgb, self.reach = rgb, reach
+        self.last: tuple[Mask, Mask] | None = None  # a rough mask, and what it became
         if reach < 1:
             return
         step = max(1.0, reach / RADIUS)
+        self.far = reach + ceil((2 * RADIUS + 2) * step)  # what is as far away changes nothing at a pixel
         height, width = rgb.shape[:2]
         self.size = max(1, round(width / step)), max(1, round(height / step))
         small = opencv().resize(rgb, self.size, interpolation=opencv().INTER_AREA).astype(np.float32)
@@ -51,23 +55,25 @@ class Guide:
         self.determinant = rr * c_rr + rg * c_rg + rb * c_rb
 
     def snap(self, rough: Mask) -> Mask:
-        """A mask [H, W] with its edge moved to that of the photo."""
+        """A mask [H, W] with its edge moved to that of the photo; anew only where the last one was another."""
         if self.reach < 1:
             return rough
         cv2 = opencv()
         drawn = rough.astype(np.uint8)
         height, width = rough.shape
-        functions = self._linear_functions(
-            cv2.resize(drawn.astype(np.float32), self.size, interpolation=cv2.INTER_AREA)
-        )
+        share = cv2.resize(drawn * np.uint8(255), self.size, interpolation=cv2.INTER_AREA)
+        functions = self._linear_functions(share.astype(np.float32) / 255)
         across, down = self.size[0] / width, self.size[1] / height
         result = rough.copy()
         for top in range(0, height, TILE):
             for left in range(0, width, TILE):
+                here = np.s_[top : top + TILE, left : left + TILE]
+                if self.last is not None and self._is_as_before(rough, left, top):
+                    result[here] = self.last[1][here]
+                    continue
                 near = self._near(drawn, left, top)
                 if near is None:
                     continue
-                here = np.s_[top : top + TILE, left : left + TILE]
                 placed = np.array([[across, 0, (left + 0.5) * across - 0.5], [0, down, (top + 0.5) * down - 0.5]])
                 local = cv2.warpAffine(
                     functions,
@@ -76,9 +82,15 @@ class Guide:
                     flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
                     borderMode=cv2.BORDER_REPLICATE,
                 )[near]
-                share = (local[:, :3] * self.rgb[here][near]).sum(axis=-1) + local[:, 3]
-                result[here][near] = share > 0.5
-        return result
+                result[here][near] = np.einsum("ij,ij->i", local[:, :3], self.rgb[here][near]) + local[:, 3] > 0.5
+        self.last = rough.copy(), result
+        return result.copy()
+
+    def _is_as_before(self, rough: Mask, left: int, top: int) -> bool:
+        """Whether the mask is the last one in a tile and as far round it as it matters there."""
+        assert self.last is not None
+        near = np.s_[max(0, top - self.far) : top + TILE + self.far, max(0, left - self.far) : left + TILE + self.far]
+        return bool((rough[near] == self.last[0][near]).all())
 
     def _near(self, drawn: NDArray[np.uint8], left: int, top: int) -> Mask | None:
         """Where a tile is within reach of the mask's edge; None where it is nowhere."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.opencv import opencv
-from mlx_moebius.photos.geometry import Box, Mask, intersection
+from mlx_moebius.photos.geometry import Box, Mask, bounding_box, intersection
 from mlx_moebius.selection.edges import Guide
 
 Point = tuple[float, float]
@@ -23,7 +23,11 @@ Point = tuple[float, float]
 PIXELS = 100_000  # in which colours are told apart
 AROUND = 0.25  # of the longer side of the box: what is seen of the surroundings
 ROUND_LINE = 0.75  # of a line's extent: how far the object that it crosses may reach beyond it
-FIRST, AGAIN = 2, 1  # rounds of the cut for the first outline, and after a stroke
+ROUNDS = 2  # of the cut for the first outline
+REACH = 16  # pixels of the reduced photo round a stroke, and round what has its colours, that it may change
+ROUND_IT = 0.1  # share of what a stroke would add that may lie outside the box
+NEARLY_ALL = 0.5  # of the thing: a stroke that would take away more takes what is near it
+COARSE = 2  # the colours of both sides are learnt again, after a stroke, from a picture reduced by this
 NEAR = 16
 CAUTION = 0.5
 SMALLEST = 0.02  # of the largest part: smaller parts and holes are left out, unless a stroke is in them
@@ -91,7 +95,7 @@ class ObjectCut:
         self.labels = self._guess()
         if len(line):
             self._draw(points, 1, LINE / self.scale)
-        self._cut(FIRST, new=True)
+        self._cut()
 
     def add(self, points: Sequence[Point], width: float = 1) -> None:
         """Take what is below a stroke of `width` pixels, and what belongs to it."""
@@ -121,8 +125,9 @@ class ObjectCut:
         if not drawn.any():
             return
         cv2 = opencv()
-        self.labels[self._belongs(drawn) & (self.certain < 0)] = cv2.GC_PR_FGD if label else cv2.GC_PR_BGD
-        self._cut(AGAIN, new=False)
+        alike, before = self._belongs(drawn, label), self.labels % 2 == label
+        self.labels[alike & (self.certain < 0)] = cv2.GC_PR_FGD if label else cv2.GC_PR_BGD
+        self._cut_near(alike, before)
 
     def _draw(self, points: NDArray[np.float64], label: int, width: float) -> Mask:
         cv2 = opencv()
@@ -133,8 +138,11 @@ class ObjectCut:
         self.certain[drawn > 0] = label
         return drawn > 0
 
-    def _belongs(self, drawn: Mask) -> Mask:
-        """What has the colours below a stroke and hangs together with it."""
+    def _belongs(self, drawn: Mask, label: int) -> Mask:
+        """What has the colours below a stroke and hangs together with it.
+
+        Near the stroke alone, where that would add what lies round the thing, or take away most of it.
+        """
         cv2 = opencv()
         colours = cv2.cvtColor(self.small, cv2.COLOR_RGB2LAB).astype(np.float32)
         middle, spread = colours[drawn].mean(axis=0), colours[drawn].std(axis=0) + ALIKE
@@ -142,7 +150,14 @@ class ObjectCut:
         count, numbers = cv2.connectedComponents(alike.astype(np.uint8), connectivity=4)
         touched = np.zeros(count, bool)
         touched[numbers[drawn]] = True
-        return np.asarray(touched[numbers])
+        belongs: Mask = touched[numbers]
+        chosen = np.isin(self.labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
+        outside = (belongs & ~self.possible & ~chosen).sum() if label else (belongs & chosen).sum()
+        if outside > (ROUND_IT * (belongs & ~chosen).sum() if label else NEARLY_ALL * chosen.sum()):
+            left, top, right, bottom = bounding_box(drawn) or (0, 0, 1, 1)
+            reach = max(REACH, max(right - left, bottom - top) // 2)
+            belongs &= cv2.dilate(drawn.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
+        return belongs
 
     def _guess(self) -> NDArray[np.uint8]:
         """Labels to begin with: inside the box, what differs from its surroundings continued into it."""
@@ -159,16 +174,44 @@ class ObjectCut:
         labels[self.possible] = np.where(steps > CAUTION * threshold, cv2.GC_PR_FGD, cv2.GC_PR_BGD)
         return labels
 
-    def _cut(self, rounds: int, new: bool) -> None:
+    def _cut(self) -> None:
+        """The first cut, which learns the colours of both sides."""
+        cv2 = opencv()
+        if self._both_sides():
+            cv2.setRNGSeed(0)  # its first clusters are drawn by chance: the same box gives the same outline
+            cv2.grabCut(self.small, self.labels, None, *self.models, ROUNDS, cv2.GC_INIT_WITH_MASK)
+
+    def _cut_near(self, alike: Mask, before: Mask) -> None:
+        """Cut again near what a stroke has the colours of; the rest stays as it is.
+
+        `before` is what was already as the stroke wants it: one that adds takes nothing away.
+        """
+        cv2 = opencv()
+        if not self._both_sides():
+            return
+        if not self.models[0].any():  # nothing was cut so far
+            self._cut()
+            return
+        few = np.s_[::COARSE, ::COARSE]
+        learnt = np.ascontiguousarray(self.labels[few])
+        if len(np.unique(learnt % 2)) == 2:  # object is odd, surroundings are even
+            cv2.grabCut(np.ascontiguousarray(self.small[few]), learnt, None, *self.models, 1, cv2.GC_EVAL)
+        free = cv2.dilate(alike.astype(np.uint8), np.ones((2 * REACH + 1, 2 * REACH + 1), np.uint8)) > 0
+        free &= ~before
+        left, top, right, bottom = bounding_box(free) or (0, 0, 1, 1)
+        here = np.s_[max(0, top - 1) : bottom + 1, max(0, left - 1) : right + 1]
+        labels = np.where(free, self.labels, self.labels % 2)[here]  # what is not free is certain
+        if len(np.unique(labels % 2)) == 2:
+            cv2.grabCut(np.ascontiguousarray(self.small[here]), labels, None, *self.models, 1, cv2.GC_EVAL_FREEZE_MODEL)
+            self.labels[here] = np.where(free[here], labels, self.labels[here])
+
+    def _both_sides(self) -> bool:
+        """Set the labels that strokes are certain of; whether there are an object and something else."""
         cv2 = opencv()
         self.labels[self.certain == 1] = cv2.GC_FGD
         self.labels[self.certain == 0] = cv2.GC_BGD
         kinds = np.isin(self.labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
-        if not kinds.any() or kinds.all():  # of one colour alone: there is no object, or nothing else
-            return
-        cv2.setRNGSeed(0)  # its first clusters are drawn by chance: the same box gives the same outline
-        mode = cv2.GC_INIT_WITH_MASK if new else cv2.GC_EVAL
-        cv2.grabCut(self.small, self.labels, None, *self.models, rounds, mode)
+        return bool(kinds.any() and not kinds.all())
 
     def _whole_parts(self) -> Mask:
         """What the cut says, without specks and pinholes that no stroke has asked for."""

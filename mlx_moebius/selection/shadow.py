@@ -57,6 +57,6 @@ def shadow_of(rgb: NDArray[np.uint8], thing: Mask) -> Mask:
     areas = figures[touching, cv2.CC_STAT_AREA]
     fitting = touching[(areas >= LEAST * inside.sum()) & (areas <= MOST * inside.sum())]
     found = cv2.dilate((np.isin(numbers, fitting) & (numbers > 0)).astype(np.uint8), np.ones((3, 3), np.uint8))
-    rough = cv2.resize(found.astype(np.float32), (right - left, bottom - top), interpolation=cv2.INTER_LINEAR) > 0.5
+    rough = cv2.resize(found * np.uint8(255), (right - left, bottom - top), interpolation=cv2.INTER_LINEAR) > 127
     nothing[here] = snap(rgb[here], rough, round(1.5 / scale)) & ~thing[here]
     return nothing

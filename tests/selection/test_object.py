@@ -7,6 +7,7 @@ import pytest
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.photos.masks import dilate
+from mlx_moebius.selection.edges import Guide
 from mlx_moebius.selection.object import ObjectCut, select_object
 
 from .scenes import meadow, overlap, with_ball
@@ -39,6 +40,33 @@ def test_strokes_add_and_take_away() -> None:
     assert overlap(without, ball) > 0.95
     cut.add([(40, 250), (100, 250)], width=30)
     assert cut.mask()[230:270, 45:95].all()
+
+
+def test_a_stroke_changes_what_is_near_it_or_hangs_together_with_it_alone() -> None:
+    rgb = np.full((500, 700, 3), (92, 120, 60), np.uint8)
+    rgb += np.random.default_rng(0).integers(0, 8, rgb.shape, np.uint8)
+    y, x = np.mgrid[:500, :700]
+    ball = (x - 360) ** 2 + (y - 240) ** 2 < 130**2
+    rgb[ball] = np.array([150, 60, 50]) + rgb[ball] // 20
+    cut = ObjectCut(rgb, box=(210, 90, 510, 390))
+    cut.add([(300, 420), (340, 420)], width=20)  # of the colours of everything round the ball
+    added = cut.mask() & ~ball
+    assert added[415:425, 305:335].all()
+    assert not added[:360].any()
+    assert added.sum() < 0.2 * ball.sum()
+    cut.remove([(300, 420), (340, 420)], width=40)
+    cut.remove([(350, 200), (370, 200)], width=20)  # of the ball's colours, which are all alike
+    left = cut.mask()
+    assert not left[195:205, 352:368].any()
+    assert left[ball].mean() > 0.7
+
+
+def test_an_edge_that_is_moved_again_is_as_if_it_were_the_first() -> None:
+    rgb, _ = with_ball(900, 1200)
+    guide, (y, x) = Guide(rgb, 6), np.mgrid[:900, :1200]
+    for shift in (0, 0, 40):
+        rough = ((x - 624 - shift) ** 2 + (y - 423) ** 2 < 240**2) | ((x - 90) ** 2 + (y - 700) ** 2 < 60**2)
+        assert np.array_equal(guide.snap(rough), Guide(rgb, 6).snap(rough))
 
 
 def test_the_same_box_gives_the_same_outline() -> None:

@@ -21,9 +21,10 @@ from mlx_moebius.photos.geometry import Box, Mask
 from mlx_moebius.photos.mask_files import white
 from mlx_moebius.photos.masks import components
 from mlx_moebius.photos.photo import Photo, read_photo
-from mlx_moebius.selection.dust import Spot, find_spots
+from mlx_moebius.selection.dust import find_spots
 from mlx_moebius.selection.object import ObjectCut
 from mlx_moebius.selection.sensor import FEWEST, Learnt
+from mlx_moebius.selection.spot import Spot
 from mlx_moebius.selection.wire import follow_wire
 
 WIDTHS = (1, 2, 3, 4, 6)  # pixels of the painted wires

@@ -7,10 +7,11 @@
 No network is needed; OpenCV (the extra `select`) is. `request.py` says what can be selected and how that is written.
 """
 
-from mlx_moebius.selection.dust import Spot, find_spots
+from mlx_moebius.selection.dust import find_spots
 from mlx_moebius.selection.object import ObjectCut, select_object
 from mlx_moebius.selection.request import Selection, parse, select
 from mlx_moebius.selection.sensor import sensor_dust
+from mlx_moebius.selection.spot import Spot
 from mlx_moebius.selection.wire import Wire, follow_wire
 
 __all__ = [

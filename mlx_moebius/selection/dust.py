@@ -1,14 +1,13 @@
-"""Dust of scans: small spots that differ from calm surroundings on all sides.
+"""Dust of scans: small spots that differ from what is round them on all sides.
 
-A spot is found at the size at which it stands out most. What lies in texture, on an edge or among other small things,
-such as a dot of a letter or the light in an eye, is none: its surroundings are not calm. A round light on black
-surroundings is none either; it may be a star or a lamp.
+A spot is found at the size at which it stands out most. Most of what is found so lies in texture, on an edge or among
+other small things; `likeness.py` tells dust from these. A round light on black surroundings may be a star or a lamp:
+it is none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,43 +15,35 @@ from numpy.typing import NDArray
 
 from mlx_moebius.opencv import opencv
 from mlx_moebius.photos.geometry import Mask
+from mlx_moebius.selection.likeness import likeness
+from mlx_moebius.selection.spot import Spot
 
 Floats = NDArray[np.float32]
 SIZES = (1, 2, 3, 5, 8, 12)  # pixels across a spot
 USUAL = 0.5  # sensitivity
-CLEAREST, FAINTEST = 18.0, 4.0  # how many times a spot differs more than its surroundings, at sensitivity 0 and 1
+FAINTEST = 3.5  # how many times a spot differs more than its surroundings, at least
+STRICTEST, LOOSEST = 2.0, -2.0  # logarithms of the odds that a spot is dust, at sensitivity 0 and 1
 LEAST = 1.0  # levels: what differs less is no spot
-VISIBLE = 3.0  # levels: fainter spots of one photo are left as they are
+VISIBLE = 2.5  # levels: fainter spots of one photo are left as they are
 WIDE = 4  # times its size: how far the surroundings of a spot reach, besides MARGIN
 MARGIN = 12
 EVEN = 0.6  # of the difference from a spot: by how much its surroundings may differ among themselves
 NIGHT = 64.0  # levels: lights on darker surroundings may be stars
-ALONE, LIKE, FEW = 60, 0.5, 3  # a spot has at most three others, half as clear, in 60 pixels
-LARGEST = 300  # pixels of a spot
-COMPANY, AS_MUCH = 0.04, 0.7  # share of its surroundings that may differ by this share of its difference
 PART = 0.4  # of a spot's difference: what differs more belongs to it
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
-    """A spot: where it is, its size in pixels, its difference from its surroundings in levels (below 0: darker), and
-    how many times that is more than what differs there anyway.
-    """
-
-    x: int
-    y: int
-    size: int
-    difference: float
-    clarity: float
-
-
 def find_spots(rgb: NDArray[np.uint8], sensitivity: float = USUAL) -> list[Spot]:
-    """Spots in a photo uint8 [H, W, 3], the clearest first. `sensitivity` is 0 to 1."""
-    cv2 = opencv()
-    least = CLEAREST * (FAINTEST / CLEAREST) ** sensitivity
-    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    spots = [spot for spot in distinct_spots(grey, FAINTEST) if abs(spot.difference) >= VISIBLE]
-    return [spot for spot in _alone(spots, least) if _by_itself(cv2, grey, spot)]
+    """Spots in a photo uint8 [H, W, 3], the likeliest first. `sensitivity` is 0 to 1."""
+    least = STRICTEST + sensitivity * (LOOSEST - STRICTEST)
+    spots = likely_spots(rgb)
+    likely = likeness(rgb, spots)
+    return [spots[index] for index in np.argsort(-likely, kind="stable") if likely[index] >= least]
+
+
+def likely_spots(rgb: NDArray[np.uint8]) -> list[Spot]:
+    """All spots of a photo uint8 [H, W, 3] that may be dust; most are not."""
+    grey = opencv().cvtColor(rgb, opencv().COLOR_RGB2GRAY).astype(np.float32)
+    return [spot for spot in distinct_spots(grey, FAINTEST) if abs(spot.difference) >= VISIBLE]
 
 
 def distinct_spots(grey: Floats, least: float) -> list[Spot]:
@@ -66,20 +57,6 @@ def distinct_spots(grey: Floats, least: float) -> list[Spot]:
             taken[max(0, spot.y - reach) : spot.y + reach + 1, max(0, spot.x - reach) : spot.x + reach + 1] = True
             spots.append(spot)
     return spots
-
-
-def _alone(spots: list[Spot], least: float) -> list[Spot]:
-    """The spots of at least a clarity that have few others near, half as clear or more: many are a texture."""
-    at = np.array([(spot.x, spot.y) for spot in spots]).reshape(-1, 2)
-    clarity = np.array([spot.clarity for spot in spots])
-    kept = []
-    for index, spot in enumerate(spots):
-        if spot.clarity < least:
-            break
-        near = (np.abs(at - at[index]) <= ALONE).all(axis=1) & (clarity >= spot.clarity * LIKE)
-        if near.sum() - 1 <= FEW:
-            kept.append(spot)
-    return kept
 
 
 def known_spots(rgb: NDArray[np.uint8], places: list[tuple[int, int, int]]) -> list[Spot]:
@@ -119,15 +96,6 @@ def _part(cv2: Any, grey: Floats, spot: Spot, reach: int) -> tuple[tuple[slice, 
     part[max(0, row - middle) : row + middle + 1, max(0, column - middle) : column + middle + 1] = True
     _, numbers = cv2.connectedComponents(part.astype(np.uint8), connectivity=8)
     return here, numbers == numbers[row, column], differences
-
-
-def _by_itself(cv2: Any, grey: Floats, spot: Spot) -> bool:
-    """Whether a spot is as small as dust, and nothing else near it differs as much: an eye has a white, too."""
-    _, spot_mask, differences = _part(cv2, grey, spot, 2 * spot.size + 10)
-    if spot_mask.sum() > LARGEST:
-        return False
-    rest = ~(cv2.dilate(spot_mask.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0)
-    return bool((np.abs(differences[rest]) > AS_MUCH * abs(spot.difference)).mean() < COMPANY)
 
 
 def _spots(cv2: Any, grey: Floats, size: int, least: float) -> Iterator[Spot]:

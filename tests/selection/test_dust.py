@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from mlx_moebius.__main__ import main
+from mlx_moebius.benchmark.learn_dust import learn
 from mlx_moebius.benchmark.painted import dust_layer, paint_specks
 from mlx_moebius.benchmark.selecting import score_specks
 from mlx_moebius.errors import MoebiusError
@@ -33,10 +34,36 @@ def test_specks_on_calm_ground_are_found_and_covered() -> None:
     assert mask.mean() < 0.02
 
 
+def landscape() -> np.ndarray:
+    return np.asarray(Image.open(Path(__file__).parents[2] / "examples" / "landscape.png").convert("RGB"))
+
+
 def test_more_sensitive_means_more_spots() -> None:
-    rgb = paint_specks(sky(500, 700), 15, np.random.default_rng(2)).rgb
+    rgb = paint_specks(landscape(), 20, np.random.default_rng(2)).rgb
     counts = [len(find_spots(rgb, sensitivity)) for sensitivity in (0.0, 0.5, 1.0)]
     assert counts[0] < counts[1] <= counts[2]
+
+
+def test_specks_over_a_photograph_are_told_from_what_it_shows() -> None:
+    painted = [paint_specks(landscape(), 20, np.random.default_rng(seed)) for seed in (2, 3)]
+    scores = [score_specks(each, find_spots(each.rgb)) for each in painted]
+    assert np.mean([score["recall"] for score in scores]) >= 0.3
+    assert sum(score["false"] for score in scores) == 0
+
+
+def test_the_grain_of_film_is_no_dust() -> None:
+    grain = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 1, (300, 400)).astype(np.float32), (0, 0), 1)
+    grey = 140 + 6 * grain / grain.std()
+    assert find_spots(np.repeat(grey[..., None], 3, axis=-1).astype(np.uint8)) == []
+
+
+def test_what_dust_looks_like_is_learnt_from_examples() -> None:
+    generator = np.random.default_rng(0)
+    rows = generator.normal(5, 3, (2000, 4)).astype(np.float32)
+    answers = ((rows[:, 0] > 5) & (rows[:, 1] > 5)).astype(np.float32)
+    found = learn(rows, answers, epochs=200)
+    assert ((found.of(rows) > 0) == answers).mean() > 0.95
+    assert np.array_equal(learn(rows, answers, epochs=3).of(rows), learn(rows, answers, epochs=3).of(rows))
 
 
 def test_eyes_letters_and_stars_are_no_dust() -> None:

@@ -1,0 +1,85 @@
+"""Learns what dust looks like: `python -m mlx_moebius.benchmark.learn_dust FOLDER` writes `dust_weights.json`.
+
+Specks are painted over the photographs of the folder. Spots that are found there are dust where a speck was painted,
+and none elsewhere. A network with one hidden layer learns to tell them apart by their measures (see
+`selection/likeness.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+from mlx import nn, optimizers
+from numpy.typing import NDArray
+
+from mlx_moebius.benchmark.painted import paint_specks
+from mlx_moebius.errors import MoebiusError
+from mlx_moebius.photos.photo import read_photo
+from mlx_moebius.selection.dust import likely_spots
+from mlx_moebius.selection.likeness import WEIGHTS, Likeness, measures
+
+SPECKS = 30  # painted over a photo
+ROUNDS = 2  # specks painted over each photo
+HIDDEN = 12
+EPOCHS, BATCH = 100, 2048
+RATE, DECAY = 5e-3, 1e-2  # of the optimiser AdamW
+SEED = 0
+
+
+def examples(files: list[Path]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Measures [N, M] of the spots in photographs with painted specks, and 1 for those that were painted [N]."""
+    rows, answers = [], []
+    for number, file in enumerate(files):
+        rgb = read_photo(file).rgb()
+        for turn in range(ROUNDS):
+            painted = paint_specks(rgb, SPECKS, np.random.default_rng([SEED, number, turn]))
+            spots = likely_spots(painted.rgb)
+            rows.append(measures(painted.rgb, spots))
+            at = np.array([(spot.x, spot.y) for spot in spots]).reshape(-1, 1, 2)
+            near = np.abs(at - painted.places).max(axis=-1) <= np.maximum(3, painted.sizes)
+            answers.append(near.any(axis=1))
+    return np.concatenate(rows), np.concatenate(answers).astype(np.float32)
+
+
+def learn(rows: NDArray[np.float32], answers: NDArray[np.float32], epochs: int = EPOCHS) -> Likeness:
+    """The network that tells examples apart best."""
+    mean, scale = rows.mean(axis=0), rows.std(axis=0) + 1e-6
+    inputs, wanted = mx.array(Likeness.scaled(rows, mean, scale)), mx.array(answers)
+    mx.random.seed(SEED)
+    network = nn.Sequential(nn.Linear(rows.shape[1], HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, 1))
+    steps = -(-len(rows) // BATCH)
+    optimiser = optimizers.AdamW(optimizers.cosine_decay(RATE, epochs * steps), weight_decay=DECAY)
+
+    def loss(x: mx.array, y: mx.array) -> mx.array:
+        return nn.losses.binary_cross_entropy(network(x)[:, 0], y, with_logits=True, reduction="mean")
+
+    step = nn.value_and_grad(network, loss)
+    generator = np.random.default_rng(SEED)
+    for _ in range(epochs):
+        order = mx.array(generator.permutation(len(rows)))
+        for first in range(0, len(rows), BATCH):
+            some = order[first : first + BATCH]
+            _, gradients = step(inputs[some], wanted[some])
+            optimiser.update(network, gradients)
+            mx.eval(network.parameters(), optimiser.state)
+    inner, outer = network.layers[0], network.layers[2]
+    return Likeness(
+        mean, scale, np.array(inner.weight), np.array(inner.bias), np.array(outer.weight)[0], float(outer.bias.item())
+    )
+
+
+def main(arguments: list[str]) -> None:
+    """Learn from the photographs of a folder."""
+    files = sorted(Path(arguments[0]).glob("*.jpg")) if arguments else []
+    if not files:
+        raise MoebiusError("give a folder with photographs (*.jpg)")
+    learnt = learn(*examples(files))
+    WEIGHTS.write_text(json.dumps(learnt.as_lists()) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

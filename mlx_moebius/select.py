@@ -76,6 +76,8 @@ def select(
     wanted += [parse("shadow")] if shadow else []
     target = output or photo.with_name(f"{photo.stem}_mask.png")
     check_target(target, photo, overwrite)
+    if output is not None and not target.parent.is_dir():
+        raise MoebiusError(f"the folder {target.parent} does not exist")
     picture = read_photo(photo)
     for note in picture.notes:
         warn(note)

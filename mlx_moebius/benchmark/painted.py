@@ -99,6 +99,43 @@ def paint_specks(rgb: NDArray[np.uint8], count: int, generator: np.random.Genera
     return PaintedSpecks(painted, at, sizes, contrasts, contrasts >= 3 * texture[at[:, 1], at[:, 0]])
 
 
+@dataclass(frozen=True, eq=False)
+class PaintedHairs:
+    """A photo uint8 [H, W, 3] with hairs, the `lines` [H, W] of each, and which of them have calm surroundings."""
+
+    rgb: NDArray[np.uint8]
+    lines: list[NDArray[np.bool_]]
+    calm: NDArray[np.bool_]
+
+
+def paint_hairs(rgb: NDArray[np.uint8], count: int, generator: np.random.Generator) -> PaintedHairs:
+    """Hairs and scratches: `count` bent lines of 50 to 260 pixels, 1 to 3 wide, 15 to 60 levels darker or lighter."""
+    cv2 = opencv()
+    height, width = rgb.shape[:2]
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    change = np.zeros((height, width), np.float32)
+    lines, calm = [], []
+    for _ in range(count):
+        length, across = generator.uniform(50, 260), int(generator.integers(1, 4))
+        angle, bend = generator.uniform(0, 2 * np.pi), generator.uniform(-1.5, 1.5) / length
+        along = np.arange(0, length, 2)
+        turned = angle + bend * along
+        path = np.column_stack([np.cumsum(np.cos(turned)), np.sin(turned).cumsum()]) * 2
+        path += generator.uniform((20, 20), (width - 20, height - 20)) - path.mean(axis=0)
+        drawn = np.zeros((height, width), np.uint8)
+        cv2.polylines(drawn, [np.rint(path * 16).astype(np.int32)], False, 255, across, cv2.LINE_AA, 4)
+        cover = cv2.GaussianBlur(drawn, (0, 0), 0.5).astype(np.float32) / 255
+        line = cover > 0.3
+        contrast = generator.uniform(15, 60)
+        change += cover / max(float(cover.max()), 0.01) * (-contrast if np.median(grey[line]) > 128 else contrast)
+        near = cv2.dilate(line.astype(np.uint8), np.ones((25, 25), np.uint8)) > 0
+        detail = grey - cv2.GaussianBlur(grey, (0, 0), 4)
+        lines.append(line)
+        calm.append(contrast >= 6 * float(detail[near].std()))
+    painted = np.rint(rgb + change[..., None]).clip(0, 255).astype(np.uint8)
+    return PaintedHairs(painted, lines, np.array(calm, bool))
+
+
 def dust_layer(size: tuple[int, int], count: int, generator: np.random.Generator) -> PaintedSpecks:
     """Dust of a sensor: what it leaves of the light, as a picture [H, W, 3] of float32, and its places."""
     cv2 = opencv()

@@ -13,15 +13,26 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from mlx_moebius.benchmark.painted import PaintedSpecks, PaintedWire, dust_layer, paint_specks, paint_wire
+from mlx_moebius.alignment.carry import carried
+from mlx_moebius.benchmark.painted import (
+    PaintedHairs,
+    PaintedSpecks,
+    PaintedWire,
+    dust_layer,
+    paint_hairs,
+    paint_specks,
+    paint_wire,
+)
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.opencv import opencv
-from mlx_moebius.photos.geometry import Box, Mask
+from mlx_moebius.photos.geometry import Box, Mask, slices
 from mlx_moebius.photos.mask_files import white
 from mlx_moebius.photos.masks import components
-from mlx_moebius.photos.photo import Photo, read_photo
+from mlx_moebius.photos.photo import Photo, photo_from_image, read_photo
 from mlx_moebius.selection.dust import find_spots
+from mlx_moebius.selection.hairs import find_hairs
 from mlx_moebius.selection.object import ObjectCut
 from mlx_moebius.selection.sensor import FEWEST, Learnt
 from mlx_moebius.selection.spot import Spot
@@ -33,6 +44,9 @@ RIMS = (0, 2, 4, 7, 10, 15, 20, 25, 30)  # pixels by which a selection is grown 
 CLICKS = (0.15, 0.85)  # of the visible length of a wire
 SLIP = 2.0  # pixels by which clicks miss a wire
 SPECKS = 30  # painted over a photo
+HAIRS = 12
+CAMERA = np.array([[1.01, 0.02, -26], [-0.015, 1.0, -8], [1e-6, 0, 1]])  # how a camera moves between two shots
+LESS_LIGHT = 0.85
 SEED = 0
 
 
@@ -45,13 +59,15 @@ def select_report(folder: Path) -> dict[str, Any]:
     that the selected line has within 2 pixels, "beyond" the length of what was selected elsewhere, relative to it.
     "dust" and "sensor": "recall" is the share of the specks that are found, "of_visible" that of the specks that differ
     from their surroundings by three times as much as those differ in themselves, "false" the number of other spots.
+    "hairs": the same of lines of which at least half is found, "of_visible" of those in calm surroundings. "carried":
+    the overlap of a painted mask, moved along with a camera, with where it went; 0 where it was given up.
 
     Raises MoebiusError when the folder holds no photographs.
     """
     files = [file for file in sorted(folder.glob("*.jpg")) + sorted(folder.glob("*.png")) if "_mask" not in file.stem]
     if not files:
         raise MoebiusError(f"{folder} holds no photographs: give a folder such as examples")
-    report: dict[str, Any] = {"objects": {}, "wires": {}, "dust": {}, "sensor": {}}
+    report: dict[str, Any] = {"objects": {}, "carried": {}, "wires": {}, "dust": {}, "hairs": {}, "sensor": {}}
     sizes: dict[tuple[int, ...], list[NDArray[np.uint8]]] = {}
     for file in files:
         photo = read_photo(file)
@@ -60,9 +76,11 @@ def select_report(folder: Path) -> dict[str, Any]:
             mask = white(read_photo(painted))
             if mask is not None and mask.shape == (photo.height, photo.width):
                 report["objects"][file.stem] = _object(photo, mask)
+                report["carried"][file.stem] = _carried(photo, mask)
         else:
             sizes.setdefault(photo.rgb().shape, []).append(photo.rgb())
             report["dust"][file.stem] = _dust(photo.rgb())
+            report["hairs"][file.stem] = _hairs(photo.rgb())
             report["wires"][file.stem] = {str(width): _wire(photo.rgb(), width) for width in WIDTHS}
     for shape, photos in sizes.items():
         if len(photos) >= FEWEST:
@@ -78,16 +96,19 @@ def select_table(report: dict[str, Any]) -> str:
         lines.append(
             f"{name:24.24} {row['iou']:6.3f} {rim:>9} {row['inside']:7.3f} {row['seconds']:8.2f} {row['stroke']:9.2f}"
         )
+    lines.append(f"{'carried to another shot':24} {'IoU':>6} {'seconds':>8}")
+    lines += [f"{name:24.24} {row['iou']:6.3f} {row['seconds']:8.2f}" for name, row in report["carried"].items()]
     lines.append(f"{'wires over':24} {'found':>6} {'beyond':>9} {'seconds':>8}  by width")
     for name, rows in report["wires"].items():
         mean = {key: float(np.mean([row[key] for row in rows.values()])) for key in ("found", "beyond", "seconds")}
         widths = ", ".join(f"{width}: {row['found']:.2f}" for width, row in rows.items())
         lines.append(f"{name:24.24} {mean['found']:6.3f} {mean['beyond']:9.3f} {mean['seconds']:8.2f}  {widths}")
-    lines.append(f"{'dust of':24} {'recall':>6} {'visible':>9} {'false':>7} {'seconds':>8}")
-    for name, row in (report["dust"] | report["sensor"]).items():
-        lines.append(
-            f"{name:24.24} {row['recall']:6.3f} {row['of_visible']:9.3f} {row['false']:7} {row['seconds']:8.2f}"
-        )
+    for title, rows in (("dust of", report["dust"] | report["sensor"]), ("hairs of", report["hairs"])):
+        lines.append(f"{title:24} {'recall':>6} {'visible':>9} {'false':>7} {'seconds':>8}")
+        for name, row in rows.items():
+            lines.append(
+                f"{name:24.24} {row['recall']:6.3f} {row['of_visible']:9.3f} {row['false']:7} {row['seconds']:8.2f}"
+            )
     return "\n".join(lines)
 
 
@@ -112,6 +133,22 @@ def _object(photo: Photo, mask: Mask) -> dict[str, Any]:
         "inside": round(float((found & mask).sum() / max(1, found.sum())), 4),
         "seconds": round(first - start, 3),
         "stroke": round(stroke, 3),
+    }
+
+
+def _carried(photo: Photo, mask: Mask) -> dict[str, float]:
+    """A mask moved to the photo as a camera sees it that has moved a little, in less light."""
+    cv2 = opencv()
+    size = photo.width, photo.height
+    moved = cv2.warpPerspective(photo.rgb(), CAMERA, size, borderMode=cv2.BORDER_REFLECT)
+    other = photo_from_image(Image.fromarray((moved * LESS_LIGHT).astype(np.uint8)))
+    start = time.process_time()
+    found = carried(photo, mask, other)
+    seconds = time.process_time() - start
+    wanted = cv2.warpPerspective(mask.astype(np.uint8) * np.uint8(255), CAMERA, size) > 127
+    return {
+        "iou": 0.0 if isinstance(found, str) else round(_overlap(found, wanted), 4),
+        "seconds": round(seconds, 3),
     }
 
 
@@ -159,6 +196,25 @@ def _dust(rgb: NDArray[np.uint8]) -> dict[str, Any]:
     start = time.process_time()
     found = find_spots(painted.rgb)
     return score_specks(painted, found) | {"seconds": round(time.process_time() - start, 3)}
+
+
+def _hairs(rgb: NDArray[np.uint8]) -> dict[str, Any]:
+    painted = paint_hairs(rgb, HAIRS, np.random.default_rng(SEED))
+    start = time.process_time()
+    found = find_hairs(painted.rgb)
+    return score_hairs(painted, found) | {"seconds": round(time.process_time() - start, 3)}
+
+
+def score_hairs(painted: PaintedHairs, found: Mask) -> dict[str, Any]:
+    """How many painted hairs are found by half at least, and how many other lines."""
+    hit = np.array([found[line].mean() >= 0.5 for line in painted.lines])
+    known = _grown(np.logical_or.reduce(painted.lines), 6)
+    others = [part for part in components(found) if not known[slices(part.box)][part.mask()].any()]
+    return {
+        "recall": round(float(hit.mean()), 4),
+        "of_visible": round(float(hit[painted.calm].mean()) if painted.calm.any() else 1.0, 4),
+        "false": len(others),
+    }
 
 
 def _sensor(photos: list[NDArray[np.uint8]]) -> dict[str, Any]:

@@ -20,11 +20,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.photos.formats import EXTENSIONS
 from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.photos.photo import Photo
 from mlx_moebius.selection.dust import USUAL, find_spots, known_spots, spots_mask
@@ -72,6 +74,8 @@ def parse(text: str) -> Selection:
     """Read the text of a selection. Raises MoebiusError, which says how it is written."""
     name, _, rest = text.partition(":")
     if name not in KINDS:
+        if Path(text).suffix.lower() in EXTENSIONS:
+            raise MoebiusError(f"{text!r:.60} is the name of a file: give it as the mask, not as what to select")
         raise MoebiusError(f"{text!r:.60} cannot be selected: there are {', '.join(KINDS)}")
     kind = KINDS[name]
     try:

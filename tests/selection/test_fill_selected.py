@@ -75,6 +75,7 @@ def test_in_a_folder_photos_without_dust_stay_as_they_are(tmp_path: Path) -> Non
     [
         (["--select", "everything"], "'everything' cannot be selected: there are box, lasso,"),
         (["--select", "dust"], "there is no dust in"),
+        (["--select", "nowhere/m.png"], "'nowhere/m.png' is the name of a file: give it as the mask"),
     ],
 )
 def test_what_cannot_be_selected_is_said(tmp_path: Path, words: list[str], sentence: str) -> None:

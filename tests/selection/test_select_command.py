@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from mlx_moebius.__main__ import main
 from mlx_moebius.benchmark.__main__ import main as benchmark
+from mlx_moebius.benchmark.painted import paint_hairs
+from mlx_moebius.benchmark.selecting import score_hairs
 from mlx_moebius.photos.mask_files import load_mask
 from mlx_moebius.photos.photo import read_photo
 
-from .scenes import overlap, with_ball
+from .scenes import overlap, sky, with_ball
 
 
 @pytest.fixture
@@ -65,6 +69,7 @@ def test_places_follow_an_option_as_words(tmp_path: Path, capsys: pytest.Capture
         (["--box", "1,2,30,40", "--neighbours"], 2, "give --wire with it"),
         (["--box", "9000,0,30,40"], 1, "outside the photo (700 x 500 pixels)"),
         (["--box", "1,2,30,40", "-o", "mask.jpg"], 1, "its name must end in .png"),
+        (["--box", "200,60,360,360", "-o", "nowhere/mask.png"], 1, "the folder nowhere does not exist"),
     ],
 )
 def test_what_cannot_be_is_refused_and_nothing_is_written(
@@ -92,4 +97,22 @@ def test_the_benchmark_measures_selections(photo: Path, capsys: pytest.CaptureFi
         benchmark(["--select", str(photo.parent), "--json", str(photo.with_name("report.json"))])
     assert not ended.value.code
     assert "ball" in capsys.readouterr().out
-    assert '"iou": 0.9' in photo.with_name("report.json").read_text()
+    report = json.loads(photo.with_name("report.json").read_text())["selections"]
+    assert report["objects"]["ball"]["iou"] > 0.9
+    assert report["carried"]["ball"]["iou"] > 0.9
+
+
+def test_the_benchmark_paints_hairs_and_scores_what_is_found_of_them() -> None:
+    painted = paint_hairs(sky(300, 400), 3, np.random.default_rng(1))
+    assert (np.abs(painted.rgb.astype(int) - sky(300, 400)).max(axis=-1) > 5).any()
+    assert painted.calm.all()
+    nothing = np.zeros((300, 400), bool)
+    assert score_hairs(painted, nothing) == {"recall": 0, "of_visible": 0, "false": 0}
+    speck = nothing.copy()
+    y, x = np.unravel_index(int(distance_from(painted.lines).argmax()), speck.shape)
+    speck[y, x] = True
+    assert score_hairs(painted, painted.lines[0] | speck) == {"recall": 0.3333, "of_visible": 0.3333, "false": 1}
+
+
+def distance_from(lines: list[np.ndarray]) -> np.ndarray:
+    return np.asarray(cv2.distanceTransform((~np.logical_or.reduce(lines)).astype(np.uint8), cv2.DIST_L2, 3))

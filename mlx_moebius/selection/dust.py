@@ -34,10 +34,20 @@ PART = 0.4  # of a spot's difference: what differs more belongs to it
 
 def find_spots(rgb: NDArray[np.uint8], sensitivity: float = USUAL) -> list[Spot]:
     """Spots in a photo uint8 [H, W, 3], the likeliest first. `sensitivity` is 0 to 1."""
-    least = STRICTEST + sensitivity * (LOOSEST - STRICTEST)
+    return likeliest(rated_spots(rgb), sensitivity)
+
+
+def rated_spots(rgb: NDArray[np.uint8]) -> list[tuple[Spot, float]]:
+    """All spots of a photo uint8 [H, W, 3] and how likely each is dust (logarithm of the odds), the likeliest first."""
     spots = likely_spots(rgb)
-    likely = likeness(rgb, spots)
-    return [spots[index] for index in np.argsort(-likely, kind="stable") if likely[index] >= least]
+    odds = likeness(rgb, spots)
+    return [(spots[index], float(odds[index])) for index in np.argsort(-odds, kind="stable")]
+
+
+def likeliest(rated: list[tuple[Spot, float]], sensitivity: float) -> list[Spot]:
+    """The spots that are likely enough for a `sensitivity` of 0 to 1."""
+    least = STRICTEST + sensitivity * (LOOSEST - STRICTEST)
+    return [spot for spot, odds in rated if odds >= least]
 
 
 def likely_spots(rgb: NDArray[np.uint8]) -> list[Spot]:

@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -29,17 +30,20 @@ from mlx_moebius.errors import MoebiusError
 from mlx_moebius.photos.formats import EXTENSIONS
 from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.photos.photo import Photo
-from mlx_moebius.selection.dust import USUAL, find_spots, known_spots, spots_mask
+from mlx_moebius.selection.dust import USUAL, known_spots, likeliest, rated_spots, spots_mask
 from mlx_moebius.selection.hairs import find_hairs
 from mlx_moebius.selection.infrared import dark_in_infrared
 from mlx_moebius.selection.neighbours import neighbours
 from mlx_moebius.selection.object import select_object
 from mlx_moebius.selection.people import find_instances
 from mlx_moebius.selection.shadow import shadow_of
+from mlx_moebius.selection.spot import Spot
 from mlx_moebius.selection.wire import follow_wire
 
 Numbers: TypeAlias = tuple[tuple[float, ...], ...]
 MOST = 10_000  # words of numbers
+_RATED: WeakKeyDictionary[Photo, list[tuple[Spot, float]]] = WeakKeyDictionary()
+"""Spots of photos in memory: another sensitivity asks for more or fewer of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,10 @@ def _dust(photo: Photo, numbers: Numbers, before: Mask) -> Mask:
     rgb = photo.rgb()
     if (shown := _in_infrared(photo, numbers)) is not None:
         return shown
-    return spots_mask(rgb, find_spots(rgb, _sensitivity(numbers)))
+    sensitivity = _sensitivity(numbers)
+    if photo not in _RATED:
+        _RATED[photo] = rated_spots(rgb)
+    return spots_mask(rgb, likeliest(_RATED[photo], sensitivity))
 
 
 def _hairs(photo: Photo, numbers: Numbers, before: Mask) -> Mask:

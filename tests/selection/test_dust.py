@@ -14,7 +14,7 @@ from mlx_moebius.benchmark.learn_dust import learn
 from mlx_moebius.benchmark.painted import dust_layer, paint_specks
 from mlx_moebius.benchmark.selecting import score_specks
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.photos.photo import read_photo
+from mlx_moebius.photos.photo import photo_from_image, read_photo
 from mlx_moebius.selection.dust import find_spots, spots_mask
 from mlx_moebius.selection.request import select
 from mlx_moebius.selection.sensor import sensor_dust
@@ -49,6 +49,15 @@ def test_specks_over_a_photograph_are_told_from_what_it_shows() -> None:
     scores = [score_specks(each, find_spots(each.rgb)) for each in painted]
     assert np.mean([score["recall"] for score in scores]) >= 0.3
     assert sum(score["false"] for score in scores) == 0
+
+
+def test_another_sensitivity_of_the_same_photo_gives_what_it_gives_alone() -> None:
+    image = Image.fromarray(paint_specks(landscape(), 20, np.random.default_rng(2)).rgb)
+    photo = photo_from_image(image)
+    masks = [select(photo, [f"dust:{sensitivity}"]) for sensitivity in (1, 0, 0.5)]
+    alone = [select(photo_from_image(image), [f"dust:{sensitivity}"]) for sensitivity in (1, 0, 0.5)]
+    assert all(np.array_equal(a, b) for a, b in zip(masks, alone, strict=True))
+    assert masks[0].sum() > masks[2].sum() > masks[1].sum() > 0
 
 
 def test_the_grain_of_film_is_no_dust() -> None:

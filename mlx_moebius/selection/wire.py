@@ -264,7 +264,7 @@ def _distinct(contrast: Floats, rows: NDArray[np.int64], least: float) -> NDArra
         return np.zeros(0, bool)
     columns = np.arange(len(rows))
     gain = contrast / (contrast + HALF)
-    level = _beside(gain, rows).mean(axis=1)
+    level = np.sort(_beside(gain, rows).mean(axis=1))[:-3]  # the others may be another wire beside it
     stands_out = (
         gain[rows, columns].mean() > level.mean() + CLEARER * max(float(level.std()), 0.03) if len(rows) else False
     )

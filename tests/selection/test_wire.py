@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -48,6 +49,16 @@ def test_a_wire_that_ends_in_the_photo_is_not_continued() -> None:
     points = follow_wire(rgb, [(200, 149)]).points
     assert points[:, 0].min() == pytest.approx(120, abs=8)
     assert points[:, 0].max() == pytest.approx(429, abs=8)
+
+
+@pytest.mark.parametrize("gap", [7, 9, 11])
+def test_one_of_a_pair_is_followed_in_all_its_length(gap: int) -> None:
+    rgb = sky(400, 700)
+    for shift in (0, gap):
+        cv2.line(rgb, (0, 60 + shift), (699, 330 + shift), (60,) * 3, 2, cv2.LINE_AA)
+    points = follow_wire(rgb, [(300.0, 60 + 300 * 270 / 699)]).points
+    assert np.ptp(points[:, 0]) > 690
+    assert np.abs(points[:, 1] - (60 + points[:, 0] * 270 / 699)).max() < 3
 
 
 def test_neighbours_of_the_same_direction_are_found_and_nothing_else() -> None:

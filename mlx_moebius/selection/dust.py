@@ -22,6 +22,9 @@ Floats = NDArray[np.float32]
 SIZES = (1, 2, 3, 5, 8, 12)  # pixels across a spot
 USUAL = 0.5  # sensitivity
 FAINTEST = 3.5  # how many times a spot differs more than its surroundings, at least
+SURE = 60.0  # the same: what is as clear, and by itself, is dust
+LARGEST = 300  # pixels of a spot
+COMPANY, AS_MUCH = 0.04, 0.7  # share of its surroundings that may differ by this share of its difference
 STRICTEST, LOOSEST = 2.0, -2.0  # logarithms of the odds that a spot is dust, at sensitivity 0 and 1
 LEAST = 1.0  # levels: what differs less is no spot
 VISIBLE = 2.5  # levels: fainter spots of one photo are left as they are
@@ -41,6 +44,9 @@ def rated_spots(rgb: NDArray[np.uint8]) -> list[tuple[Spot, float]]:
     """All spots of a photo uint8 [H, W, 3] and how likely each is dust (logarithm of the odds), the likeliest first."""
     spots = likely_spots(rgb)
     odds = likeness(rgb, spots)
+    grey = opencv().cvtColor(rgb, opencv().COLOR_RGB2GRAY).astype(np.float32)
+    clear = np.array([spot.clarity >= SURE and _by_itself(opencv(), grey, spot) for spot in spots], bool)
+    odds[clear] = np.maximum(odds[clear], STRICTEST)  # clearer than any example that was learnt from
     return [(spots[index], float(odds[index])) for index in np.argsort(-odds, kind="stable")]
 
 
@@ -106,6 +112,15 @@ def _part(cv2: Any, grey: Floats, spot: Spot, reach: int) -> tuple[tuple[slice, 
     part[max(0, row - middle) : row + middle + 1, max(0, column - middle) : column + middle + 1] = True
     _, numbers = cv2.connectedComponents(part.astype(np.uint8), connectivity=8)
     return here, numbers == numbers[row, column], differences
+
+
+def _by_itself(cv2: Any, grey: Floats, spot: Spot) -> bool:
+    """Whether a spot is as small as dust, and nothing else near it differs as much: an eye has a white, too."""
+    _, spot_mask, differences = _part(cv2, grey, spot, 2 * spot.size + 10)
+    if spot_mask.sum() > LARGEST:
+        return False
+    rest = ~(cv2.dilate(spot_mask.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0)
+    return bool((np.abs(differences[rest]) > AS_MUCH * abs(spot.difference)).mean() < COMPANY)
 
 
 def _spots(cv2: Any, grey: Floats, size: int, least: float) -> Iterator[Spot]:

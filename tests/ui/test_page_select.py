@@ -62,9 +62,9 @@ def test_an_object_is_proposed_corrected_taken_undone_and_outlives_a_reload(stag
 
     stage.stroke((180, 120), (250, 170), button="right")  # takes away, and undo brings it back
     answered(page, "Draw over what is missing")
-    smaller = stage.ask("photo.proposal.things[0].parts[0].box")
+    smaller = stage.ask("JSON.stringify(photo.proposal.things[0].parts[0].loops)")
     page.keyboard.press("Control+z")
-    assert stage.ask("photo.proposal.things[0].parts[0].box") != smaller
+    assert stage.ask("JSON.stringify(photo.proposal.things[0].parts[0].loops)") != smaller
     stage.stroke((330, 20), (400, 30), (370, 60), steps=2)  # another thing: nothing of the ball
     page.keyboard.press("Escape")
     expect(page.locator("#select-take")).to_be_disabled()
@@ -210,10 +210,10 @@ def test_fingers_select_in_small_windows_and_axe_finds_nothing(
             page.emulate_media(color_scheme=scheme)
             blameless(page)
         page.locator("#select-less").tap()
-        before = stage.ask("photo.proposal.things[0].parts[0].box")
+        before = stage.ask("JSON.stringify(photo.proposal.things[0].parts[0].loops)")
         stage.stroke((180, 120), (250, 170))
         answered(page, "Draw over what is missing")
-        assert stage.ask("photo.proposal.things[0].parts[0].box") != before
+        assert stage.ask("JSON.stringify(photo.proposal.things[0].parts[0].loops)") != before
         page.locator("#select-take").tap()
         expect(page.locator("#clear")).to_be_enabled()
         assert stage.strokes() == 1

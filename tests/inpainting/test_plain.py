@@ -234,3 +234,11 @@ def test_a_shape_on_white_through_the_product() -> None:
     assert result.photo.pixels[mask & (columns > 270)].std() > 15  # the rest is grown as ever
     assert np.array_equal(result.photo.pixels[~mask], pixels[~mask])
     assert np.array_equal(result.mask, mask)
+
+
+def test_a_net_over_a_grainy_sky_that_leaves_no_tile_of_grain() -> None:
+    truth = flat(120, 150, 200) + np.random.default_rng(1).normal(0, 4, (HEIGHT, WIDTH, 1))
+    mask = ((ROWS + COLUMNS) % 24 < 8) | ((ROWS - COLUMNS) % 24 < 8)
+    pixels, mask = np.rint(truth).astype(np.uint8)[:96, :96], mask[:96, :96]
+    photo, _ = continue_plain(Photo(pixels, "RGB"), mask)
+    assert np.array_equal(photo.pixels[~mask], pixels[~mask])

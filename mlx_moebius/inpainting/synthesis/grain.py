@@ -33,6 +33,8 @@ def grain(
     """
     clear = box_sum(usable, TILE // 2)[STRIDE:-STRIDE:STRIDE, STRIDE:-STRIDE:STRIDE] > (TILE + 1) ** 2 - 0.5
     sources = np.argwhere(clear) * STRIDE
+    if len(sources) < FEWEST:
+        return None
     if len(sources) > MOST:
         sources = sources[np.sort(rng.permutation(len(sources))[:MOST])]
     steps = np.arange(TILE)

@@ -1,6 +1,6 @@
 """The README and docs/: every command in them runs, and every link leads somewhere.
 
-Blocks of `sh` are run to the letter, in a folder that has the files they name. The bundled model stands under the
+Blocks of `sh` are run to the letter, in a folder that has the files they name. A tiny model stands under the
 released one's name in a cache of its own, so nothing is downloaded. What cannot end by itself is ended: the page as
 soon as it answers. What would take long is given fewer steps.
 """
@@ -23,6 +23,7 @@ from PIL import Image
 
 import mlx_moebius
 from mlx_moebius.models import BUNDLED
+from tests.support.tiny import tiny
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -51,8 +52,12 @@ def commands() -> Iterator[Any]:
 def desk(tmp_path: Path) -> Path:
     """A folder with the files that the pages name: photos, masks, a folder of them, a checkpoint, a model cache."""
     folder = tmp_path
-    for name in ("examples", "docs"):
-        (folder / name).symlink_to(ROOT / name)
+    (folder / "docs").symlink_to(ROOT / "docs")
+    windows = folder / "examples" / "windows"  # one of them
+    windows.mkdir(parents=True)
+    for path in [*(ROOT / "examples").iterdir(), *map((ROOT / "examples/windows").joinpath, ("hole.png", "sand.jpg"))]:
+        if path.name != windows.name:
+            (folder / path.relative_to(ROOT)).symlink_to(path)
     photo = Image.open(ROOT / "examples" / "fish.jpg").resize((240, 160))
     mask = Image.open(ROOT / "examples" / "fish_mask.png").convert("L").resize((240, 160))
     for name in ("wedding", "masks", "PHOTOS"):
@@ -64,16 +69,16 @@ def desk(tmp_path: Path) -> Path:
         photo.save(folder / "wedding" / f"IMG_{index}.jpg")
         photo.rotate(90 * index, expand=True).save(folder / "PHOTOS" / f"IMG_{index}.jpg")
         mask.save(folder / "masks" / f"IMG_{index}.png")
-    shutil.copytree(BUNDLED["nano"], folder / "home" / "models" / "places2")
+    shutil.copytree(tiny(), folder / "home" / "models" / "places2")
     for name in ("OUT", "EARLIER", "my-model"):
-        shutil.copytree(BUNDLED["nano"], folder / name)
+        shutil.copytree(tiny(), folder / name)
     source = ROOT / "tests" / "data" / "nano"
     shutil.copy(source / "diffusion_pytorch_model.bin", folder / "CHECKPOINT.bin")
     shutil.copy(source / "unet_config.json", folder)
     shutil.copytree(source / "scheduler", folder / "scheduler")
     shutil.copytree(source / "vae", folder / "VAE")
-    for name in ("sizes.json", "small.json"):
-        shutil.copy(BUNDLED["nano"] / "config.json", folder / name)
+    shutil.copy(Path(tiny(), "config.json"), folder / "small.json")
+    shutil.copy(BUNDLED["nano"] / "config.json", folder / "sizes.json")  # goes with the bundled VAE
     return folder
 
 

@@ -86,10 +86,10 @@ def test_size_and_error_of_the_defaults_at_the_released_size(bits: int) -> None:
     network.load_weights(list(dequantize(arrays, shapes, quantization).items()))
     fuse(network)
     del arrays
-    out = unet_trace(network, "full", 900)[-1]
+    out = unet_trace(network, "full", 900, (1,))[-1]
     size = sum(math.prod(shape) * np.dtype(STORAGE_DTYPES[dtype]).itemsize for shape, dtype in stored.values())
     full = 2 * sum(map(math.prod, shapes.values()))
-    error = relative_error(out, golden("unet_full.npz")["t900/out"])
+    error = relative_error(out, golden("unet_full.npz")["t900/out"][1:])
     print(f"full {quantization}: {size / 1e6:.1f} MB, float16 {full / 1e6:.1f} MB, error {error:.2e}")
     assert size / full <= {8: 0.63, 4: 0.55}[bits]
     assert error <= 0.08  # these weights are random and amplify: rounding them to float16 already costs 0.005

@@ -17,7 +17,7 @@ from tests.folder.test_batch import command, draw, draw_mask, events, generate, 
 from tests.support.pictures import picture
 
 EXTENSIONS = ("jpg", "png", "webp", "tif", "avif", "bmp", "heic")
-SIZES = ((700, 500), (160, 140), (420, 300), (300, 520), (800, 600), (200, 900), (640, 480))
+SIZES = ((350, 250), (160, 140), (210, 150), (150, 260), (400, 300), (150, 450), (320, 240))
 
 
 def two_hundred(folder: Path) -> set[str]:
@@ -82,10 +82,10 @@ def test_two_hundred_photos_ten_broken_killed_five_times(tmp_path: Path) -> None
 def test_memory_is_flat_over_two_hundred_photos(tmp_path: Path) -> None:
     """Photos of one size and format: what differs between them is what needs more memory, not how many there are."""
     folder, out = tmp_path / "photos", tmp_path / "out"
-    first = draw(folder / "000.jpg", 1200, 800)
+    first = draw(folder / "000.jpg", 600, 400)
     for index in range(1, 200):
         (folder / f"{index:03}.jpg").write_bytes(first.read_bytes())
-    mask = draw_mask(tmp_path / "mask.png", 1200, 800)
+    mask = draw_mask(tmp_path / "mask.png", 600, 400)
     run = generate(folder, out, "--mask", str(mask), "--json")
     assert run.returncode == 0, run.stderr
     peaks = [event["peak_bytes"]["process"] for event in events(run, "done")]

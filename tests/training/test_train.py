@@ -190,12 +190,12 @@ def test_muon_and_bfloat16(studio: Path) -> None:
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_bit_for_bit(studio: Path) -> None:
-    words = arguments(studio, "killed", 20, "--save-every", "8")
-    subprocess.run([*COMMAND, *arguments(studio, "whole", 20)], check=True, capture_output=True)
+    words = arguments(studio, "killed", 12, "--save-every", "5")
+    subprocess.run([*COMMAND, *arguments(studio, "whole", 12)], check=True, capture_output=True)
     with subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            if line.startswith("step 11 of"):
+            if line.startswith("step 7 of"):
                 process.send_signal(signal.SIGKILL)
                 break
     subprocess.run([*COMMAND, *words, "--resume"], check=True, capture_output=True)
@@ -206,7 +206,7 @@ def test_a_killed_run_goes_on_bit_for_bit(studio: Path) -> None:
     assert isinstance(killed, dict)
     assert all(mx.array_equal(whole[name], killed[name]) for name in whole if name != "plan")
     steps = [line["step"] for line in lines(studio / "killed") if "loss" in line]
-    assert steps == list(range(1, 21))
+    assert steps == list(range(1, 13))
 
 
 def test_ctrl_c_saves(studio: Path) -> None:

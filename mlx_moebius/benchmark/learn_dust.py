@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mlx_moebius.benchmark.painted import paint_specks
 from mlx_moebius.errors import MoebiusError
+from mlx_moebius.files import replacing
 from mlx_moebius.photos.photo import read_photo
 from mlx_moebius.selection.dust import likely_spots
 from mlx_moebius.selection.likeness import WEIGHTS, Likeness, measures
@@ -78,8 +79,12 @@ def main(arguments: list[str]) -> None:
     if not files:
         raise MoebiusError("give a folder with photographs (*.jpg)")
     learnt = learn(*examples(files))
-    WEIGHTS.write_text(json.dumps(learnt.as_lists()) + "\n")
+    with replacing(WEIGHTS) as file:
+        file.write((json.dumps(learnt.as_lists()) + "\n").encode())
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except MoebiusError as error:
+        sys.exit(f"error: {error}")

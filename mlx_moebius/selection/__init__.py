@@ -4,7 +4,7 @@
 
     mask = select(mlx_moebius.read_photo("photo.jpg"), ["box:100,50,200,300"])
 
-No network is needed; OpenCV (the extra `select`) is. `request.py` says what can be selected and how that is written.
+No model is needed; OpenCV (the extra `select`) is. `request.py` says what can be selected and how that is written.
 """
 
 from mlx_moebius.selection.dust import find_spots

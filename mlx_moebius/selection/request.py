@@ -133,10 +133,9 @@ def _wires(photo: Photo, numbers: Numbers, before: Mask) -> Mask:
 
 
 def _dust(photo: Photo, numbers: Numbers, before: Mask) -> Mask:
-    rgb = photo.rgb()
     if (shown := _in_infrared(photo, numbers)) is not None:
         return shown
-    sensitivity = _sensitivity(numbers)
+    rgb, sensitivity = photo.rgb(), _sensitivity(numbers)
     if photo not in _RATED:
         _RATED[photo] = rated_spots(rgb)
     return spots_mask(rgb, likeliest(_RATED[photo], sensitivity))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.opencv import opencv
 from mlx_moebius.photos.geometry import Box, Mask, bounding_box, intersection
+from mlx_moebius.selection.colours import lab
 from mlx_moebius.selection.edges import Guide
 
 Point = tuple[float, float]
@@ -144,7 +145,7 @@ class ObjectCut:
         Near the stroke alone, where that would add what lies round the thing, or take away most of it.
         """
         cv2 = opencv()
-        colours = cv2.cvtColor(self.small, cv2.COLOR_RGB2LAB).astype(np.float32)
+        colours = lab(self.small)
         middle, spread = colours[drawn].mean(axis=0), colours[drawn].std(axis=0) + ALIKE
         alike = (np.abs(colours - middle) < 2 * spread).all(axis=-1) | drawn
         count, numbers = cv2.connectedComponents(alike.astype(np.uint8), connectivity=4)
@@ -162,7 +163,7 @@ class ObjectCut:
     def _guess(self) -> NDArray[np.uint8]:
         """Labels to begin with: inside the box, what differs from its surroundings continued into it."""
         cv2 = opencv()
-        colours = cv2.cvtColor(self.small, cv2.COLOR_RGB2LAB).astype(np.float32) * LIGHT
+        colours = lab(self.small) * LIGHT
         outside = (~self.possible).astype(np.float32)
         sigma = max(self.small.shape[:2]) / NEAR
         weight = cv2.GaussianBlur(outside, (0, 0), sigma).clip(1e-6)

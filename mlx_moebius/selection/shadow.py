@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mlx_moebius.opencv import opencv
 from mlx_moebius.photos.geometry import Box, Mask, bounding_box, intersection
+from mlx_moebius.selection.colours import lab
 from mlx_moebius.selection.edges import snap
 
 SIDE = 300  # pixels of the longer side in which the shadow is looked for
@@ -37,14 +38,14 @@ def shadow_of(rgb: NDArray[np.uint8], thing: Mask) -> Mask:
     small = cv2.resize(rgb[here], size, interpolation=cv2.INTER_AREA)
     inside = cv2.resize(thing[here].astype(np.uint8), size, interpolation=cv2.INTER_AREA) > 0
     near = cv2.dilate(inside.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    lab = cv2.cvtColor(cv2.GaussianBlur(small, (0, 0), 1.5), cv2.COLOR_RGB2LAB).astype(np.float32)
+    colours = lab(cv2.GaussianBlur(small, (0, 0), 1.5))
     ground, sigma = (~near).astype(np.float32), max(size) / 8
     for _ in range(ROUNDS):
         weight = cv2.GaussianBlur(ground, (0, 0), sigma)[..., None].clip(1e-6)
-        level = cv2.GaussianBlur(lab * ground[..., None], (0, 0), sigma) / weight
-        light = (lab[..., 0] + 1) / (level[..., 0] + 1)
+        level = cv2.GaussianBlur(colours * ground[..., None], (0, 0), sigma) / weight
+        light = (colours[..., 0] + 1) / (level[..., 0] + 1)
         ground = ((~near) & (light > DARK)).astype(np.float32)
-    tint = np.abs(lab[..., 1:] - level[..., 1:]).max(axis=-1)
+    tint = np.abs(colours[..., 1:] - level[..., 1:]).max(axis=-1)
     dark = (light < DARK) & (light > DARKEST) & (tint < TINT) & ~inside
     dark = cv2.morphologyEx(dark.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     dark = cv2.morphologyEx(dark, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from mlx_moebius.inpainting.synthesis.trust import reliable_resolution
 from mlx_moebius.photos.geometry import Box, Colours, Mask, bounding_box, intersection, shifted, slices
 from mlx_moebius.photos.masks import dilate
 from mlx_moebius.photos.photo import Photo
+from mlx_moebius.side_by_side import one_blas_thread
 
 RIM = 250  # nothing is copied that lies closer to a mask than 1/250 of the crop's side: an object's edge may be there
 LEAST_RIM = 4  # pixels
@@ -72,23 +73,27 @@ def grow_details(
     done: list[Detail] = []
     for index, crop in enumerate(crops):
         start = time.perf_counter()
-        cells = reliable_resolution(images[index].astype(np.float32), fills[index], holes[index])
-        scene = _scene(photo, mask, crop, fills, crops, done)
-        left, top, _, _ = _frame(crop, photo)
-        box = shifted(scene.box, left, top)
-        hole = scene.hole[scene.box[1] : scene.box[3], scene.box[0] : scene.box[2]]
-        cell = crop.side / cells if cells else None
-        colours = None if hole.any() else scene.fill  # nothing is left to do
-        if hole.any() and not (cells >= crop.size and crop.side == crop.size):
-            colours = grow(scene, cells * scene.side / crop.side, seed)
-            if colours is None and _thin(scene.hole, crop.side / cells if cells else np.inf):
-                colours = continued(scene.photo, scene.unknown)[slices(scene.box)].astype(np.float32)
-        gain = 1.0
-        if colours is not None and hole.any():
-            gain = mean_gradient(colours, hole) / max(mean_gradient(scene.fill, hole), 1e-3)
-        detail = Detail(box, colours, hole, cell, gain, time.perf_counter() - start)
-        done.append(detail)
-        yield detail
+        with one_blas_thread():
+            cells = reliable_resolution(images[index].astype(np.float32), fills[index], holes[index])
+            scene = _scene(photo, mask, crop, fills, crops, done)
+            detail = _grown(scene, crop, _frame(crop, photo), cells, seed)
+        done.append(replace(detail, seconds=time.perf_counter() - start))
+        yield done[-1]
+
+
+def _grown(scene: Scene, crop: Crop, frame: Box, cells: float, seed: int) -> Detail:
+    """The detail of a crop whose fill is trusted on a grid of `cells`; it took no time yet."""
+    hole = scene.hole[slices(scene.box)]
+    cell = crop.side / cells if cells else None
+    colours = None if hole.any() else scene.fill  # nothing is left to do
+    if hole.any() and not (cells >= crop.size and crop.side == crop.size):
+        colours = grow(scene, cells * scene.side / crop.side, seed)
+        if colours is None and _thin(scene.hole, crop.side / cells if cells else np.inf):
+            colours = continued(scene.photo, scene.unknown)[slices(scene.box)].astype(np.float32)
+    gain = 1.0
+    if colours is not None and hole.any():
+        gain = mean_gradient(colours, hole) / max(mean_gradient(scene.fill, hole), 1e-3)
+    return Detail(shifted(scene.box, *frame[:2]), colours, hole, cell, gain, 0.0)
 
 
 def lay(detail: Detail, box: Box, colours: Colours, weights: NDArray[np.float32]) -> None:

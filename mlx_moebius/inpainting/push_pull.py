@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mlx_moebius.photos.geometry import Colours, Mask, bounding_box, slices
+from mlx_moebius.side_by_side import side_by_side
 
 FINEST = 1024  # cells along the side of what is continued: what has no detail needs no more
 NEAR = 32  # cells round what is unknown from which it is continued
@@ -31,11 +32,14 @@ def continued(image: NDArray[np.uint8], unknown: Mask, finest: int = FINEST) -> 
     shape = -(-inside.shape[1] // cell), -(-inside.shape[0] // cell)
     known = (~inside).astype(np.float32)
     weight = np.asarray(Image.fromarray(known).resize(shape, Image.Resampling.BOX))
-    for channel in range(image.shape[-1]):
+
+    def fill(channel: int) -> None:
         mean = Image.fromarray(image[here][..., channel] * known).resize(shape, Image.Resampling.BOX)
         filled = push_pull((np.asarray(mean) / weight.clip(1e-6))[..., None], weight > 0)[..., 0]
         whole = Image.fromarray(filled).resize(inside.shape[::-1], Image.Resampling.BILINEAR)
         result[here][inside, channel] = np.rint(np.asarray(whole)[inside]).clip(0, 255)
+
+    side_by_side(fill, range(image.shape[-1]))
     return result
 
 

@@ -7,6 +7,8 @@ editing", 2003; Georgiev, "Photoshop healing brush", 2004). Grain and edges come
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +18,7 @@ from mlx_moebius.photos.kept_colours import kept_colours
 from mlx_moebius.photos.masks import Part, components, dilate
 from mlx_moebius.photos.own_colours import joined, levels, with_levels
 from mlx_moebius.photos.photo import Photo
+from mlx_moebius.side_by_side import side_by_side
 
 LARGEST = 40  # pixels along a speck's longer side,
 SHARE = 64  # but at most 1/64 of the photo's longer side
@@ -40,8 +43,8 @@ def heal_specks(photo: Photo, mask: Mask, opaque: bool = False) -> tuple[Photo, 
     unknown = mask
     if specks and (alpha := photo.alpha()) is not None:
         unknown = mask | (alpha == 0)
-    answers = [(part, _healed(photo, unknown, part)) for part in specks]
-    found = [(part, part.mask(), colours) for part, colours in answers if colours is not None]
+    answers = side_by_side(partial(_healed, photo, unknown), specks)
+    found = [(part, part.mask(), colours) for part, colours in zip(specks, answers, strict=True) if colours is not None]
     if not found:
         return photo, mask
     healed, colours = joined(found, mask.shape)

@@ -1,7 +1,7 @@
 """Detail for a fill, grown from the photo round it: arrays in, arrays out, no network, no files.
 
 Begin with `grow`, which puts the steps together. `grids` reduces a scene to coarse grids; `search` finds the nearest
-patches; `patch_voting` makes a first estimate; `offsets`, `assembly`, `refine` and `membrane` put pieces of the photo
-together; `transfer` finds detail for a fill that is good already; `render` makes pixels; `trust` tells how
-good a fill is.
+patches; `patch_voting` makes a first estimate; `offsets`, `assembly` with `labelling`, `refine` and `membrane` put
+pieces of the photo together; `transfer` finds detail for a fill that is good already; `render` makes pixels; `trust`
+tells how good a fill is.
 """

@@ -3,8 +3,7 @@
 This is a labelling problem on the grid. A source costs less if its surroundings look like those of the cell. Two
 neighbours cost less if their sources agree on both cells; the same offset is best, as it copies a coherent piece
 (Kwatra et al., "Graphcut textures", 2003; Pritch et al., "Shift-map image editing", 2009; He and Sun, 2012).
-It is solved by min-sum belief propagation (Felzenszwalb and Huttenlocher, "Efficient belief propagation for early
-vision", 2006).
+`labelling` solves it.
 """
 
 from __future__ import annotations
@@ -16,22 +15,19 @@ import numpy as np
 
 from mlx_moebius.inpainting.synthesis.grids import Floats, Grid, box_sum, unflatten
 from mlx_moebius.inpainting.synthesis.kinds import stray
+from mlx_moebius.inpainting.synthesis.labelling import NEVER, ROUNDS, SEAM, Labelling
 from mlx_moebius.inpainting.synthesis.offsets import Offsets
 from mlx_moebius.inpainting.synthesis.search import Indices, nearest_patch
 from mlx_moebius.photos.geometry import Mask
+from mlx_moebius.side_by_side import side_by_side
 
 PATCH = 7  # cells that a source is compared on
 KEPT = 10  # candidates per cell that enter the labelling
 KNOWN = 0.3  # weight of known cells against a seam's
 TEXTURE = 0.3
 FAR = 0.2 * 128**2  # cost of an offset as long as the grid, in squared levels; rows count three times
-SEAM = 1.0
-ROUNDS = 20
-DAMPING = 0.5
-NEVER = 1e6
 SPLIT = 0.8  # cells are looked at in two halves where these take so much less
 AT_ONCE = 1 << 14  # numbers: so many stay in the processor's cache
-PAUSE, SETTLED = 4, 0.01  # rounds after which a smaller share of the cells changes its source: it is done
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,87 +102,6 @@ def _twins(grid: Grid, cells: Indices, sources: Indices, chosen: Indices) -> Mas
     return np.asarray(around.ravel()[sources] > size)
 
 
-class Labelling:
-    """Chooses one of the candidate `sources` [N, K] for every cell [N]."""
-
-    def __init__(self, grid: Grid, cells: Indices, sources: Indices) -> None:
-        self.size, self.cells, self.sources = grid.hole.size, cells, sources
-        place = np.full(grid.hole.size, -1)
-        place[cells] = np.arange(len(cells))
-        flat = grid.colours.reshape(-1, 3)
-        self.pairs: list[tuple[Indices, Indices]] = []
-        self.seams: list[tuple[Floats, Floats]] = []
-        for step in (1, grid.width):
-            other = place[(cells + step).clip(0, len(place) - 1)]
-            first = np.flatnonzero(other >= 0)
-            self.pairs.append((first, other[first]))
-            self.seams.append(_seams(flat, sources[first], sources[other[first]], step))
-
-    def choose(self, cost: Floats, rounds: int = ROUNDS) -> Indices:
-        """The source of every cell, flat [R * C], by the candidates' `cost` [N, K] and the seams between them."""
-        messages = [[np.zeros((len(first), cost.shape[1]), np.float32) for _ in range(2)] for first, _ in self.pairs]
-        before = cost.argmin(axis=1)
-        for number in range(rounds):
-            belief = _belief(cost, self.pairs, messages)
-            if number and number % PAUSE == 0:
-                best = belief.argmin(axis=1)
-                if np.count_nonzero(best != before) <= SETTLED * len(self.cells):
-                    break
-                before = best
-            for (first, second), seams, (onward, backward) in zip(self.pairs, self.seams, messages, strict=True):
-                sent = _cheapest(belief[first] - backward, seams[0]), _cheapest(belief[second] - onward, seams[1])
-                for old, new in zip((onward, backward), sent, strict=True):
-                    new -= new.min(axis=1, keepdims=True)
-                    old *= DAMPING
-                    old += (1 - DAMPING) * new
-        best = _belief(cost, self.pairs, messages).argmin(axis=1)
-        everyone = np.arange(len(self.cells))
-        chosen = np.full(self.size, -1)
-        usable = cost[everyone, best] < NEVER
-        chosen[self.cells[usable]] = self.sources[everyone, best][usable]
-        return chosen
-
-
-def _belief(cost: Floats, pairs: list[tuple[Indices, Indices]], messages: list[list[Floats]]) -> Floats:
-    belief = cost.copy()
-    for (first, second), (onward, backward) in zip(pairs, messages, strict=True):
-        belief[second] += onward
-        belief[first] += backward
-    return belief
-
-
-def _cheapest(costs: Floats, seams: Floats) -> Floats:
-    """Minima over the sender's candidates of `costs` [N, K] plus `seams` [K, N, K], the sender's first: [N, K]."""
-    result = np.empty_like(costs)
-    size = AT_ONCE // costs.shape[1]
-    total = np.empty((size, costs.shape[1]), np.float32)
-    for start in range(0, len(costs), size):
-        rows = slice(start, start + size)
-        least, unary = result[rows], costs[rows]
-        np.add(seams[0, rows], unary[:, :1], out=least)
-        for index in range(1, len(seams)):
-            part = np.add(seams[index, rows], unary[:, index, None], out=total[: len(unary)])
-            np.minimum(least, part, out=least)
-    return result
-
-
-def _seams(flat: Floats, first: Indices, second: Indices, step: int) -> tuple[Floats, Floats]:
-    """Squared differences, on both cells, between two neighbours' candidates [N, K].
-
-    Returned twice, [K, N, K], with the candidates of the first neighbour first, and with those of the second.
-    """
-    last = len(flat) - 1
-    a = np.concatenate([flat[first], flat[(first + step).clip(0, last)]], axis=-1)
-    b = np.concatenate([flat[(second - step).clip(0, last)], flat[second]], axis=-1)
-    seam = a @ b.swapaxes(1, 2)
-    seam *= -2
-    seam += (a**2).sum(-1)[:, :, None]
-    seam += (b**2).sum(-1)[:, None]
-    np.maximum(seam, 0, out=seam)
-    seam *= SEAM
-    return np.ascontiguousarray(seam.transpose(1, 0, 2)), np.ascontiguousarray(seam.transpose(2, 0, 1))
-
-
 def rim(grid: Grid, cells: Indices, sources: Indices) -> Floats:
     """Cost of seams towards known neighbours, [N, K]. These have no source, so only their colours are compared."""
     flat, known = grid.colours.reshape(-1, 3), grid.known.ravel()
@@ -258,7 +173,8 @@ def _likeness_in(
     ]
     reach = guide.reach // 2
     size = max(1, AT_ONCE // known.size)
-    for start in range(0, len(offsets), size):
+
+    def compare(start: int) -> None:
         some = offsets[start : start + size]
         moved = (down + some[:, 0, None, None]).clip(0, height - 1) * width
         moved += (across + some[:, 1, None, None]).clip(0, width - 1)
@@ -277,4 +193,6 @@ def _likeness_in(
             mean = box_sum(cost_here, half)[:, at[0], at[1]] / patch_count
             mean += (box_sum(follows, reach) / box_sum(may, reach).clip(1))[:, at[0], at[1]]
         cost[:, start : start + size] = mean.T
+
+    side_by_side(compare, range(0, len(offsets), size))
     return cost

@@ -6,7 +6,7 @@ float32 RGB in 8-bit levels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,6 +17,7 @@ from PIL import Image
 from mlx_moebius.inpainting.push_pull import continued, push_pull
 from mlx_moebius.photos.geometry import Box, Colours, Mask
 from mlx_moebius.photos.masks import dilate
+from mlx_moebius.side_by_side import side_by_side
 
 Floats = NDArray[np.float32]
 Shape = tuple[int, int]
@@ -104,7 +105,7 @@ class Scene:
 
     def low(self, cells: int) -> list[Floats]:
         """The channels of the photo with its fill, [R, C] each, without a margin."""
-        return [resize(values, self.shape(cells)) for values in self._filled]
+        return resized(self._filled, self.shape(cells))
 
     @cached_property
     def _bases(self) -> dict[Shape, dict[str, Floats]]:
@@ -123,14 +124,12 @@ class Scene:
         shape = self._base(cells)
         if shape not in self._bases:
             known = (~self.unknown).astype(np.float32)
-            colours = [resize(self.seen[..., channel] * known, shape) for channel in range(3)]
-            fills = [resize(values, shape) for values in self._filled]
-            self._bases[shape] = {
-                "known": resize(known, shape),
-                "hole": resize(self.hole.astype(np.float32), shape),
-                "excluded": resize(self.excluded.astype(np.float32), shape),
+            seen = self.seen
+            masks = resized((known, self.hole, self.excluded), shape)
+            colours = side_by_side(lambda channel: resize(seen[..., channel] * known, shape), range(3))
+            self._bases[shape] = dict(zip(("known", "hole", "excluded"), masks, strict=True)) | {
                 "colours": np.stack(colours, axis=-1),
-                "fill": np.stack(fills, axis=-1),
+                "fill": np.stack(resized(self._filled, shape), axis=-1),
             }
         return self._bases[shape]
 
@@ -140,7 +139,7 @@ class Scene:
         if base not in self._textures:
             smooth = (~dilate(self.unknown, TEXTURE_RIM)).astype(np.float32)
             grey: Floats = np.asarray(self.seen @ np.full(3, 1 / 3, np.float32), np.float32)
-            contrasts = [resize(contrast(grey, scale) * smooth, base) for scale in TEXTURE_SCALES]
+            contrasts = side_by_side(lambda scale: resize(contrast(grey, scale) * smooth, base), TEXTURE_SCALES)
             self._textures[base] = np.stack(contrasts, axis=-1), resize(smooth, base)
         contrasts_there, smooth_there = (resize(values, shape) for values in self._textures[base])
         rough = smooth_there > 0.9 * smooth_there.max()
@@ -178,9 +177,16 @@ def resize(values: Floats, shape: Shape, resample: Image.Resampling = Image.Resa
     if values.shape[:2] == shape:
         return values
     if values.ndim == 3:
-        return np.stack([resize(values[..., i], shape, resample) for i in range(values.shape[-1])], axis=-1)
+        return np.stack(resized(np.moveaxis(values, -1, 0), shape, resample), axis=-1)
     image = Image.fromarray(np.ascontiguousarray(values, np.float32))
     return np.asarray(image.resize(shape[::-1], resample))
+
+
+def resized(
+    planes: Iterable[NDArray[np.generic]], shape: Shape, resample: Image.Resampling = Image.Resampling.BOX
+) -> list[Floats]:
+    """Each of some [H, W] as `resize` makes it."""
+    return side_by_side(lambda values: resize(values.astype(np.float32, copy=False), shape, resample), planes)
 
 
 def regrid(values: Floats, grid: Grid) -> Floats:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mlx_moebius.inpainting.synthesis.assembly import KNOWN, NEVER, Labelling, rim
+from mlx_moebius.inpainting.synthesis.assembly import KNOWN, rim
 from mlx_moebius.inpainting.synthesis.grids import MARGIN, Floats, Grid, near, unflatten
+from mlx_moebius.inpainting.synthesis.labelling import NEVER, Labelling
 from mlx_moebius.inpainting.synthesis.offsets import SHORT, Offsets, rings
 from mlx_moebius.inpainting.synthesis.search import Indices
 

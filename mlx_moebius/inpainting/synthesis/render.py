@@ -11,6 +11,7 @@ from PIL import Image
 from mlx_moebius.inpainting.synthesis.grids import MARGIN, Floats, Grid, Scene, resize, unflatten
 from mlx_moebius.inpainting.synthesis.search import Indices
 from mlx_moebius.photos.geometry import Colours
+from mlx_moebius.side_by_side import side_by_side
 
 RAMP = 2.0  # neighbouring pieces are blended over 1 / RAMP of a cell
 DETAIL_RAMP = 1.3
@@ -87,10 +88,14 @@ def add_detail(scene: Scene, grid: Grid, cells: int, sources: Indices, stride: i
     left, top, right, bottom = scene.box
     detail = np.empty((height, width, 3), np.float16)  # differences of 8-bit levels; half the memory
     result = np.empty_like(scene.fill)
-    for channel, low in enumerate(scene.low(cells)):
-        smooth = resize(low, (height, width), Image.Resampling.LANCZOS)
-        detail[..., channel] = scene.seen[..., channel] - smooth
+    seen, low = scene.seen, scene.low(cells)
+
+    def part(channel: int) -> None:
+        smooth = resize(low[channel], (height, width), Image.Resampling.LANCZOS)
+        detail[..., channel] = seen[..., channel] - smooth
         result[..., channel] = smooth[top:bottom, left:right]
+
+    side_by_side(part, range(3))
     for rows, columns, blocks in _blocks(scene, grid, cells, sources, stride, DETAIL_RAMP):
         added = np.zeros((len(rows), 3), np.float32)
         square = np.zeros(len(rows), np.float32)
@@ -109,11 +114,15 @@ def restore(scene: Scene, colours: Colours, cells: int) -> Colours:
     left, top, right, bottom = scene.box
     here = np.s_[top:bottom, left:right]
     result = colours.copy()
-    for channel, low in enumerate(scene.low(cells)):
-        values = scene.seen[..., channel].astype(np.float32)
+    seen, low = scene.seen, scene.low(cells)
+
+    def correct(channel: int) -> None:
+        values = seen[..., channel].astype(np.float32)
         values[here] = np.where(scene.hole[here], colours[..., channel], values[here])
-        off = low - resize(values, scene.shape(cells))
+        off = low[channel] - resize(values, scene.shape(cells))
         result[..., channel] += resize(off, (height, width), Image.Resampling.BICUBIC)[here]
+
+    side_by_side(correct, range(3))
     return result
 
 

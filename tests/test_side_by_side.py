@@ -1,0 +1,79 @@
+"""Work on several cores: the same answers, errors and bytes as on one."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mlx_moebius import side_by_side as module
+from mlx_moebius.inpainting.prepare import prepare
+from mlx_moebius.inpainting.settings import Settings
+from mlx_moebius.photos.photo import photo_from_image
+from mlx_moebius.side_by_side import one_blas_thread, side_by_side
+
+BARK = Path(__file__).parents[1] / "examples" / "windows" / "bark.jpg"
+
+
+@pytest.fixture(params=[1, 4])
+def cores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(module, "workers", lambda: request.param)
+    return int(request.param)
+
+
+def test_answers_come_in_order_and_work_may_be_divided_again(cores: int) -> None:
+    assert side_by_side(lambda a: sum(side_by_side(lambda b: a * b, range(5))), range(50)) == [
+        10 * a for a in range(50)
+    ]
+
+
+def test_two_parts_run_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "workers", lambda: 2)
+    meet = threading.Barrier(2, timeout=30)
+    assert sorted(side_by_side(lambda _: meet.wait(), range(2))) == [0, 1]
+
+
+def test_the_first_error_arrives_and_the_next_work_is_done(cores: int) -> None:
+    with pytest.raises(ZeroDivisionError):
+        side_by_side(lambda number: 1 // (number - 7), range(20))
+    assert side_by_side(abs, [-1, -2, -3]) == [1, 2, 3]
+
+
+def test_blas_has_one_thread_inside_and_its_own_number_after() -> None:
+    blas = module._openblas()
+    if blas is None:  # Apple's Accelerate and others stay as they are
+        with one_blas_thread():
+            return
+    threads, put = blas
+    before = threads()
+    put(3)
+    try:
+        with one_blas_thread(), one_blas_thread():
+            assert side_by_side(lambda _: threads(), range(4)) == [1, 1, 1, 1]
+        assert threads() == 3
+    finally:
+        put(before)
+
+
+@pytest.mark.parametrize("ideal", [False, True])
+def test_a_fill_has_the_same_bytes_on_every_number_of_cores(ideal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = photo_from_image(Image.open(BARK).convert("RGB").crop((200, 200, 520, 500)))
+    mask = np.zeros((300, 320), bool)
+    mask[100:190, 120:220] = mask[20:24, 100:105] = True  # the second is a speck
+    results = []
+    for number in (1, 3):
+        monkeypatch.setattr(module, "workers", lambda number=number: number)
+        prepared = prepare(photo, mask, 128, Settings(dilate=0))
+        fills = [image / np.float32(255) for image in prepared.images]
+        if ideal:
+            frames = [Image.fromarray(photo.rgb()).crop(crop.frame) for crop in prepared.crops]
+            fills = [np.asarray(frame.resize((128, 128), Image.Resampling.BOX)) / np.float32(255) for frame in frames]
+        levels = prepared.match_colours(fills, Settings())
+        details = list(prepared.grow_details(levels, Settings()))
+        assert [detail.colours is not None for detail in details] == [True]
+        results.append(prepared.finish(levels, details, Settings()).photo.pixels)
+    assert not np.array_equal(results[0][mask], photo.pixels[mask])
+    assert np.array_equal(*results)

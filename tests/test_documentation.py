@@ -29,7 +29,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 INSTALLS = re.compile(r"\b(pip|apt|apt-get|brew|git|pytest|uv|uvx|twine|build|python3? -m venv|sh )\b")
 SHORTER = {
-    "train": ["--dry-run"],
+    "train": ["--dry-run", "--batch-size", "1", "--grad-accumulation", "1"],
     "benchmark": ["--model", "nano", "--runs", "1", "--steps", "1"],
 }
 """What is added to commands that would take minutes or hours."""

@@ -126,13 +126,8 @@ def test_bad_options(extra: list[str]) -> None:
 
 
 @pytest.mark.slow
-def test_check_passes_and_notices_a_broken_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    good = CliRunner().invoke(app, ["--check"])
-    assert good.exit_code == 0, good.output
-    assert "all within bounds" in good.output
-    for form in (*local_term.IMPLS, *(f"{form}, N = {pictures}" for form in CONVS for pictures in (1, 2))):
-        assert form in good.output
-
+def test_check_notices_a_broken_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That it passes with the right ones, docs/performance.md shows (`tests/test_documentation.py`)."""
     correct = local_term.IMPLS["bands"]
 
     def broken(*inputs: Any) -> mx.array:
@@ -141,6 +136,8 @@ def test_check_passes_and_notices_a_broken_kernel(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(local_term.IMPLS, "bands", broken)
     bad = CliRunner().invoke(app, ["--check"])
     assert bad.exit_code == 1
+    for form in (*local_term.IMPLS, *(f"{form}, N = {pictures}" for form in CONVS for pictures in (1, 2))):
+        assert form in bad.output
     wrong = [line for line in bad.output.splitlines() if " WRONG" in line]
     assert wrong
     assert all("bands" in line for line in wrong)

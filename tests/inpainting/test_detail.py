@@ -146,11 +146,12 @@ def test_seeds_and_batches() -> None:
     rows, columns = np.mgrid[: photo.height, : photo.width]
     mask = np.abs(rows - columns * 0.7 - 30) < 6
     grown, fills = [], []
-    for batch_size in (1, 4, 4):
+    for batch_size in (1, 4):
         pipeline.batch_size = batch_size
-        grown.append(pipeline.inpaint(photo, mask, pipeline.settings(num_steps=2)).photo.pixels)
         fills.append(pipeline.inpaint(photo, mask, pipeline.settings(num_steps=2, detail=False)).photo.pixels)
-    assert np.array_equal(grown[1], grown[2])
+    for _ in range(2):
+        grown.append(pipeline.inpaint(photo, mask, pipeline.settings(num_steps=2)).photo.pixels)
+    assert np.array_equal(grown[0], grown[1])
     # The last bits of a matrix product depend on its shape, so another batch may round a few pixels differently.
     difference = np.abs(fills[0].astype(int) - fills[1])
     assert difference.max() <= 1

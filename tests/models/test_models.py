@@ -202,7 +202,8 @@ def test_repositories_of_every_layout(hub: FakeHub, tmp_path: Path) -> None:
         stated = ModelConfig.load(folder).scheduler.prediction_type
         assert stated == ("v_prediction" if name in ("us/converted", "them/scheduler") else "epsilon"), name
         assert hub.run(tmp_path, *MODELS, "verify", name).returncode == 0
-    assert all(name in hub.run(tmp_path, *MODELS, "list").stdout for name in repositories)
+    listed = hub.run(tmp_path, *MODELS, "list").stdout
+    assert all(name in listed for name in repositories)
 
 
 def test_repository_without_vae_settings_gets_the_released_ones(hub: FakeHub, tmp_path: Path) -> None:

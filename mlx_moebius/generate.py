@@ -328,8 +328,9 @@ def generate_folder(
 
     # 4 and 5. Fill, write and report, photo by photo.
     if dry_run:
-        typer.echo(os.fsencode("\n".join(show_plan(pipeline, job, pairing))))
-        return 0
+        lines, errors = show_plan(pipeline, job, pairing)
+        typer.echo(os.fsencode("\n".join(lines)))
+        return 1 if errors else 0
     if watch:
         if mode in ("bar", "lines"):
             typer.echo(printable(f"watching {folder}; Ctrl-C ends"), err=True)

@@ -190,9 +190,9 @@ def _distinguishable(pairs: list[Pair], output: Path) -> list[Pair]:
     return checked
 
 
-def show_plan(pipeline: MoebiusPipeline, job: Job, pairing: Pairing) -> list[str]:
-    """Say what a run would do, one line per photo, and how long it would take."""
-    lines, crops = [], 0
+def show_plan(pipeline: MoebiusPipeline, job: Job, pairing: Pairing) -> tuple[list[str], int]:
+    """What a run would do, one line per photo, and how long it would take; and how many photos have an error."""
+    lines, crops, errors = [], 0, 0
     done = ledger.read(job.output) if job.output.is_dir() else {}
     request = job.request(pipeline)
     for photo in pairing.pairs:
@@ -203,6 +203,7 @@ def show_plan(pipeline: MoebiusPipeline, job: Job, pairing: Pairing) -> list[str
         elif task.unmasked:
             what = "nothing transparent" if photo.mask else "nothing is there"
         elif task.prepared is None:
+            errors += 1
             what = f"error: {task.record['error']}"
         else:
             count = len(task.prepared.crops)
@@ -212,7 +213,7 @@ def show_plan(pipeline: MoebiusPipeline, job: Job, pairing: Pairing) -> list[str
         lines.append(f"{photo.name} + {mask}: {what}")
     lines += [f"{name}: no mask" for name in pairing.without_mask]
     seconds = crops * seconds_per_crop(pipeline, job) if crops else 0.0
-    return [*lines, f"{counted(crops, 'window')}, about {seconds / 60:.1f} minutes"]
+    return [*lines, f"{counted(crops, 'window')}, about {seconds / 60:.1f} minutes"], errors
 
 
 def seconds_per_crop(pipeline: MoebiusPipeline, job: Job) -> float:

@@ -60,7 +60,9 @@ class OtherShots:
             at = series.index(picture)
             beside = sorted((other for other in others.values()), key=lambda other: abs(series.index(other) - at))
             near = [other for other in beside if not _is_result(other.source)][:NEIGHBOURS]
-        return near + [other for other in session.pictures.values() if other.shot_for == picture.id]
+        given = [other for other in session.pictures.values() if other.shot_for == picture.id]
+        hashes = {hash_of(other.source) for other in given}
+        return [other for other in near if not given or hash_of(other.source) not in hashes] + given
 
     def find(self, session: Session, picture: Picture, sources: Sequence[Source]) -> list[Picture]:
         """The photos that sources name, by file name and hash. Raises Refused where one is gone or has changed."""

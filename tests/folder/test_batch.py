@@ -276,6 +276,10 @@ def test_a_dry_run_only_lists(tmp_path: Path) -> None:
     for name in ("a.jpg", "a.jpg_mask.png"):
         shutil.copy(folder / name, one)
     assert generate(one, out, "--dry-run").stdout.splitlines()[-1].startswith("1 window, about ")
+    (one / "a.jpg").write_bytes(b"no photo")
+    run = generate(one, out, "--dry-run")
+    assert run.returncode == 1
+    assert ": error: " in run.stdout
 
 
 @pytest.mark.slow

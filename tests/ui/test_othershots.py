@@ -216,3 +216,12 @@ def test_neighbours_are_those_in_time_or_else_those_in_the_strip(server: Server,
         "dddd.png",
         "eeeee.png",
     ]
+
+
+def test_a_neighbour_that_is_given_as_a_file_too_is_offered_once(server: Server, tmp_path: Path) -> None:
+    series = make_series(tmp_path, masks=False)
+    visitor = Visitor(server)
+    photo, _ = visitor.open(series.photo), visitor.open(series.others[0])
+    address = f"/api/photos/{photo['id']}/others"
+    given = visitor.post(address, params={"name": "again.png"}, content=series.others[0].read_bytes()).json()
+    assert [shot["file"] for shot in visitor.get(address).json()["shots"]] == [given["file"]]

@@ -18,6 +18,7 @@ from mlx_moebius.photos.kept_colours import kept_colours
 from mlx_moebius.photos.masks import Part, components, dilate
 from mlx_moebius.photos.own_colours import joined, levels, with_levels
 from mlx_moebius.photos.photo import Photo
+from mlx_moebius.side_by_side import side_by_side
 
 DEPTHS = 16, 8, 4  # pixels round a hole to fit: the widest ring that is plain is taken
 OUTLINE = 2  # pixels along the hole, which must be plain all round
@@ -38,9 +39,9 @@ def continue_plain(photo: Photo, mask: Mask, opaque: bool = False) -> tuple[Phot
     unknown = mask
     if (alpha := photo.alpha()) is not None:
         unknown = mask | (alpha == 0)
-    rng = np.random.default_rng(0)
-    answers = [(part, _continued(photo, unknown, part, rng)) for part in components(mask)]
-    found = [(part, *answer) for part, answer in answers if answer is not None]
+    parts = list(components(mask))
+    answers = side_by_side(lambda number: _continued(photo, unknown, parts[number], number), range(len(parts)))
+    found = [(part, *answer) for part, answer in zip(parts, answers, strict=True) if answer is not None]
     if not found:
         return photo, mask
     answered, colours = joined(found, mask.shape)
@@ -48,7 +49,7 @@ def continue_plain(photo: Photo, mask: Mask, opaque: bool = False) -> tuple[Phot
     return with_levels(photo, colours, answered, opaque, keep), mask & ~answered
 
 
-def _continued(photo: Photo, unknown: Mask, part: Part, rng: np.random.Generator) -> tuple[Mask, Colours] | None:
+def _continued(photo: Photo, unknown: Mask, part: Part, seed: int) -> tuple[Mask, Colours] | None:
     """Which pixels of a part's box could be filled, and their values [N, C] in 8-bit levels; None if none could."""
     pixels = part.mask()
     frame = around(part.box, DEPTHS[0], photo.width, photo.height)
@@ -91,7 +92,7 @@ def _continued(photo: Photo, unknown: Mask, part: Part, rng: np.random.Generator
     colours = total[answered][:, :-1] / total[answered][:, -1:]
     noise = np.median(noises, axis=0)
     if noise.max() > GRAINY:
-        grain_of_it = _grain(photo, unknown, frame, answered, noise, rng)
+        grain_of_it = _grain(photo, unknown, frame, answered, noise, np.random.default_rng(seed))
         if grain_of_it is None:
             return None
         colours += grain_of_it

@@ -142,7 +142,8 @@ def _fits(surroundings: Floats, difference: Floats, ring: Mask) -> bool:
 
 def _continued(values: Floats, known: NDArray[np.int64], wanted: NDArray[np.int64]) -> Floats:
     """Values [N, C] at known points, at other points: means by 1 / distance^4 (Shepard, 1968), grain averaged out."""
-    weights = 1 / (((wanted[:, None] - known) ** 2).sum(axis=-1) + 4.0) ** 2
+    down, across = ((wanted[:, None, axis] - known[:, axis]) ** 2 for axis in (0, 1))
+    weights = 1 / (down + across + 4.0) ** 2
     means: Floats = ((weights @ values) / weights.sum(axis=1, keepdims=True)).astype(np.float32)
     return means
 

@@ -137,13 +137,11 @@ class _Places:
 
     def medians(self, values: Exact) -> Exact:
         """[N, C] -> [K, C]."""
-        result = np.empty((len(self.counts), values.shape[1]))
-        for channel, channel_values in enumerate(values.T):
-            ranked = channel_values[np.lexsort((channel_values, self.number))]
-            result[:, channel] = (
-                ranked[self.firsts + (self.counts - 1) // 2] + ranked[self.firsts + self.counts // 2]
-            ) / 2
-        return result
+        # Places are moved so far apart that one sort keeps them apart.
+        shift = self.number * (np.ptp(values) + 1)
+        ranked = np.sort(values.T + shift, axis=1)
+        middle = ranked[:, self.firsts + (self.counts - 1) // 2] + ranked[:, self.firsts + self.counts // 2]
+        return (middle / 2 - shift[self.order][self.firsts]).T
 
     def explained(self, rest: Exact) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """From residuals [N, C]: which places the surface explains, and which places of the outline it does not.

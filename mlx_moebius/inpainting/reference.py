@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from mlx_moebius.errors import Change, MoebiusError
-from mlx_moebius.inpainting.compose import PreparedCrops, Result, filled_gains
+from mlx_moebius.inpainting.compose import PreparedCrops, Result, filled_gains, filled_infrared
 from mlx_moebius.inpainting.crops import Crop
 from mlx_moebius.inpainting.detail import Detail
 from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.photos.geometry import Colours, Mask
+from mlx_moebius.photos.infrared import in_depth
 from mlx_moebius.photos.masks import dilate
 from mlx_moebius.photos.photo import Photo, photo_from_image
 
@@ -97,7 +98,8 @@ class ReferenceCrops(PreparedCrops):
             drawing = Image.fromarray(self.mask.astype(np.uint8) * 255)
             pixels = paste(self.images[0], pixels, drawing, settings.compensate)
         changed = self.mask if settings.paste else np.ones_like(self.mask)
-        photo = replace(self.photo, pixels=pixels, gains=filled_gains(self.photo, changed))
+        infrared = filled_infrared(self.photo, changed)
+        photo = replace(self.photo, pixels=pixels, gains=filled_gains(self.photo, changed), infrared=infrared)
         return Result(photo, self.mask, self.crops, None, [])
 
 
@@ -125,4 +127,7 @@ def prepare_reference(photo: Photo, mask: Mask, size: int, settings: Settings) -
         hole = dilate(hole, int(settings.dilate))
     crop = Crop(0, 0, size, size, (0, 0, size, size))
     reduced = replace(photo_from_image(image), format=photo.format, metadata=photo.metadata, gains=photo.gains)
+    if photo.infrared is not None:
+        infrared = Image.fromarray(in_depth(photo.infrared, np.dtype(np.uint8)))
+        reduced = reduced.with_infrared(np.asarray(resize_to_multiple(infrared, size)))
     return ReferenceCrops(reduced, hole, [crop], [np.asarray(image)], [hole], [hole], hole)

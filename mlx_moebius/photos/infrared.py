@@ -1,6 +1,6 @@
 """The infrared picture of a film scan: dust, hairs and scratches are dark in it, and the dyes of colour film are not.
 
-Scanning programs write it as a fourth channel of a TIFF (RGBI), or as a grey page behind the colours (HDRi). Neither
+Scanning programs write it as a fourth channel of a TIFF (RGBI), or as a grey page behind the photo (HDRi). Neither
 is announced. It is told from opacity by the field ExtraSamples, and from saved selections and second pages of a
 document by its values: nearly everywhere bright, never the same, and seldom at an end of the scale.
 """
@@ -24,6 +24,7 @@ SOME = 1000  # rows and columns that are looked at, at most
 LEAST_BRIGHT = 0.15  # of the largest value: raw scans are linear, and dark
 DARK, MOSTLY = 0.6, 0.97  # of the median; share of the pixels that are brighter
 ENDS = 0.5  # share of the pixels that may have the least or largest value
+PAPER = 0.05  # of its median: by how much most of a sheet of paper differs
 SHADES = 6  # different values, at least
 
 
@@ -69,7 +70,7 @@ def fourth_channel(file: BinaryIO, image: Image.Image) -> NDArray[np.uint8] | No
 
 
 def behind(image: Image.Image, colours: int) -> tuple[NDArray[Any], bool] | None:
-    """The infrared picture of the page `colours` of a TIFF, a grey page of its size behind it; None if it has none.
+    """The infrared picture of the photo on page `colours` of a TIFF, a grey page of its size behind it; None without.
 
     The second value says whether it is upright, as Pillow turns pages that say how they lie.
     """
@@ -83,15 +84,29 @@ def behind(image: Image.Image, colours: int) -> tuple[NDArray[Any], bool] | None
 
 
 def page(image: Image.Image, colours: int) -> int | None:
-    """The number of that page; None if there is none."""
+    """The number of that page; None if there is none.
+
+    A grey photo may have one, too. Where it is of paper's colour nearly everywhere, both are pages of a document.
+    """
     image.seek(colours)
-    size, mode = sorted(image.size), image.mode  # only one of them may say that it lies on its side
+    size = sorted(image.size)  # only one of them may say that it lies on its side
+    if image.mode not in ("RGB", "RGBX") and not _is_grey(image):
+        return None
     for number in range(colours + 1, getattr(image, "n_frames", 1)):
         image.seek(number)
-        is_grey = image.mode == "L" or image.mode.startswith("I;16")
-        if sorted(image.size) == size and mode in ("RGB", "RGBX") and is_grey and looks_infrared(np.asarray(image)):
-            return number
+        if sorted(image.size) == size and _is_grey(image) and looks_infrared(np.asarray(image)):
+            image.seek(colours)
+            return None if _is_grey(image) and _is_paper(np.asarray(image)) else number
     return None
+
+
+def _is_paper(values: NDArray[Any]) -> bool:
+    median = float(np.median(values))
+    return looks_infrared(values) and bool((np.abs(values - median) <= PAPER * median).mean() > 0.5)
+
+
+def _is_grey(image: Image.Image) -> bool:
+    return image.mode == "L" or image.mode.startswith("I;16")
 
 
 def in_depth(values: NDArray[Any], depth: np.dtype[Any]) -> NDArray[Any]:

@@ -83,15 +83,19 @@ def checked_block(exif: bytes) -> bytes:
     return block
 
 
-def edit_fields(block: bytes, changes: Changes) -> bytes:
+def edit_fields(block: bytes, changes: Changes, keep_pages: bool = False) -> bytes:
     """The TIFF block with fields of its first directory set, merged (a nested mapping) or removed (None).
 
-    Later directories (thumbnail, pages) are cut off: they would show the picture as it was.
+    Later directories (thumbnail, pages) are cut off, as they would show the picture as it was, unless `keep_pages`.
     """
     order = _byte_order(block)
     out = bytearray(block)
     try:
-        start = _append_directory(out, order, struct.unpack_from(order + "I", out, 4)[0], changes)
+        first = struct.unpack_from(order + "I", out, 4)[0]
+        start = _append_directory(out, order, first, changes)
+        if keep_pages and first:
+            old, new = (at + 2 + 12 * struct.unpack_from(order + "H", out, at)[0] for at in (first, start))
+            out[new : new + 4] = out[old : old + 4]
     except struct.error:
         raise DamagedBlock("its directory is outside the file") from None
     struct.pack_into(order + "I", out, 4, start)

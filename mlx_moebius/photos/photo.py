@@ -239,7 +239,8 @@ def read_photo(path: str | Path) -> Photo:
             dust = infrared.fourth_channel(file, image) if image.format == "TIFF" else None
         if image.format == "TIFF" and dust is None and (found := infrared.behind(image, page)) is not None:
             dust = oriented(found[0], 1 if found[1] else photo.orientation)
-            notes.append(f"{path}: its infrared page is kept as a fourth channel")
+            kept = "a fourth channel" if photo.plain_mode.startswith("RGB") else "a second page"
+            notes.append(f"{path}: its infrared page is kept as {kept}")
         photo = photo if dust is None else photo.with_infrared(dust)
         if lost := formats.unusable(image):
             notes.append(f"{path}: its {' and '.join(lost)} cannot be read and was left out")

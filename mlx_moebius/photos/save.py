@@ -31,6 +31,7 @@ from mlx_moebius.photos.xattr import copy_tags
 
 WRITABLE = 0o222  # checked in the file's mode too: an administrator may write anything
 QUALITY = 95  # of a lossy format, where the source's encoding is unknown
+GREY = ("L", "I;16")
 JPEG_SEGMENT = 65533  # bytes that a JPEG marker holds
 PHOTOMETRIC = 262  # the TIFF field that says which number is white
 JPEG_DPI = 65535  # the most that a JPEG can say
@@ -206,7 +207,7 @@ def encode(
             fields[PHOTOMETRIC] = metadata.Field(metadata.SHORT, bytes(2))
         if xmp:
             fields[metadata.XMP_PACKET] = metadata.Field(metadata.BYTE, xmp)
-        data = metadata.edit_fields(data, fields) if fields else data
+        data = metadata.edit_fields(data, fields, keep_pages=stored.infrared is not None) if fields else data
     return data, notes
 
 
@@ -256,6 +257,10 @@ def _encoded(stored: Photo, name: str, options: dict[str, Any]) -> bytes:
         has_infrared = stored.infrared is not None
         return sixteen_bit.tiff(_with_fourth(stored) if has_infrared else stored.pixels, options, has_infrared)
     buffer = io.BytesIO()
+    if stored.infrared is not None and stored.mode in GREY:
+        behind = [to_image(stored.infrared, stored.mode)]
+        to_image(stored.pixels, stored.mode).save(buffer, name, save_all=True, append_images=behind, **options)
+        return buffer.getvalue()
     if stored.infrared is not None:
         to_image(_with_fourth(stored), "RGBX").save(buffer, name, **options)
         return buffer.getvalue()
@@ -265,9 +270,9 @@ def _encoded(stored: Photo, name: str, options: dict[str, Any]) -> bytes:
 
 
 def _keeps_infrared(stored: Photo, name: str) -> bool:
-    """Whether the format has a channel for the infrared picture, which a wider frame or a reduced one has lost."""
+    """Whether the format holds the infrared picture, and a wider frame or a reduced one has not lost it."""
     fits = stored.infrared is not None and stored.infrared.shape == stored.pixels.shape[:2]
-    return fits and name == "TIFF" and stored.mode in ("RGB", "RGB;16") and stored.palette is None
+    return fits and name == "TIFF" and stored.mode in ("RGB", "RGB;16", *GREY) and stored.palette is None
 
 
 def _with_fourth(stored: Photo) -> Pixels:

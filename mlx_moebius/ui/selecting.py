@@ -23,7 +23,7 @@ from mlx_moebius.selection.people import What, find_instances
 from mlx_moebius.selection.request import MOST, Selection, parse, select
 from mlx_moebius.selection.shadow import shadow_of
 from mlx_moebius.ui.answers import Json
-from mlx_moebius.ui.api import Api
+from mlx_moebius.ui.api import Api, mask_stroke
 from mlx_moebius.ui.outline import Loop, encloses, inside, outline_of
 from mlx_moebius.ui.pictures import Picture
 from mlx_moebius.ui.refusals import Refused, in_form, sentence
@@ -70,6 +70,14 @@ class Carried:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadedMask:
+    """A mask that came from a file: the photo `source` that it was loaded for, and its name there."""
+
+    source: str
+    mask: str
+
+
+@dataclass(frozen=True, slots=True)
 class LastCut:
     """The object that was selected last, by this text and these strokes, and its mask."""
 
@@ -96,6 +104,7 @@ class Selecting:
             Route("/api/photos/{id}/select", self.propose, methods=["POST"]),
             Route("/api/photos/{id}/outline", self.outline),
             Route("/api/photos/{id}/carried", self.carry, methods=["POST"]),
+            Route("/api/photos/{id}/same-mask", self.same_mask, methods=["POST"]),
             Route("/select", self.select, methods=["POST"]),
         ]
 
@@ -170,6 +179,18 @@ class Selecting:
             return [part_of(outline_of(found))]
 
         return Json({"parts": await run_in_threadpool(find), "shadow": None}, 201)
+
+    async def same_mask(self, request: Asked) -> Response:
+        """Take over a mask that came from a file for another photo. The answer is a stroke like any other."""
+        picture = self.api.picture(request, changing=True)
+        wanted = built(LoadedMask, await read_json(request))
+        mask = self.api.sessions.picture(wanted.source)[1].masks.get(wanted.mask)
+        if mask is None:
+            raise Refused(404, "the mask is not there any more: load it here too")
+        (height, width), size = mask.shape, picture.version(None).size
+        if (width, height) != size:
+            raise Refused(409, f"the mask has {width} x {height} pixels, and the photo {size[0]} x {size[1]}")
+        return Json({"stroke": mask_stroke(picture.keep_mask(mask))}, 201)
 
     async def select(self, request: Asked) -> Response:
         """Select in a photo that is sent, and answer with the mask."""

@@ -15,6 +15,8 @@ from PIL import Image
 from mlx_moebius.__main__ import main
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.inpainting.compose import filled_infrared
+from mlx_moebius.inpainting.reference import prepare_reference
+from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.photos import metadata
 from mlx_moebius.photos.infrared import EXTRA_SAMPLES
 from mlx_moebius.photos.photo import Photo, photo_from_image, read_photo
@@ -80,6 +82,38 @@ def test_what_is_dark_in_infrared_is_selected_and_the_channel_is_kept(tmp_path: 
     assert [note.partition(": ")[2] for note in notes] == ["its infrared channel was left out; TIFF keeps it"]
 
 
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_a_grey_photo_may_have_an_infrared_page_and_keeps_it(tmp_path: Path, depth: type[np.unsignedinteger]) -> None:
+    rgb, bright, dirt = scan()
+    most = np.iinfo(depth).max
+    grey = np.rint(rgb.mean(axis=-1) / 255 * most).astype(depth)
+    infrared = np.rint(bright * most).astype(depth)
+    with tifffile.TiffWriter(tmp_path / "grey.tif") as file:
+        for page in (grey, infrared):
+            file.write(page, photometric="minisblack", metadata=None)
+    photo = read_photo(tmp_path / "grey.tif")
+    assert np.array_equal(photo.pixels, grey)
+    assert [note.partition(": ")[2] for note in photo.notes] == ["its infrared page is kept as a second page"]
+    mask = select(photo, ["dust"])
+    assert mask[dirt].mean() > 0.98
+    assert write_photo(photo, tmp_path / "again.tif") == []
+    again = read_photo(tmp_path / "again.tif")
+    assert again.infrared is not None
+    assert np.array_equal(again.infrared, infrared)
+    assert np.array_equal(again.pixels, photo.pixels)
+
+
+def test_the_official_pipeline_reduces_it_with_the_photo(tmp_path: Path) -> None:
+    rgb, bright, dirt = scan()
+    square = np.s_[:200, :200]
+    photo = photo_from_image(Image.fromarray(np.ascontiguousarray(rgb[square])))
+    photo = photo.with_infrared(np.rint(bright[square] * 255).astype(np.uint8))
+    small = prepare_reference(photo, dirt[square], 128, Settings(reference=True)).photo
+    assert (small.height, small.width) == (128, 128)
+    mask = select(small, ["dust"])
+    assert mask[cv2.resize(dirt[square].astype(np.uint8), (128, 128), interpolation=cv2.INTER_AREA) > 0].mean() > 0.9
+
+
 def test_the_command_line_selects_by_it(tmp_path: Path) -> None:
     path = written(tmp_path / "scan.tif", "8 channel")
     with pytest.raises(SystemExit) as ended:
@@ -122,9 +156,16 @@ def test_opacity_selections_and_pages_of_a_document_are_no_infrared(tmp_path: Pa
     for line in range(20, 190, 20):
         cv2.putText(text, "A letter, and what it says", (8, line), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (30,), 1, cv2.LINE_AA)
     grain = np.random.default_rng(0).normal(0, 2, SIZE)
+    page = (text + grain).clip(0, 255).astype(np.uint8)
     with tifffile.TiffWriter(tmp_path / "pages.tif") as file:
         file.write(rgb, **options)
-        file.write((text + grain).clip(0, 255).astype(np.uint8), photometric="minisblack", metadata=None)
+        file.write(page, photometric="minisblack", metadata=None)
+    with pytest.raises(MoebiusError, match="pages"):
+        read_photo(tmp_path / "pages.tif")
+    page[20:] = np.where(page[20:] < 200, 235, page[20:])  # a line of text alone
+    with tifffile.TiffWriter(tmp_path / "pages.tif") as file:
+        for _ in range(2):
+            file.write(page, photometric="minisblack", metadata=None)
     with pytest.raises(MoebiusError, match="pages"):
         read_photo(tmp_path / "pages.tif")
 

@@ -150,6 +150,10 @@ def test_a_mask_goes_on_chosen_photos_and_is_moved_by_keys(server: Server, stage
     items = page.locator("#photos .photo")
     expect(items).to_have_count(4)
     stage.sharp()
+    side = np.asarray(Image.open(tmp_path / "1.png")).shape
+    Image.fromarray(np.uint8(255) * (np.indices(side[:2]).sum(axis=0) < 40)).save(tmp_path / "1_mask.png")
+    page.set_input_files("#files", tmp_path / "1_mask.png")
+    page.get_by_role("button", name="Use it").click()
     stage.stroke((60, 60), (90, 90))
     wanted = stage.painted()
     with Held(server):

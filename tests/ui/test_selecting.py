@@ -81,6 +81,19 @@ def test_a_proposal_is_a_stroke_that_means_nothing_until_it_is_taken(page: httpx
     assert mask[top:bottom, left:right].sum() == mask.sum()
 
 
+def test_a_mask_from_a_file_goes_on_another_photo_of_its_size(page: httpx.Client) -> None:
+    rgb, ball = with_ball(60, 90)
+    first, second, smaller = opened(page, rgb), opened(page, rgb), opened(page, rgb[:50])
+    loaded = page.post(f"/api/photos/{first}/mask", params={"name": "m.png"}, content=png(ball.astype(np.uint8) * 255))
+    same = {"source": first, "mask": loaded.json()["stroke"]["mask"]}
+    answer = page.post(f"/api/photos/{second}/same-mask", json=same)
+    assert answer.status_code == 201, answer.text
+    assert np.array_equal(taken(page, second, answer.json()["stroke"]), ball)
+    refused = page.post(f"/api/photos/{smaller}/same-mask", json=same)
+    assert refused.status_code == 409
+    assert "90 x 60 pixels, and the photo 90 x 50" in refused.text
+
+
 def test_strokes_correct_an_object_one_after_the_other(page: httpx.Client) -> None:
     rgb, _ = with_ball(150, 210)
     rgb[60:90, 6:36] = 250

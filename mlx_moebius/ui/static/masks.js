@@ -4,7 +4,7 @@ import { photoUrl, post, request } from "./api.js";
 import { complain, offer, say } from "./dom.js";
 import { loaded, refresh } from "./photos.js";
 import { state } from "./state.js";
-import { keepFile } from "./store.js";
+import { keepFile, keepSameFile } from "./store.js";
 import { commit } from "./strokes.js";
 
 /** A mask from a file, as one more stroke on a photo. */
@@ -28,7 +28,7 @@ export async function pairs(files) {
   return new Map(files.filter((file) => masks[file.name]).map((file) => [file, masks[file.name]]));
 }
 
-/** Load masks, [photo, how] for each; one that does not fit its photo is named, and the others go on. */
+/** Load masks, [photo, how] for each; one that does not fit is named, the others go on. Returns how many do not fit. */
 export async function useMasks(wanted) {
   const errors = [];
   for (const [index, [photo, load]] of wanted.entries()) {
@@ -42,6 +42,20 @@ export async function useMasks(wanted) {
     }
   }
   complain(errors.slice(0, 3).join(" "));
+  return errors.length;
+}
+
+/** The strokes of a photo for another one, which gets the masks from files that are among them. */
+export async function masksOf(source, strokes, photo) {
+  const result = [];
+  for (const stroke of strokes) {
+    if (stroke.tool === "mask") {
+      const answer = await post(`${photoUrl(photo)}/same-mask`, { source: source.id, mask: stroke.mask });
+      await keepSameFile(source, `mask/${stroke.mask}`, photo, `mask/${answer.stroke.mask}`);
+      result.push(answer.stroke);
+    } else result.push(stroke);
+  }
+  return result;
 }
 
 /** Offer the masks that lie beside the photos of a folder, where nothing is painted yet. */

@@ -5,6 +5,7 @@ import { $, attempt, complain, icon, make, save, say } from "./dom.js";
 import * as folder from "./folder.js";
 import { loaded, refresh, show } from "./photos.js";
 import { proposed } from "./proposal.js";
+import { masksOf, useMasks } from "./masks.js";
 import * as runs from "./runs.js";
 import * as settings from "./settings.js";
 import { view } from "./stage.js";
@@ -154,15 +155,13 @@ export async function sameMask() {
     (photo) => photo?.inSeries && photo !== lastQueued?.photo,
   );
   if (!lastQueued || !wanted.length) return;
-  if (lastQueued.strokes.some((stroke) => stroke.tool === "mask")) {
-    return void complain("A mask that was loaded belongs to its photo: load it here too.");
-  }
-  for (const photo of wanted) {
-    if (!loaded(photo)) await refresh(photo);
-    replace(photo, structuredClone(lastQueued.strokes));
+  const { photo: source, strokes } = lastQueued;
+  const paint = async (photo) => {
+    replace(photo, await masksOf(source, structuredClone(strokes), photo));
     photo.chosen = false;
-  }
-  if (chosen.length) say(`The mask is on ${wanted.length} photos.`);
+  };
+  const failed = await useMasks(wanted.map((photo) => [photo, () => paint(photo)]));
+  if (chosen.length) say(`The mask is on ${wanted.length - failed} photos.`);
   emit("photos");
 }
 

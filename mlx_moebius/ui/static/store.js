@@ -43,6 +43,12 @@ export async function keepFile(photo, what, file) {
   if (database && photo.key) await done(at("files", "readwrite").put(file, `${photo.key}/${what}`));
 }
 
+/** Keep a file of one photo for another photo as well; masks of folders are not kept. */
+export async function keepSameFile(from, what, photo, name) {
+  const file = database && from.key && (await fileOf(from, what));
+  if (file) await keepFile(photo, name, file);
+}
+
 /** Strokes that runs have taken: they come back if the server forgets the runs. */
 const taken = (photo) =>
   [...photo.runs.values()].filter((run) => run.active && run.taken).flatMap((run) => run.strokes);

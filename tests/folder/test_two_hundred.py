@@ -17,7 +17,7 @@ from tests.folder.test_batch import command, draw, draw_mask, events, generate, 
 from tests.support.pictures import picture
 
 EXTENSIONS = ("jpg", "png", "webp", "tif", "avif", "bmp", "heic")
-SIZES = ((350, 250), (160, 140), (210, 150), (150, 260), (400, 300), (150, 450), (320, 240))
+SIZES = ((180, 130), (160, 140), (210, 150), (150, 160), (200, 140), (150, 230), (160, 120))
 
 
 def two_hundred(folder: Path) -> set[str]:

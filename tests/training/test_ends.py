@@ -206,14 +206,14 @@ def test_card_and_last_line_say_what_was_made_and_whether_it_helped(
         Image.open(path).resize((256, 192)).save(path)
     words = [str(studio / "photos"), "--model", "nano", "-o", str(studio / "tuned"), "--batch-size", "2"]
     words += ["--grad-accumulation", "1", "--lr", "3e-4", "--ema", "0", *SPARSE]
-    assert train(*words, "--steps", "12") == 0
+    assert train(*words, "--steps", "4") == 0
     last = capsys.readouterr().out.splitlines()[-1]
     before, after = (line for line in lines(studio / "tuned") if "bands" in line)
     assert f"loss {before['bands']['999']:.4f} before, {after['bands']['999']:.4f} now" in last
     assert f"{before['psnr']:.2f} dB before, {after['psnr']:.2f} dB now" in last
     card = (studio / "tuned" / "README.md").read_text()
     assert "Converted" not in card
-    assert "in 12 steps on 5 photographs: a model, going on from" in card
+    assert "in 4 steps on 5 photographs: a model, going on from" in card
     for name in ("unet.safetensors", "vae.safetensors"):
         begun = file_record(BUNDLED["nano"] / name, name)
         assert f"| nano/{name} | {begun.size} | `{begun.sha256}` |" in card

@@ -11,8 +11,8 @@ import ctypes
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar
@@ -22,50 +22,85 @@ MOST = 8  # threads: more wait for Python's lock
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
-_inside = threading.local()  # `busy` in a thread that works for `side_by_side`
 _lock = threading.Lock()
+_helping = 0  # threads, beside those that called
 _users = 0  # of BLAS with one thread
 _threads_before = 1
 
 
-def side_by_side(work: Callable[[Item], Answer], items: Iterable[Item], most: int = MOST) -> list[Answer]:
-    """`[work(item) for item in items]`, up to `most` of them at a time; inside `work`, one after the other.
+def side_by_side(work: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
+    """`[work(item) for item in items]`, on all cores that are free. `work` may divide its own work, too.
 
-    Raises the first error in the order of the items.
+    Raises the error of the first item that has one.
     """
-    todo = list(items)
-    helpers = min(workers(), most, len(todo)) - 1
-    with one_blas_thread():
-        if helpers < 1 or getattr(_inside, "busy", False):
-            return [work(item) for item in todo]
-        rest = iter(enumerate(todo))
-        answers: dict[int, Answer] = {}
-        errors: dict[int, BaseException] = {}
+    return list(in_order(work, list(items)))
 
-        def take() -> None:
-            _inside.busy = True
-            try:
-                while not errors:
-                    with taking:
-                        index, item = next(rest, (-1, None))
-                    if index < 0:
-                        return
-                    try:
-                        answers[index] = work(item)  # type: ignore[arg-type]
-                    except BaseException as error:
-                        errors[index] = error
-            finally:
-                _inside.busy = False
 
-        taking = threading.Lock()
-        others = [_pool().submit(take) for _ in range(helpers)]
-        try:
-            take()
-        finally:
-            wait([other for other in others if not other.cancel()])
+def in_order(
+    work: Callable[[Item], Answer],
+    items: Sequence[Item],
+    needs: Sequence[Collection[int]] | None = None,
+    most: int = MOST,
+) -> Generator[Answer, None, None]:
+    """Yield `work(item)` for every item, in order, with up to `most` at work at a time.
+
+    `needs` are the numbers of earlier items, for each item, that must be done before it.
+    """
+    todo, helpers, active = list(range(len(items))), list[Future[None]](), 0
+    answers, done, errors = dict[int, Answer](), set[int](), dict[int, BaseException]()
+    changed = threading.Condition()
+
+    def ready() -> int | None:
+        """The next item that can be begun; call it with `changed` held."""
         if errors:
-            raise errors[min(errors)]
-        return [answers[index] for index in range(len(todo))]
+            return None
+        return next((number for number in todo if needs is None or done.issuperset(needs[number])), None)
+
+    def one() -> bool:
+        """Do one item, if any is ready, and call for help with the next."""
+        nonlocal active
+        with changed:
+            number = ready()
+            if number is None:
+                return False
+            todo.remove(number)
+            if active < most - 1 and ready() is not None and (helper := _helped(others)) is not None:
+                helpers.append(helper)
+                active += 1
+        try:
+            answers[number] = work(items[number])
+        except BaseException as error:
+            errors[number] = error
+        with changed:
+            done.add(number)
+            changed.notify_all()
+        return True
+
+    def others() -> None:
+        nonlocal active
+        while one():
+            pass
+        with changed:
+            active -= 1
+
+    with one_blas_thread():
+        try:
+            for number in range(len(items)):
+                while number not in done:
+                    if one():
+                        continue
+                    with changed:  # another thread is at it, or at what it needs
+                        if errors and number in todo:
+                            break
+                        if number not in done and ready() is None:
+                            changed.wait()
+                if number not in answers:
+                    raise errors[min(errors)]
+                yield answers.pop(number)
+        finally:
+            with changed:
+                todo.clear()
+            wait([helper for helper in helpers if not helper.cancel()])
 
 
 def workers() -> int:
@@ -95,6 +130,24 @@ def one_blas_thread() -> Iterator[None]:
             _users -= 1
             if not _users:
                 put(_threads_before)
+
+
+def _helped(work: Callable[[], None]) -> Future[None] | None:
+    """`work` begun on another thread, if a core is free for it."""
+    global _helping
+    with _lock:
+        if _helping >= workers() - 1:
+            return None
+        _helping += 1
+    helper = _pool().submit(work)
+    helper.add_done_callback(_finished)
+    return helper
+
+
+def _finished(_: Future[None]) -> None:
+    global _helping
+    with _lock:
+        _helping -= 1
 
 
 @cache

@@ -13,7 +13,7 @@ from mlx_moebius import side_by_side as module
 from mlx_moebius.inpainting.prepare import prepare
 from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.photos.photo import photo_from_image
-from mlx_moebius.side_by_side import one_blas_thread, side_by_side
+from mlx_moebius.side_by_side import in_order, one_blas_thread, side_by_side
 
 BARK = Path(__file__).parents[1] / "examples" / "windows" / "bark.jpg"
 
@@ -28,6 +28,29 @@ def test_answers_come_in_order_and_work_may_be_divided_again(cores: int) -> None
     assert side_by_side(lambda a: sum(side_by_side(lambda b: a * b, range(5))), range(50)) == [
         10 * a for a in range(50)
     ]
+
+
+def test_what_needs_others_waits_for_them_and_the_rest_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "workers", lambda: 2)
+    begun: list[int] = []
+    meet = threading.Barrier(2, timeout=30)
+
+    def work(number: int) -> int:
+        begun.append(number)
+        if number in (0, 2):  # 1 needs 0, so 2 is begun before it
+            meet.wait()
+        return number
+
+    assert list(in_order(work, range(5), [[], [0], [], [1, 2], [3]])) == [0, 1, 2, 3, 4]
+    assert begun.index(2) < begun.index(1) < begun.index(3) < begun.index(4)
+
+
+def test_nothing_is_begun_once_nobody_asks(cores: int) -> None:
+    begun: list[int] = []
+    answers = in_order(begun.append, range(1000), most=1)
+    next(answers)
+    answers.close()
+    assert begun == [0]
 
 
 def test_two_parts_run_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:

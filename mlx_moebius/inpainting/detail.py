@@ -19,11 +19,12 @@ from mlx_moebius.inpainting.synthesis.trust import reliable_resolution
 from mlx_moebius.photos.geometry import Box, Colours, Mask, bounding_box, intersection, shifted, slices
 from mlx_moebius.photos.masks import dilate
 from mlx_moebius.photos.photo import Photo
-from mlx_moebius.side_by_side import one_blas_thread
+from mlx_moebius.side_by_side import in_order
 
 RIM = 250  # nothing is copied that lies closer to a mask than 1/250 of the crop's side: an object's edge may be there
 LEAST_RIM = 4  # pixels
 THIN = 8  # pixels from the rim at most, and two cells on which a fill is trusted
+AT_ONCE = 1 << 22  # pixels of the crops that are in memory at a time
 SURROUNDINGS = 512  # pixels: the least side of the area that is searched, since thin holes have small crops
 
 
@@ -65,20 +66,30 @@ def grow_details(
     fills: Sequence[Colours],
     seed: int,
 ) -> Iterator[Detail]:
-    """Yield one `Detail` per crop, in order. Later crops see the detail that was grown in earlier ones.
+    """Yield one `Detail` per crop, in order. Later crops see the detail that was grown in earlier ones beside them.
+
+    Crops that do not see each other are done side by side, as long as they are not larger together than one may be.
 
     `images`, `holes` and `fills` are at the network's size, [S, S, ...]: what the network saw, where it filled, and its
     fills in 8-bit levels with their colours matched.
     """
-    done: list[Detail] = []
-    for index, crop in enumerate(crops):
+    frames = [_frame(crop, photo) for crop in crops]
+    reaches = [crop.reach(photo.width, photo.height) for crop in crops]
+    seen = [
+        [other for other in range(index) if intersection(reaches[other], frame)] for index, frame in enumerate(frames)
+    ]
+    done: dict[int, Detail] = {}
+
+    def one(index: int) -> Detail:
         start = time.perf_counter()
-        with one_blas_thread():
-            cells = reliable_resolution(images[index].astype(np.float32), fills[index], holes[index])
-            scene = _scene(photo, mask, crop, fills, crops, done)
-            detail = _grown(scene, crop, _frame(crop, photo), cells, seed)
-        done.append(replace(detail, seconds=time.perf_counter() - start))
-        yield done[-1]
+        cells = reliable_resolution(images[index].astype(np.float32), fills[index], holes[index])
+        scene = _scene(photo, mask, crops[index], fills, crops, [done[other] for other in seen[index]])
+        detail = _grown(scene, crops[index], frames[index], cells, seed)
+        done[index] = replace(detail, seconds=time.perf_counter() - start)
+        return done[index]
+
+    largest = max((crop.side for crop in crops), default=1)
+    yield from in_order(one, range(len(crops)), seen, max(1, AT_ONCE // largest**2))
 
 
 def _grown(scene: Scene, crop: Crop, frame: Box, cells: float, seed: int) -> Detail:

@@ -5,13 +5,15 @@ The photo is straightened along the wire, so that its neighbours lie nearly leve
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.opencv import opencv
 from mlx_moebius.selection.strips import CLEAR, Floats, ridges
-from mlx_moebius.selection.wire import Points, Wire, follow_wire
+from mlx_moebius.selection.wire import DARK, EITHER, KINDS, LIGHT, Points, Wire, follow_wire
 
 REACH = 0.25  # of the photo's shorter side: how far away neighbours are looked for
 TILT = 0.3  # how much nearer or farther a neighbour may be at one end than at the other, of its distance
@@ -35,8 +37,10 @@ def neighbours(rgb: NDArray[np.uint8], wire: Wire) -> list[Wire]:
     within = (places >= 0) & (places < (width, height))
     inside = np.logical_and(within[..., 0], within[..., 1])
     dark, light = (np.where(inside, ridge / (ridge + CLEAR), 0) for ridge in ridges(straight.astype(np.float32)))
+    kinds = KINDS if wire.kind == EITHER else (wire.kind,)
+    alike = {DARK: (dark,), LIGHT: (light,)}.get(wire.kind, (dark, light))  # between two dark wires lies a light line
     found: list[Wire] = []
-    for row, tilt in _levels(dark, light, inside):
+    for row, tilt in _levels(alike, inside):
         rows = row + tilt * (np.linspace(-0.5, 0.5, len(at)))
         line = at + (rows - reach)[:, None] * step * across
         seen = np.flatnonzero(((line >= 0) & (line < (width, height))).all(axis=1))
@@ -44,7 +48,7 @@ def neighbours(rgb: NDArray[np.uint8], wire: Wire) -> list[Wire]:
             continue
         ends = line[seen[[int(0.1 * len(seen)), int(0.9 * len(seen))]]]
         try:
-            other = follow_wire(rgb, [(float(x), float(y)) for x, y in ends], [wire.reduction], FLAT)
+            other = follow_wire(rgb, [(float(x), float(y)) for x, y in ends], [wire.reduction], FLAT, kinds)
         except MoebiusError:
             continue
         if all(_apart(other.points, known.points) > 1.5 * step for known in (wire, *found)):
@@ -63,9 +67,9 @@ def _frame(points: Points) -> tuple[Points, Points]:
     return at, np.column_stack([-along[:, 1], along[:, 0]])
 
 
-def _levels(dark: Floats, light: Floats, inside: NDArray[np.bool_]) -> list[tuple[int, float]]:
+def _levels(contrasts: Sequence[Floats], inside: NDArray[np.bool_]) -> list[tuple[int, float]]:
     """Rows of a straightened photo near which a line lies, and how it is tilted, from the middle row outwards."""
-    rows, columns = dark.shape
+    rows, columns = inside.shape
     middle = rows // 2
     best = np.zeros(rows)
     tilts = np.zeros(rows)
@@ -73,7 +77,7 @@ def _levels(dark: Floats, light: Floats, inside: NDArray[np.bool_]) -> list[tupl
         shift = np.abs(np.arange(rows) - middle)[:, None] * tilt * np.linspace(-0.5, 0.5, columns)
         at = np.rint(np.arange(rows)[:, None] + shift).astype(int).clip(0, rows - 1)
         seen = inside[at, np.arange(columns)].mean(axis=1)
-        for contrast in (dark, light):
+        for contrast in contrasts:
             level = contrast[at, np.arange(columns)].mean(axis=1) / seen.clip(0.3)
             better = level > best
             best[better], tilts[better] = level[better], (np.abs(np.arange(rows) - middle) * tilt)[better]

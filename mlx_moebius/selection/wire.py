@@ -22,8 +22,10 @@ from mlx_moebius.selection.strips import CLEAR, Floats, Strip, best_path, ridges
 Points = NDArray[np.float64]
 """[N, 2], x and y in pixels."""
 
+DARK, LIGHT, EITHER = KINDS = (0, 1, 2)  # than what is behind it; or now darker and now lighter
 REDUCTIONS = (1, 2, 4, 8)  # of the photo: a wire is looked for where it is one to eight pixels wide
 CLICK = 5  # pixels: how far a click may miss the wire
+FARTHER = 0.25  # how much clearer a wire has to be that is missed by so much
 SAG = 0.12  # of a span: how far a wire may hang from the straight line
 LEEWAY = 0.005  # of a span: how far it may be from a parabola
 DEGREE = 3  # of the curve through a span: a parabola seen from aside
@@ -46,13 +48,14 @@ RIM = 1.0  # pixels of blur that belong to the wire on either side
 
 @dataclass(frozen=True, eq=False)
 class Wire:
-    """A wire: its middle line `points` [N, 2] in pixels of the photo, its `widths` [N], and how far the photo was
-    reduced to see it best.
+    """A wire: its middle line `points` [N, 2] in pixels of the photo, its `widths` [N], how far the photo was
+    reduced to see it best, and which of `KINDS` it is.
     """
 
     points: Points
     widths: NDArray[np.float64]
     reduction: int = 1
+    kind: int = 0
 
     def mask(self, size: tuple[int, int]) -> Mask:
         """The wire as bool [H, W], for a photo of (height, width)."""
@@ -87,6 +90,7 @@ def follow_wire(
     places: Sequence[tuple[float, float]],
     reductions: Sequence[int] = REDUCTIONS,
     sag: float = SAG,
+    kinds: Sequence[int] = KINDS,
 ) -> Wire:
     """The wire below one place or two (x, y), in a photo uint8 [H, W, 3].
 
@@ -95,6 +99,7 @@ def follow_wire(
         places: where it is clicked on.
         reductions: of the photo, in which a wire is looked for.
         sag: how far it may hang from the straight line between two places, of their distance.
+        kinds: of wires that are looked for between two places.
 
     Raises MoebiusError for places outside the photo, and where no wire is there.
     """
@@ -112,7 +117,7 @@ def follow_wire(
         size = max(1, width // reduction), max(1, height // reduction)
         image = rgb if reduction == 1 else cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
         at = (clicks + 0.5) / reduction - 0.5
-        found = _between(image, at[0], at[1], sag) if len(at) == 2 else _through(image, at[0])
+        found = _between(image, at[0], at[1], sag, kinds) if len(at) == 2 else _through(image, at[0])
         score = found.clarity * CLEARLY ** np.log2(reduction)
         if best is None or score > best[0]:
             best = score, reduction, image, found
@@ -124,19 +129,19 @@ def follow_wire(
         raise MoebiusError("there is no wire at that place: click on it, or at two places on it")
     points = _smooth(_followed(image, found))
     widths = _widths(image, points)
-    return Wire((points + 0.5) * reduction - 0.5, widths * reduction, reduction)
+    return Wire((points + 0.5) * reduction - 0.5, widths * reduction, reduction, found.kind)
 
 
-def _between(image: NDArray[np.uint8], a: Points, b: Points, sag: float) -> _Traced:
+def _between(image: NDArray[np.uint8], a: Points, b: Points, sag: float, wanted: Sequence[int]) -> _Traced:
     """The wire from `a` to `b`, at most `sag` of their distance from the straight line."""
     most = int(sag * np.linalg.norm(b - a))
     here = strip(image, a, b, most + 2 * CLICK)
     share = np.linspace(0, 1, here.length)
     curves = np.rint(here.half + np.arange(-most, most + 1)[:, None] * 4 * share * (1 - share)).astype(np.int64)
-    kinds = _kinds(here)
-    found = [_hanging(here, contrast, curves, kind) for kind, contrast in enumerate(kinds)]
+    kinds = [(kind, contrast) for kind, contrast in enumerate(_kinds(here)) if kind in wanted]
+    found = [_hanging(here, contrast, curves, kind) for kind, contrast in kinds]
     alike = _alike(here, max(found, key=lambda candidate: candidate.clarity))
-    again = [_hanging(here, contrast * alike, curves, kind) for kind, contrast in enumerate(kinds)]
+    again = [_hanging(here, contrast * alike, curves, kind) for kind, contrast in kinds]
     return max(again, key=lambda candidate: candidate.clarity)
 
 
@@ -161,12 +166,14 @@ def _alike(here: Strip, wire: _Traced) -> Floats:
 def _through(image: NDArray[np.uint8], at: Points) -> _Traced:
     """The wire through `at`, for some pixels to either side."""
     best: tuple[float, Strip, Floats, int, int] | None = None
+    nearness = 1 - FARTHER * np.abs(np.arange(-CLICK, CLICK + 1)) / CLICK
     for angle in np.arange(0, 180, 4) * (np.pi / 180):
         along = SEED * np.array([np.cos(angle), np.sin(angle)])
         here = strip(image, at - along, at + along, CLICK + 8)
         for kind, contrast in enumerate(ridges(here.pixels)):
             gain = contrast / (contrast + HALF)
             level = _widened(gain, 1).mean(axis=1)[here.half - CLICK : here.half + CLICK + 1]
+            level = level * nearness
             row = int(level.argmax())
             if best is None or level[row] > best[0]:
                 best = float(level[row]), here, contrast, here.half - CLICK + row, kind

@@ -71,6 +71,15 @@ def test_neighbours_of_the_same_direction_are_found_and_nothing_else() -> None:
     assert rows == pytest.approx([121, 206], abs=1)
 
 
+def test_the_light_between_two_dark_wires_is_no_neighbour() -> None:
+    rgb = sky(300, 500)
+    for row in (90, 99, 150, 159):
+        rgb[row : row + 5] = 40
+    wire = follow_wire(rgb, [(250, 92)])
+    rows = sorted(round(float(np.median(each.points[:, 1]))) for each in (wire, *neighbours(rgb, wire)))
+    assert rows == pytest.approx([92, 101, 152, 161], abs=1)
+
+
 def test_where_no_wire_is_it_is_said() -> None:
     with pytest.raises(MoebiusError, match="no wire at that place"):
         follow_wire(np.full((200, 300, 3), 120, np.uint8), [(100, 100)])

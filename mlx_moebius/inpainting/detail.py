@@ -15,6 +15,7 @@ from mlx_moebius.inpainting.push_pull import continued
 from mlx_moebius.inpainting.stitch import blend
 from mlx_moebius.inpainting.synthesis.grids import Scene
 from mlx_moebius.inpainting.synthesis.grow import grow
+from mlx_moebius.inpainting.synthesis.thin import is_thin
 from mlx_moebius.inpainting.synthesis.trust import reliable_resolution
 from mlx_moebius.photos.geometry import Box, Colours, Mask, bounding_box, intersection, shifted, slices
 from mlx_moebius.photos.masks import dilate
@@ -23,7 +24,6 @@ from mlx_moebius.side_by_side import in_order
 
 RIM = 250  # nothing is copied that lies closer to a mask than 1/250 of the crop's side: an object's edge may be there
 LEAST_RIM = 4  # pixels
-THIN = 8  # pixels from the rim at most, and two cells on which a fill is trusted
 AT_ONCE = 1 << 22  # pixels of the crops that are in memory at a time
 SURROUNDINGS = 512  # pixels: the least side of the area that is searched, since thin holes have small crops
 
@@ -99,7 +99,7 @@ def _grown(scene: Scene, crop: Crop, frame: Box, cells: float, seed: int) -> Det
     colours = None if hole.any() else scene.fill  # nothing is left to do
     if hole.any() and not (cells >= crop.size and crop.side == crop.size):
         colours = grow(scene, cells * scene.side / crop.side, seed)
-        if colours is None and _thin(scene.hole, crop.side / cells if cells else np.inf):
+        if colours is None and is_thin(scene.hole, crop.side / cells if cells else np.inf):
             colours = continued(scene.photo, scene.unknown)[slices(scene.box)].astype(np.float32)
     gain = 1.0
     if colours is not None and hole.any():
@@ -157,15 +157,6 @@ def _frame(crop: Crop, photo: Photo) -> Box:
     more = max(0, -(-(SURROUNDINGS - crop.side) // 2))
     left, top, right, bottom = crop.frame
     return max(0, left - more), max(0, top - more), min(photo.width, right + more), min(photo.height, bottom + more)
-
-
-def _thin(hole: Mask, cell: float) -> bool:
-    """Whether no pixel of a hole is deep: its rim says more than a fill that is trusted on `cell` pixels.
-
-    The wires of a net that leaves nothing to copy are thin.
-    """
-    deepest = round(min(2 * cell, THIN))
-    return bool((~hole).any() and dilate(~hole, 2 * deepest + 1).all())
 
 
 def mean_gradient(colours: Colours, where: Mask) -> float:

@@ -54,8 +54,18 @@ class TwinPenalty(NamedTuple):
 DEFAULT_TWINS = TwinPenalty()
 
 
-def assemble(grid: Grid, offsets: Offsets, guide: Guide, twins: TwinPenalty = DEFAULT_TWINS) -> Indices:
-    """The source of every cell of the hole, flat [R * C]; -1 elsewhere, and where no source is found."""
+def assemble(
+    grid: Grid,
+    offsets: Offsets,
+    guide: Guide,
+    twins: TwinPenalty = DEFAULT_TWINS,
+    kept: int = KEPT,
+    rounds: int = ROUNDS,
+) -> Indices:
+    """The source of every cell of the hole, flat [R * C]; -1 elsewhere, and where no source is found.
+
+    `kept` candidates of every cell enter `rounds` of choosing.
+    """
     cells = np.flatnonzero(grid.hole)
     if not len(cells) or not len(offsets):  # too thin for this grid
         return np.full(grid.hole.size, -1)
@@ -75,14 +85,14 @@ def assemble(grid: Grid, offsets: Offsets, guide: Guide, twins: TwinPenalty = DE
     cost += rim(grid, cells, sources)
     if guide.stray:
         cost += np.float32(guide.stray) * stray(grid, cells, sources)
-    if len(offsets) > KEPT:
-        best = np.argpartition(cost, KEPT, axis=1)[:, :KEPT]
+    if len(offsets) > kept:
+        best = np.argpartition(cost, kept, axis=1)[:, :kept]
         sources, cost = np.take_along_axis(sources, best, 1), np.take_along_axis(cost, best, 1)
     labelling = Labelling(grid, cells, sources)
-    chosen = labelling.choose(cost)
+    chosen = labelling.choose(cost, rounds)
     for _ in range(twins.passes):
         penalty = np.float32(twins.cost) * _twins(grid, cells, sources, chosen)
-        chosen = labelling.choose(cost + penalty, ROUNDS // 2)
+        chosen = labelling.choose(cost + penalty, rounds // 2)
     return chosen
 
 

@@ -3,6 +3,7 @@
 What is done depends on how far the network's fill can be trusted (see `trust`):
 
 - down to a fine grid: the fill stays, and the photo's detail beyond that grid is added from places that look alike;
+- in a thin hole, not as far as that: the place is filled from what lies beside it (see `thin`);
 - down to a coarse grid: pieces of the photo are put together so that they follow the fill. Down to that grid the
   result is the fill;
 - not at all: the same, following a first estimate by voting patches.
@@ -20,6 +21,7 @@ from mlx_moebius.inpainting.synthesis.patch_voting import FEW, depth, estimate
 from mlx_moebius.inpainting.synthesis.refine import refine
 from mlx_moebius.inpainting.synthesis.render import add_detail, copy_pieces, restore
 from mlx_moebius.inpainting.synthesis.search import Indices, nearest_patch
+from mlx_moebius.inpainting.synthesis.thin import from_beside, is_thin
 from mlx_moebius.inpainting.synthesis.transfer import STRIDE, match_tiles
 from mlx_moebius.photos.geometry import Colours
 
@@ -49,6 +51,8 @@ def grow(scene: Scene, trusted: float, seed: int, twins: TwinPenalty = DEFAULT_T
         if _too_little(grid):
             return None
         return add_detail(scene, grid, cells, match_tiles(scene, cells), STRIDE)
+    if is_thin(scene.hole, scene.side / trusted if trusted else np.inf):
+        return from_beside(scene)
     guided = cells >= COARSE
     size = min(scene.side, ASSEMBLY)
     grid = scene.grid(size)

@@ -7,6 +7,9 @@ can be trusted as long as two things hold in every band:
   the photo's band;
 - in the hole there is enough energy, compared with that of its surroundings, continued into it: a fill that is flat
   where they are not says nothing.
+
+A thin hole's rims say much. If it were beside where it is, in the known photo, their smooth continuation would be off
+by so much; a fill that is off from the continuation by far more cannot be right, and is trusted nowhere.
 """
 
 from __future__ import annotations
@@ -25,6 +28,10 @@ LIVELY = 0.3  # share of the expected energy that the fill must have
 PLACES = 32  # cells along the side of the grid on which energies are continued into the hole
 NOISE = 0.1  # squared levels: a band as weak as this decides nothing; a clear sky's are stronger
 RING = 8  # the ring is 1/8 of the side wide
+THIN = 16  # a hole no deeper than 1/16 of the side is thin
+MOSTLY = 0.9  # share of its pixels
+DEPTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # pixels
+IMPLAUSIBLE = 2.0  # times the mean square by which the continuation is off beside the hole
 
 
 def reliable_resolution(photo: Colours, fill: Colours, hole: Mask) -> float:
@@ -37,7 +44,7 @@ def reliable_resolution(photo: Colours, fill: Colours, hole: Mask) -> float:
     """
     side = len(hole)
     ring = near(hole, side // RING) & ~hole
-    if not ring.any() or not hole.any():
+    if not ring.any() or not hole.any() or not _plausible(photo, fill, hole):
         return 0.0
     # The hole itself is the same in both, so that it does not leak into the ring.
     seen = np.where(hole[..., None], fill, photo).astype(np.float32)
@@ -56,6 +63,40 @@ def reliable_resolution(photo: Colours, fill: Colours, hole: Mask) -> float:
         if cells >= side:
             return trusted
         coarse, cells = fine, cells * OCTAVE
+
+
+def _plausible(photo: Colours, fill: Colours, hole: Mask) -> bool:
+    """Whether a fill is not much farther off from the continuation of a thin hole's rims than that is beside the hole.
+
+    Always true of other holes.
+    """
+    side = len(hole)
+    few = (1 - MOSTLY) * np.count_nonzero(hole)  # where lines cross or leave the photo, it may be deeper
+    depths = (depth for depth in DEPTHS if depth * THIN <= side)
+    deep = next((depth for depth in depths if np.count_nonzero(~near(~hole, depth)) <= few), None)
+    if deep is None:
+        return True
+    smooth = np.where(hole[..., None], push_pull(photo, ~hole), photo)
+    off, count = 0.0, 0
+    for down, across in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        for away in (2 * deep + 1, -2 * deep - 1):
+            beside = _moved(hole, away * down, away * across) & ~hole
+            off += float(((push_pull(smooth, ~beside) - photo)[beside] ** 2).sum())
+            count += int(beside.sum())
+    if not count:
+        return True
+    channels = photo.shape[-1]
+    return _energy(fill - smooth, hole) <= IMPLAUSIBLE * off / (channels * count) + NOISE
+
+
+def _moved(mask: Mask, down: int, across: int) -> Mask:
+    """A mask moved by some pixels; nothing comes in at the edges."""
+    height, width = mask.shape
+    result = np.zeros_like(mask)
+    result[max(0, down) : height + min(0, down), max(0, across) : width + min(0, across)] = mask[
+        max(0, -down) : height - max(0, down), max(0, -across) : width - max(0, across)
+    ]
+    return result
 
 
 def _low(image: Floats, cells: float) -> Floats:

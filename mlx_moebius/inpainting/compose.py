@@ -21,14 +21,15 @@ from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.inpainting.specks import heal_specks
 from mlx_moebius.inpainting.stitch import blend, extract, feather_width, match_colour, prefill
 from mlx_moebius.photos.gain_map import GainMap
-from mlx_moebius.photos.geometry import Box, Colours, Mask, Pixels
+from mlx_moebius.photos.geometry import Box, Colours, Mask, Pixels, intersection, slices
 from mlx_moebius.photos.growth import check_growth, grow
 from mlx_moebius.photos.kept_colours import kept_colours
 from mlx_moebius.photos.mask_files import check as check_mask
 from mlx_moebius.photos.masks import components, dilate
 from mlx_moebius.photos.photo import Photo
+from mlx_moebius.side_by_side import side_by_side
 
-BAND = 512  # rows of a photo that are blended at a time, which bounds the memory
+BAND = 512  # rows of a photo that are blended at a time, which bounds the memory, and columns of their tiles
 GAINS_RIM = 8  # pixels of a gain map round what is filled in it
 MAX_ENLARGEMENT = 3.0  # beyond it the fill is visibly softer than the photo
 
@@ -109,15 +110,24 @@ class PreparedCrops:
         keep = kept_colours(photo, ~self.mask)
         shares = np.where(self.mask & ~self.rest, np.uint16(65535), np.uint16(0))
         boxes = [crop.reach(photo.width, photo.height) for crop in crops] + [detail.box for detail in grown]
+
+        def drawn_in(tile: Box) -> tuple[Colours, NDArray[np.float32]]:
+            colours, weights = blend(levels, crops, mask, tile)
+            for each in grown:
+                lay(each, tile, colours, weights)
+            return colours, weights
+
         for top in range(0, photo.height, BAND):
             band = (0, top, photo.width, min(photo.height, top + BAND))
-            if any(box[1] < band[3] and band[1] < box[3] for box in boxes):
-                colours, weights = blend(levels, crops, mask, band)
-                for detail in grown:
-                    lay(detail, band, colours, weights)
+            across = [(left, top, min(photo.width, left + BAND), band[3]) for left in range(0, photo.width, BAND)]
+            if tiles := [tile for tile in across if any(intersection(tile, box) for box in boxes)]:
+                colours = np.zeros((band[3] - top, photo.width, 3), np.float32)
+                weights = np.zeros(colours.shape[:2], np.float32)
+                for tile, (drawn, shown) in zip(tiles, side_by_side(drawn_in, tiles), strict=True):
+                    colours[slices(tile, band[:2])], weights[slices(tile, band[:2])] = drawn, shown
                 photo = photo.composite(colours, weights, band, settings.opaque, keep)
-                drawn = np.ceil(weights.clip(0, 1) * np.float32(65535)).astype(np.uint16)
-                shares[band[1] : band[3]] = np.maximum(shares[band[1] : band[3]], drawn)
+                share = np.ceil(weights.clip(0, 1) * np.float32(65535)).astype(np.uint16)
+                shares[band[1] : band[3]] = np.maximum(shares[band[1] : band[3]], share)
         photo = replace(photo, gains=filled_gains(photo, shares > 0), infrared=filled_infrared(photo, shares > 0))
         seam = measure_seam(photo.rgb(), self.mask, widest_feather(crops))
         result = Result(photo, self.mask, self.crops, seam, [], details, shares, self.uses, self.continued)

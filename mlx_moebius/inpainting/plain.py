@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from mlx_moebius.inpainting.synthesis.grain import grain
 from mlx_moebius.inpainting.synthesis.lines import lines_across
 from mlx_moebius.inpainting.synthesis.surface import Surface, fit
-from mlx_moebius.photos.geometry import Box, Colours, Mask, around, intersection, slices
+from mlx_moebius.photos.geometry import Box, Colours, Mask, around, intersection, shifted, slices
 from mlx_moebius.photos.kept_colours import kept_colours
 from mlx_moebius.photos.masks import Part, components, dilate
 from mlx_moebius.photos.own_colours import joined, levels, with_levels
 from mlx_moebius.photos.photo import Photo
-from mlx_moebius.side_by_side import side_by_side
+from mlx_moebius.side_by_side import in_order, side_by_side
 
 DEPTHS = 16, 8, 4  # pixels round a hole to fit: the widest ring that is plain is taken
 OUTLINE = 2  # pixels along the hole, which must be plain all round
@@ -68,11 +68,15 @@ def _continued(photo: Photo, unknown: Mask, part: Part, seed: int) -> tuple[Mask
     answered = np.zeros_like(hole)
     total: Colours | None = None
     noises = []
-    for reach, core in _stretches(hole.shape, length):
-        if not hole[slices(core)].any():
-            continue
-        values = levels(photo, (reach[0] + frame[0], reach[1] + frame[1], reach[2] + frame[0], reach[3] + frame[1]))
-        surface = _surface(values, hole[slices(reach)], distance[slices(reach)], int(np.clip(half, PLACE // 2, PLACE)))
+    size = int(np.clip(half, PLACE // 2, PLACE))
+
+    def surface_of(stretch: tuple[Box, Box]) -> tuple[Colours, Surface | None]:
+        here = slices(stretch[0])
+        values = levels(photo, shifted(stretch[0], *frame[:2]))
+        return values, _surface(values, hole[here], distance[here], size)
+
+    stretches = [pair for pair in _stretches(hole.shape, length) if hole[slices(pair[1])].any()]
+    for (reach, core), (values, surface) in zip(stretches, in_order(surface_of, stretches), strict=True):
         if surface is None:
             continue
         if total is None:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlx_moebius.inpainting.bands import Ratios, measure_bands
+from mlx_moebius.inpainting.bands import Ratios, mean_of_three, measure_bands, tiles
 from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.photos.masks import dilate
+from mlx_moebius.side_by_side import side_by_side
 
 SURROUNDINGS = 32  # pixels round a fill whose sharpness it is compared with
-STRIP = 512  # rows at a time, which bounds the memory
 BLOCK = 8  # pixels: the calm of what is round a fill is that of the calmest quarter of its blocks
 CALM = 25  # per cent
 VISIBLE_STEP, VISIBLE_RATIO = 8.0, 4.0  # a colour step shows from so many levels and so many times the photo's steps on
@@ -65,12 +65,13 @@ def measure_seam(result: NDArray[Any], mask: Mask, gap: int = 0, depth: int = 8)
     """
     touched = dilate(mask, 2 * gap + 1)
     across = result.swapaxes(0, 1)
-    parts = [
-        _profiles(result, mask, touched, gap, depth),
-        _profiles(result[:, ::-1], mask[:, ::-1], touched[:, ::-1], gap, depth),
-        _profiles(across, mask.T, touched.T, gap, depth),
-        _profiles(across[:, ::-1], mask.T[:, ::-1], touched.T[:, ::-1], gap, depth),
+    ways = [
+        (result, mask, touched),
+        (result[:, ::-1], mask[:, ::-1], touched[:, ::-1]),
+        (across, mask.T, touched.T),
+        (across[:, ::-1], mask.T[:, ::-1], touched.T[:, ::-1]),
     ]
+    parts = side_by_side(lambda way: _profiles(*way, gap, depth), ways)
     values, valid = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     steps = [*_steps(values, valid), *_steps(np.abs(np.diff(values, axis=2)), valid[:, :, 1:] & valid[:, :, :-1])]
     if None in steps:
@@ -78,7 +79,7 @@ def measure_seam(result: NDArray[Any], mask: Mask, gap: int = 0, depth: int = 8)
     colour, colour_own, gradient, gradient_own = steps
     here, around = _surroundings(mask, touched)
     sharpness = _sharpness(result[here], mask[here], around)
-    bands = measure_bands(result[here], mask[here], around, STRIP)
+    bands = measure_bands(result[here], mask[here], around)
     return Seam(colour, colour / max(colour_own, 1), gradient, gradient / max(gradient_own, 1), *sharpness, *bands)
 
 
@@ -95,21 +96,22 @@ def _sharpness(result: NDArray[Any], inside: Mask, around: Mask) -> tuple[float,
 
     One level is added to numerator and denominator. "Calmest" is the lower quartile of the blocks' mean gradients.
     """
-    sums, counts = np.zeros(2), np.zeros(2)
-    blocks = []
-    for start in range(0, len(inside), STRIP):
-        strip = slice(start, start + STRIP)
-        grey = result[strip].astype(np.float32).mean(axis=-1)
+
+    def look(tile: tuple[slice, slice]) -> tuple[list[float], list[int], NDArray[np.float32]]:
+        """Sums and numbers of the gradients inside and around, and the means of the blocks around."""
+        rows, columns = tile
+        more = rows, slice(columns.start, columns.stop + 1)  # for the differences of the last column
+        grey = mean_of_three(result[more])
         steps = np.abs(np.diff(grey, axis=0))[:, :-1] + np.abs(np.diff(grey, axis=1))[:-1]
-        for index, part in enumerate((inside, around)):
-            inner_steps = steps[part[strip][:-1, :-1]]
-            sums[index] += inner_steps.sum()
-            counts[index] += inner_steps.size
+        parts = [steps[part[more][:-1, :-1]] for part in (inside, around)]
         height, width = (side - side % BLOCK for side in steps.shape)
         shape = height // BLOCK, BLOCK, width // BLOCK, BLOCK
-        whole = around[strip][:height, :width].reshape(shape).all(axis=(1, 3))
-        blocks.append(steps[:height, :width].reshape(shape).mean(axis=(1, 3))[whole])
-    within, without = sums / counts.clip(1)
+        whole = around[more][:height, :width].reshape(shape).all(axis=(1, 3))
+        blocks: NDArray[np.float32] = steps[:height, :width].reshape(shape).mean(axis=(1, 3))[whole]
+        return [float(part.sum()) for part in parts], [part.size for part in parts], blocks
+
+    sums, counts, blocks = zip(*side_by_side(look, tiles(inside | around)), strict=True)
+    within, without = np.sum(sums, axis=0) / np.sum(counts, axis=0).clip(1)
     means = np.concatenate(blocks)
     calm = np.percentile(means, CALM) if len(means) else without
     return float((within + 1) / (without + 1)), float((within + 1) / (calm + 1))

@@ -36,6 +36,7 @@ from mlx_moebius.photos import (
 from mlx_moebius.photos.geometry import Box, Pixels, slices
 from mlx_moebius.photos.palettes import palette_of
 from mlx_moebius.photos.privacy import Region, map_regions, turned
+from mlx_moebius.side_by_side import side_by_side
 
 TEXT_LIMIT = 64 << 20  # bytes of text or ICC profile in a PNG, unpacked: Pillow's 1 MB is less than editors write
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = TEXT_LIMIT
@@ -146,9 +147,15 @@ class Photo:
         """
         pixels = self.pixels.copy()
         window = pixels[slices(box or self.box)]
-        for top in range(0, len(window), BAND):
+
+        def blend(top: int) -> None:
             rows = slice(top, top + BAND)
-            window[rows] = self._blended(window[rows], fill[rows], weight[rows], opaque, keep)
+            touched = weight[rows] > 0
+            if touched.any():
+                some = window[rows][touched], fill[rows][touched], weight[rows][touched]
+                window[rows][touched] = self._blended(*some, opaque, keep)
+
+        side_by_side(blend, range(0, len(window), BAND))
         return replace(self, pixels=pixels, metadata=self.without_regions(weight, box or self.box))
 
     def without_regions(self, weight: NDArray[np.float32], box: Box) -> Metadata:
@@ -169,30 +176,28 @@ class Photo:
         opaque: bool,
         keep: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None,
     ) -> Pixels:
-        share = weight[..., None].astype(np.float32)
+        """`composite` of some pixels, [n] or [n, C]; their `fill` [n, 3] and `weight` [n] are given."""
+        share = weight[:, None].astype(np.float32)
         if self.mode == "CMYK":  # in light, not in ink: the same colour from other shares of black would show as a seam
-            seen = np.asarray(cmyk.convert(to_image(source, "CMYK"), "RGB", self.metadata.icc)).astype(np.float32)
+            seen = np.asarray(cmyk.convert(to_image(source[None], "CMYK"), "RGB", self.metadata.icc))[0].astype(
+                np.float32
+            )
             seen = np.rint(seen * (1 - share) + fill * share).clip(0, 255).astype(np.uint8)
-            blended = np.array(cmyk.convert(to_image(seen, "RGB"), "CMYK", self.metadata.icc))
-            if keep is not None:
-                blended[weight > 0] = keep(seen[weight > 0].astype(np.float32))
-            return np.where(share > 0, blended, source)
-        target = source.reshape(*weight.shape, -1).astype(np.float32)
+            blended = np.array(cmyk.convert(to_image(seen[None], "RGB"), "CMYK", self.metadata.icc))[0]
+            return blended if keep is None else keep(seen.astype(np.float32)).astype(blended.dtype)
+        target = source.reshape(len(weight), -1).astype(np.float32)
         has_alpha = self.plain_mode in ("LA", "RGBA")
         colours = target[..., :-1] if has_alpha else target
         colours[...] = colours * (1 - share) + self._native(fill) * share  # nothing of them is left at a share of 1
         if opaque and has_alpha:
             target[..., -1:] += (np.iinfo(source.dtype).max - target[..., -1:]) * share
-        if keep is not None and (touched := weight > 0).any():
-            kept = target[touched]
+        if keep is not None:
             channels = self.palette.shape[1] if self.palette is not None else colours.shape[-1]
-            kept[:, :channels] = keep(kept[:, :channels])
-            target[touched] = kept
-        blended = np.rint(target).clip(0, np.iinfo(source.dtype).max).astype(source.dtype)
-        return np.where(share > 0, blended, source.reshape(blended.shape)).reshape(source.shape)
+            target[:, :channels] = keep(target[:, :channels])
+        return np.rint(target).clip(0, np.iinfo(source.dtype).max).astype(source.dtype).reshape(source.shape)
 
     def _native(self, fill: Pixels) -> NDArray[np.float32]:
-        """RGB fill [h, w, 3] in 0..255 as the photo's RGB or grey, float32 [h, w, C without opacity]."""
+        """RGB fill [n, 3] in 0..255 as the photo's RGB or grey, float32 [h, w, C without opacity]."""
         colours = fill.astype(np.float32) * np.float32(257 if self.pixels.dtype == np.uint16 else 1)
         if self.plain_mode in ("RGB", "RGBA"):
             return colours

@@ -193,6 +193,17 @@ def test_thin_holes_are_filled_from_beside_them(kind: str) -> None:
     assert psnr(result, photo, hole) > psnr(smooth(photo, hole), photo, hole) - 0.6
 
 
+@pytest.mark.parametrize("slope", [-0.2, 0.25, 0.35])
+def test_edges_that_cross_a_thin_hole_go_on_straight(slope: float) -> None:
+    rows, columns = np.mgrid[:200, :200]
+    brow = np.clip(10 - np.abs(rows - 100 - slope * (columns - 100)), 0, 4)[..., None] / 4
+    grain = np.random.default_rng(0).normal(0, 2, (200, 200, 1))
+    photo = (np.array([215, 170, 145]) * (1 - brow) + np.array([70, 45, 40]) * brow + grain).astype(np.uint8)
+    hole = np.abs(rows - 100 - 2 * (columns - 100)) < 14
+    off = np.abs(grown(photo, hole) - photo)[hole].max(axis=-1)
+    assert np.count_nonzero(off > 40) < 6
+
+
 def net() -> Mask:
     rows, columns = np.mgrid[:400, :400]
     return ((rows + columns) % 46 < 10) | ((rows - columns) % 46 < 10)

@@ -69,9 +69,9 @@ def of_matches(matches: Indices, width: int, scale: float, count: int) -> Offset
     return peaks(np.rint(np.stack([down, across], axis=1) * scale).astype(np.int64), count)
 
 
-def rings(*radii: float) -> Offsets:
+def rings(*radii: float, directions: int = DIRECTIONS) -> Offsets:
     """Offsets of some lengths in all directions."""
-    angles = np.arange(DIRECTIONS) * 2 * np.pi / DIRECTIONS
+    angles = np.arange(directions) * 2 * np.pi / directions
     steps = [np.stack([radius * np.sin(angles), radius * np.cos(angles)], axis=1) for radius in radii]
     return np.rint(np.concatenate(steps)).astype(np.int64)
 

@@ -17,7 +17,7 @@ from mlx_moebius.photos.masks import dilate
 
 DEEPEST = 8  # pixels from the rim at most, and two cells on which a fill is trusted
 CROSSINGS = 0.05  # share of the hole that may be up to twice as deep
-AWAY = (2, 4, 8, 14)  # cells from a hole's width
+AWAY, DIRECTIONS = (2, 6, 12), 24  # cells from a hole's width, and directions: edges that cross it must go on straight
 KEPT, ROUNDS = 6, 8  # candidates per cell, and rounds of choosing: cells with known neighbours settle soon
 HINT = 0.1  # weight of the smooth continuation of the rims
 FEW = 50  # cells to copy from
@@ -44,6 +44,6 @@ def from_beside(scene: Scene) -> Colours | None:
         return None
     width = 2 * float(depth(grid.hole, 2 * DEEPEST).max(initial=1))
     guide = Guide(grid.colours, grid.colours, HINT)
-    beside = np.unique(offsets.rings(*(width + away for away in AWAY)), axis=0)
+    beside = np.unique(offsets.rings(*(width + away for away in AWAY), directions=DIRECTIONS), axis=0)
     sources = assemble(grid, beside, guide, TwinPenalty(passes=0), KEPT, ROUNDS)
     return copy_pieces(scene, grid, size, sources, corrections(grid, sources))

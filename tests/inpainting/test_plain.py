@@ -53,6 +53,12 @@ def left_alone(truth: Truth, mask: Mask) -> bool:
     return photo.pixels is pixels and rest is mask
 
 
+@pytest.mark.parametrize(("period", "dot"), [(6, 3), (8, 3), (5, 2), (10, 4)])
+def test_a_screentone_is_no_plain_white(period: int, dot: int) -> None:
+    dots = ((ROWS + COLUMNS) % period < dot) & ((ROWS - COLUMNS) % period < dot)
+    assert left_alone(grey(np.where(dots, 0.0, 255.0)), disk())
+
+
 @pytest.mark.parametrize("colour", [(255, 255, 255), (0, 0, 0), (127, 127, 127), (23, 97, 200)])
 @pytest.mark.parametrize("where", [(100, 150), (100, 10), (5, 5), (190, 150)])
 def test_one_colour_all_round_is_the_answer_to_the_level(colour: tuple[int, int, int], where: tuple[int, int]) -> None:

@@ -25,6 +25,7 @@ HOPELESS = 0.4
 FRINGE = 16.0  # 8-bit levels that JPEG may be off by beside what was removed
 RAGGED = 1.5  # what is off by about the same everywhere is another colour, not a fringe
 FAR = 0.5  # share of the places farther out that must be as the surface has it
+DOT, DOTTED = 44.0, 0.5  # 8-bit levels: if such a share of the places hold what is off by more, it is a pattern
 GRAIN = 10.0  # 8-bit levels of noise: what is more is no grain
 LEVEL = 1.0  # 8-bit levels that places round the hole may be off by
 ROUNDS = 8  # of reweighted least squares, at most
@@ -100,7 +101,7 @@ def fit(values: Floats, points: Points, close: NDArray[np.bool_], size: int, ins
         else:
             coefficients = np.asarray(np.median(samples[sound], axis=0, keepdims=True))
         off, noise = places.off(samples - basis @ coefficients, good)
-        if off is None or noise.max() > GRAIN:
+        if off is None or noise.max() > GRAIN or places.dotted(samples - basis @ coefficients, good) > DOTTED:
             continue
         if (
             degree
@@ -175,6 +176,12 @@ class _Places:
         off = np.sqrt((middle[good] ** 2).mean(axis=0))
         expected = np.sqrt((self._error(noise)[good] ** 2).mean(axis=0))
         return (None if (off > LEVEL / 2 + 1.3 * expected).any() else float(off.max())), noise
+
+    def dotted(self, rest: Exact, good: NDArray[np.bool_]) -> float:
+        """The share of good places away from the outline in which something is off by far more than grain."""
+        most = np.maximum.reduceat(np.abs(rest).max(axis=1)[self.order], self.firsts)
+        away = most[good & ~self.close]
+        return float((away > DOT).mean()) if len(away) else 0.0
 
     def _error(self, noise: Exact) -> Exact:
         """The standard error of the places' medians, [K, C]."""

@@ -15,12 +15,14 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 MOST = 8  # threads: more wait for Python's lock
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+First = TypeVar("First")
+Second = TypeVar("Second")
 
 _lock = threading.Lock()
 _helping = 0  # threads, beside those that called
@@ -34,6 +36,13 @@ def side_by_side(work: Callable[[Item], Answer], items: Iterable[Item]) -> list[
     Raises the error of the first item that has one.
     """
     return list(in_order(work, list(items)))
+
+
+def both(first: Callable[[], First], second: Callable[[], Second]) -> tuple[First, Second]:
+    """`(first(), second())`, side by side."""
+    parts: tuple[Callable[[], Any], ...] = first, second
+    one, other = side_by_side(lambda part: part(), parts)
+    return one, other
 
 
 def in_order(

@@ -20,7 +20,7 @@ from mlx_moebius.inpainting.synthesis.trust import reliable_resolution
 from mlx_moebius.photos.geometry import Box, Colours, Mask, bounding_box, intersection, shifted, slices
 from mlx_moebius.photos.masks import dilate
 from mlx_moebius.photos.photo import Photo
-from mlx_moebius.side_by_side import in_order
+from mlx_moebius.side_by_side import both, in_order
 
 RIM = 250  # nothing is copied that lies closer to a mask than 1/250 of the crop's side: an object's edge may be there
 LEAST_RIM = 4  # pixels
@@ -82,8 +82,10 @@ def grow_details(
 
     def one(index: int) -> Detail:
         start = time.perf_counter()
-        cells = reliable_resolution(images[index].astype(np.float32), fills[index], holes[index])
-        scene = _scene(photo, mask, crops[index], fills, crops, [done[other] for other in seen[index]])
+        cells, scene = both(
+            lambda: reliable_resolution(images[index].astype(np.float32), fills[index], holes[index]),
+            lambda: _scene(photo, mask, crops[index], fills, crops, [done[other] for other in seen[index]]),
+        )
         detail = _grown(scene, crops[index], frames[index], cells, seed)
         done[index] = replace(detail, seconds=time.perf_counter() - start)
         return done[index]
@@ -149,7 +151,10 @@ def _scene(
     excluded = dilate(never, 2 * max(LEAST_RIM, crop.side // RIM) + 1)
     box = bounding_box(hole) or (0, 0, 0, 0)
     fill, _ = blend(fills, crops, mask, shifted(box, left, top))
-    return Scene(colours, hole, unknown, excluded, fill, box)
+    scene = Scene(colours, hole, unknown, excluded, fill, box)
+    if hole.any():
+        scene.prepare()
+    return scene
 
 
 def _frame(crop: Crop, photo: Photo) -> Box:

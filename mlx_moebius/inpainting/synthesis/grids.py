@@ -78,6 +78,10 @@ class Scene:
         """The photo, with smooth colours where it is unknown."""
         return continued(self.photo, self.unknown, CONTINUED)
 
+    def prepare(self) -> None:
+        """Compute now what is needed later in any case."""
+        self._parts(BASES[-1] // 2)
+
     @property
     def side(self) -> int:
         """The longer side in pixels."""

@@ -15,8 +15,9 @@ import numpy as np
 
 from mlx_moebius.inpainting.synthesis import offsets
 from mlx_moebius.inpainting.synthesis.assembly import DEFAULT_TWINS, Guide, TwinPenalty, assemble
-from mlx_moebius.inpainting.synthesis.grids import Grid, Scene, near, regrid
+from mlx_moebius.inpainting.synthesis.grids import Floats, Grid, Scene, near, regrid
 from mlx_moebius.inpainting.synthesis.membrane import corrections
+from mlx_moebius.inpainting.synthesis.offsets import Offsets
 from mlx_moebius.inpainting.synthesis.patch_voting import FEW, depth, estimate
 from mlx_moebius.inpainting.synthesis.refine import refine
 from mlx_moebius.inpainting.synthesis.render import add_detail, copy_pieces, restore
@@ -24,6 +25,7 @@ from mlx_moebius.inpainting.synthesis.search import Indices, nearest_patch
 from mlx_moebius.inpainting.synthesis.thin import from_beside, is_thin
 from mlx_moebius.inpainting.synthesis.transfer import STRIDE, match_tiles
 from mlx_moebius.photos.geometry import Colours
+from mlx_moebius.side_by_side import both
 
 VOTING = ((32, 6), (48, 4), (72, 2))  # cells and rounds
 THIN = 10  # cells of the grid below from the rim: what is no deeper needs no first estimate
@@ -75,27 +77,40 @@ def _too_little(grid: Grid) -> bool:
 def _estimated(scene: Scene, grid: Grid, size: int, rng: np.random.Generator, twins: TwinPenalty) -> Indices:
     """Sources on a grid of `size` cells for a fill that says little."""
     reach = float(depth(grid.hole).max(initial=1))
-    found = [offsets.repeats(grid, REPEATS, rng), offsets.rings(*offsets.SHORT, reach, 2 * reach)]
-    start = grid.colours
+    found = [offsets.rings(*offsets.SHORT, reach, 2 * reach)]
+    first, second = rng.spawn(2)  # so that neither waits for the other's numbers
     if reach > THIN:
-        coarse = scene.grid(min(VOTING[0][0], size))
-        start = coarse.colours
-        for cells, rounds in VOTING:
-            coarse = scene.grid(min(cells, size))
-            start, matches = estimate(coarse, regrid(start, coarse), rounds, rng)
-        found.append(offsets.of_matches(matches, coarse.width, size / min(VOTING[-1][0], size), MATCHES))
-        start = regrid(start, grid)
+        repeated, (voted, start) = both(
+            lambda: offsets.repeats(grid, REPEATS, first), lambda: _voted(scene, grid, size, second)
+        )
+        found += [repeated, voted]
+    else:
+        found, start = [*found, offsets.repeats(grid, REPEATS, first)], grid.colours
     guide = Guide(start, grid.colours, HINT, stray=STRAY)
     return assemble(grid, np.unique(np.concatenate(found), axis=0), guide, twins)
+
+
+def _voted(scene: Scene, grid: Grid, size: int, rng: np.random.Generator) -> tuple[Offsets, Floats]:
+    """Offsets and colours [R, C, 3] of a first estimate for a grid of `size` cells."""
+    start = scene.grid(min(VOTING[0][0], size)).colours
+    for cells, rounds in VOTING:
+        coarse = scene.grid(min(cells, size))
+        start, matches = estimate(coarse, regrid(start, coarse), rounds, rng)
+    scale = size / min(VOTING[-1][0], size)
+    return offsets.of_matches(matches, coarse.width, scale, MATCHES), regrid(start, grid)
 
 
 def _followed(scene: Scene, grid: Grid, cells: int, rng: np.random.Generator, twins: TwinPenalty) -> Indices:
     """Sources for a fill that is trusted on a grid of `cells`."""
     low = regrid(scene.grid(cells).colours, grid)
-    matches = np.full(grid.hole.size, -1)
-    targets = np.flatnonzero(grid.hole)
-    matches[targets] = nearest_patch(grid, low, targets)
-    found = [offsets.of_matches(matches, grid.width, 1, GUIDED_MATCHES), offsets.repeats(grid, GUIDED_REPEATS, rng)]
+
+    def matched() -> Offsets:
+        matches = np.full(grid.hole.size, -1)
+        targets = np.flatnonzero(grid.hole)
+        matches[targets] = nearest_patch(grid, low, targets)
+        return offsets.of_matches(matches, grid.width, 1, GUIDED_MATCHES)
+
+    found = both(matched, lambda: offsets.repeats(grid, GUIDED_REPEATS, rng))
     guide = Guide(low, low, FOLLOW, reach=3)
     return assemble(grid, np.unique(np.concatenate(found), axis=0), guide, twins)
 

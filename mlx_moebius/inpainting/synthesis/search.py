@@ -19,7 +19,7 @@ Indices = NDArray[np.int64]
 
 COMPONENTS = 32
 SAMPLES = 4000  # patches that the components are taken from
-BLOCK, CPU_BLOCK = 1 << 22, 1 << 18  # distances held at a time; on a CPU they stay in its cache
+BLOCK, CPU_BLOCK = 1 << 22, 1 << 19  # distances held at a time; on a CPU they stay in its cache
 TEXTURE = 1.0  # weight of texture against colours
 POSITION = 0.02  # of the place, on a grid of 128 cells; rows count more than columns, as perspective wants
 GROUPS = 12  # in which targets are served when sources have a price

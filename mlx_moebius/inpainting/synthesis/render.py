@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -15,7 +13,7 @@ from mlx_moebius.side_by_side import side_by_side
 
 RAMP = 2.0  # neighbouring pieces are blended over 1 / RAMP of a cell
 DETAIL_RAMP = 1.3
-BLOCK = 1 << 18  # pixels at a time
+BLOCK = 1 << 16  # pixels at a time on a core
 
 _Tile = tuple[Indices, Indices, Indices, Floats, Floats]
 """For every pixel: the tile's cell, pixels down and across to its source, the tile's weight, and how near it is."""
@@ -25,7 +23,10 @@ def copy_pieces(scene: Scene, grid: Grid, cells: int, sources: Indices, correcti
     """The fill over `scene.box`, [h, w, 3]: copied from the photo and corrected; unchanged where there is no source."""
     result = scene.fill.copy()
     left, top = scene.box[:2]
-    for rows, columns, blocks in _blocks(scene, grid, cells, spread(grid, sources), 1, RAMP):
+    seen, sources = scene.seen, spread(grid, sources)
+
+    def copy_block(start: int) -> None:
+        rows, columns, blocks = _block(scene, grid, cells, sources, 1, RAMP, start)
         down, across = blocks[0][1:3]
         inside = np.logical_and.reduce(
             [(tile[1] == down) & (tile[2] == across) & (tile[3] > 0) for tile in blocks]
@@ -35,9 +36,11 @@ def copy_pieces(scene: Scene, grid: Grid, cells: int, sources: Indices, correcti
                 (cell[some], by_rows[some], by_columns[some], weight[some], near[some])
                 for cell, by_rows, by_columns, weight, near in blocks
             ]
-            weights, colours = copy(scene.seen, rows[some], columns[some], tiles, corrections)
+            weights, colours = copy(seen, rows[some], columns[some], tiles, corrections)
             found = weights > 0
             result[rows[some][found] - top, columns[some][found] - left] = colours[found]
+
+    side_by_side(copy_block, _starts(scene))
     return result
 
 
@@ -95,8 +98,8 @@ def add_detail(scene: Scene, grid: Grid, cells: int, sources: Indices, stride: i
         detail[..., channel] = seen[..., channel] - smooth
         result[..., channel] = smooth[top:bottom, left:right]
 
-    side_by_side(part, range(3))
-    for rows, columns, blocks in _blocks(scene, grid, cells, sources, stride, DETAIL_RAMP):
+    def add_block(start: int) -> None:
+        rows, columns, blocks = _block(scene, grid, cells, sources, stride, DETAIL_RAMP, start)
         added = np.zeros((len(rows), 3), np.float32)
         square = np.zeros(len(rows), np.float32)
         for index, (_, down, across, weight, _) in enumerate(blocks):
@@ -105,6 +108,9 @@ def add_detail(scene: Scene, grid: Grid, cells: int, sources: Indices, stride: i
             for _, other_down, other_across, other, _ in blocks[:index]:
                 square += 2 * weight * other * ((other_down == down) & (other_across == across))
         result[rows - top, columns - left] += added / np.sqrt(square.clip(1e-6))[:, None]
+
+    side_by_side(part, range(3))
+    side_by_side(add_block, _starts(scene))
     return result
 
 
@@ -138,44 +144,46 @@ def spread(grid: Grid, sources: Indices) -> Indices:
     return result
 
 
-def _blocks(
-    scene: Scene, grid: Grid, cells: int, sources: Indices, stride: int, ramp: float
-) -> Iterator[tuple[Indices, Indices, list[_Tile]]]:
-    """Yield pixels of the hole, and the four tiles round them; tiles stand at every `stride`-th cell."""
+def _starts(scene: Scene) -> range:
+    """The first rows of the blocks of a scene's box."""
     left, top, right, bottom = scene.box
+    return range(top, bottom, max(1, BLOCK // (right - left)))
+
+
+def _block(
+    scene: Scene, grid: Grid, cells: int, sources: Indices, stride: int, ramp: float, start: int
+) -> tuple[Indices, Indices, list[_Tile]]:
+    """Pixels of the hole in a block, and the four tiles round them; tiles stand at every `stride`-th cell."""
+    left, _, right, bottom = scene.box
     size = scene.cell(cells)
     shape = [length - 2 * MARGIN for length in grid.hole.shape]
-    for start in range(top, bottom, max(1, BLOCK // (right - left))):
-        band = scene.hole[start : min(bottom, start + max(1, BLOCK // (right - left))), left:right]
-        rows, columns = (axis + origin for axis, origin in zip(np.nonzero(band), (start, left), strict=True))
-        if not len(rows):
-            continue
-        corners, shares = [], []
-        for at, length, count in zip((rows, columns), size, shape, strict=True):
-            place = ((at + 0.5) / length - 0.5) / stride
-            corner = np.floor(place).astype(np.int64)
-            corners.append([_within(corner, -(-count // stride)), _within(corner + 1, -(-count // stride))])
-            share = (place - corner).astype(np.float32)
-            shares.append([1 - share, share])
-        tiles = []
-        for down in (0, 1):
-            for across in (0, 1):
-                row, column = corners[0][down] * stride + MARGIN, corners[1][across] * stride + MARGIN
-                cell = row * grid.width + column
-                source = sources[cell]
-                exists = (source >= 0).astype(np.float32)
-                steps = [a - b for a, b in zip(unflatten(source, grid.width), (row, column), strict=True)]
-                by = [
-                    np.rint(step * length).astype(np.int64) * (source >= 0)
-                    for step, length in zip(steps, size, strict=True)
-                ]
-                near = shares[0][down] * shares[1][across] * exists
-                sharp = [
-                    ((part[side] - 0.5) * ramp + 0.5).clip(0, 1)
-                    for part, side in zip(shares, (down, across), strict=True)
-                ]
-                tiles.append((cell, by[0], by[1], (sharp[0] * sharp[1] + 1e-6) * exists, near + 1e-6 * exists))
-        yield rows, columns, tiles
+    band = scene.hole[start : min(bottom, start + _starts(scene).step), left:right]
+    rows, columns = (axis + origin for axis, origin in zip(np.nonzero(band), (start, left), strict=True))
+    corners, shares = [], []
+    for at, length, count in zip((rows, columns), size, shape, strict=True):
+        place = ((at + 0.5) / length - 0.5) / stride
+        corner = np.floor(place).astype(np.int64)
+        corners.append([_within(corner, -(-count // stride)), _within(corner + 1, -(-count // stride))])
+        share = (place - corner).astype(np.float32)
+        shares.append([1 - share, share])
+    tiles = []
+    for down in (0, 1):
+        for across in (0, 1):
+            row, column = corners[0][down] * stride + MARGIN, corners[1][across] * stride + MARGIN
+            cell = row * grid.width + column
+            source = sources[cell]
+            exists = (source >= 0).astype(np.float32)
+            steps = [a - b for a, b in zip(unflatten(source, grid.width), (row, column), strict=True)]
+            by = [
+                np.rint(step * length).astype(np.int64) * (source >= 0)
+                for step, length in zip(steps, size, strict=True)
+            ]
+            near = shares[0][down] * shares[1][across] * exists
+            sharp = [
+                ((part[side] - 0.5) * ramp + 0.5).clip(0, 1) for part, side in zip(shares, (down, across), strict=True)
+            ]
+            tiles.append((cell, by[0], by[1], (sharp[0] * sharp[1] + 1e-6) * exists, near + 1e-6 * exists))
+    return rows, columns, tiles
 
 
 def _within(index: Indices, length: int) -> NDArray[np.int64]:

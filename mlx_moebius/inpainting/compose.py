@@ -14,6 +14,7 @@ from mlx_moebius.errors import LESS, Change, Note
 from mlx_moebius.inpainting import detail
 from mlx_moebius.inpainting.crops import Crop, plan
 from mlx_moebius.inpainting.detail import Detail, lay
+from mlx_moebius.inpainting.flat import continue_flat
 from mlx_moebius.inpainting.plain import continue_plain
 from mlx_moebius.inpainting.push_pull import continued, push_pull
 from mlx_moebius.inpainting.seam import Seam, measure_seam
@@ -162,6 +163,7 @@ def prepare_crops(
     if settings.detail and settings.paste and not overlap and rest.any():
         asked = rest
         photo, rest = continue_plain(photo, rest, settings.opaque)
+        photo, rest = continue_flat(photo, rest, settings.opaque)
         photo, rest = heal_specks(photo, rest, settings.opaque)
         aside = len(components(asked & ~rest))
     crops = plan(rest, size, settings.context, settings.max_crop, settings.whole_image)

@@ -1,0 +1,156 @@
+"""Holes in graphics of a few flat colours are filled without the network: every pixel gets one of the colours round it.
+
+The borders between the colours run on across the hole as short, and so as straight, as they can. They are found by
+letting the regions diffuse and deciding for the strongest again and again (Merriman, Bence and Osher, "Diffusion
+generated motion by mean curvature", 1992), first over wide distances, then over short ones.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlx_moebius.inpainting.push_pull import push_pull
+from mlx_moebius.inpainting.synthesis.borders import continue_borders
+from mlx_moebius.inpainting.synthesis.grids import Floats, box_sum, near
+from mlx_moebius.photos.geometry import Colours, Mask, around, slices
+from mlx_moebius.photos.kept_colours import kept_colours
+from mlx_moebius.photos.masks import Part, components, dilate
+from mlx_moebius.photos.own_colours import joined, levels, with_levels
+from mlx_moebius.photos.photo import Photo
+from mlx_moebius.side_by_side import side_by_side
+
+RING = 12  # pixels round a hole that are looked at
+REACH = 24  # pixels round a hole that its borders are continued from
+SAME = 2.0  # 8-bit levels within which a colour is the same
+FRINGE = 2  # pixels along a hole that are not looked at, where something of what was removed may be left
+MOST = 8  # colours
+SAMPLES = 5000  # pixels in which they are looked for
+FEW = 0.003  # of the ring: a colour that has less is none of them
+FLAT = 0.9  # of the ring must have these colours: the rest is smooth edges between them
+OTHER, EDGE = 0.01, 5  # share of the ring that may have other colours, away from edges of so many pixels
+STROKE = 2  # pixels round a pixel
+BROAD = 0.4  # of a colour's pixels that have only their own kind so far round them: else letters, lines or a pattern
+DIFFUSIONS = (3, 2, 1)  # pixels
+ROUNDS = 6
+STEEP = 0.8  # how much the shares of two regions differ from pixel to pixel at a straight border, once diffused
+
+Labels = NDArray[np.int64]
+
+
+def continue_flat(photo: Photo, mask: Mask, opaque: bool = False) -> tuple[Photo, Mask]:
+    """The photo with the parts of a mask [H, W] filled that lie in flat colours, and the mask of what is left to fill.
+
+    With `opaque`, filled pixels become opaque; otherwise their opacity stays.
+    """
+    unknown = mask
+    if mask.any() and (alpha := photo.alpha()) is not None:
+        unknown = mask | (alpha == 0)
+    parts = list(components(mask))
+    answers = side_by_side(lambda part: _continued(photo, unknown, part), parts)
+    found = [(part, part.mask(), colours) for part, colours in zip(parts, answers, strict=True) if colours is not None]
+    if not found:
+        return photo, mask
+    answered, colours = joined(found, mask.shape)
+    return with_levels(photo, colours, answered, opaque, kept_colours(photo, ~mask)), mask & ~answered
+
+
+def _continued(photo: Photo, unknown: Mask, part: Part) -> Colours | None:
+    """Values [N, C] for a part's pixels, in 8-bit levels; None if what is round it has more than a few flat colours."""
+    frame = around(part.box, REACH, photo.width, photo.height)
+    hole = np.zeros((frame[3] - frame[1], frame[2] - frame[0]), bool)
+    hole[slices(part.box, frame[:2])] = part.mask()
+    values = levels(photo, frame)
+    known = ~dilate(unknown[slices(frame)], 2 * FRINGE + 1)
+    ring = dilate(hole, 2 * RING + 1) & known
+    colours = _flat_colours(values[ring])
+    if colours is None:
+        return None
+    seen = ~unknown[slices(frame)]
+    colours = colours[_broad(_labelled(values, colours, seen), len(colours))]
+    labels = _labelled(values, colours, seen)
+    if not len(colours) or _other(labels, ring, len(colours)) > OTHER:
+        return None
+    smooth = bool((labels[ring] < 0).any())
+    shares = _regions(continue_borders(labels, hole, len(colours)), len(colours))
+    return _coloured(shares[:, hole], colours, smooth)
+
+
+def _flat_colours(values: Colours) -> Colours | None:
+    """The colours [K, C] of which nearly all of some pixels [N, C] have one; None where there are none."""
+    if not len(values):
+        return None
+    values = values[:: -(-len(values) // SAMPLES)]
+    rest = values
+    found: list[Colours] = []
+    while len(rest) and len(found) < MOST:
+        kinds, counts = np.unique(np.rint(rest), axis=0, return_counts=True)
+        same = np.abs(rest - kinds[counts.argmax()]).max(axis=1) <= SAME
+        if same.sum() < FEW * len(values):
+            break
+        found.append(np.median(rest[same], axis=0))
+        rest = rest[~same]
+    if len(rest) > (1 - FLAT) * len(values):
+        return None
+    return np.stack(found).astype(np.float32)
+
+
+def _labelled(values: Colours, colours: Colours, known: Mask) -> Labels:
+    """The number of every known pixel's colour, [H, W]; -1 for all others."""
+    labels = np.full(known.shape, -1)
+    for number, colour in enumerate(colours):
+        labels[known & (np.abs(values - colour).max(axis=-1) <= SAME)] = number
+    return labels
+
+
+def _broad(labels: Labels, count: int) -> NDArray[np.bool_]:
+    """Which colours have broad regions; those of smooth edges, lines, letters and patterns have not."""
+    whole = box_sum(np.ones_like(labels), STROKE)
+    broad = np.zeros(count, bool)
+    for number in range(count):
+        here = labels == number
+        inner = here & (box_sum(here, STROKE) >= whole)
+        broad[number] = inner.sum() >= max(1, BROAD * here.sum())
+    return broad
+
+
+def _other(labels: Labels, ring: Mask, count: int) -> float:
+    """The share of a ring that has none of the colours and does not lie between two of them, as smooth edges do."""
+    beside = sum((near(labels == number, EDGE).astype(np.int64) for number in range(count)), np.zeros_like(labels))
+    return float(((labels < 0) & (beside < 2))[ring].mean())
+
+
+def _regions(labels: Labels, count: int) -> Floats:
+    """The shares of all colours in every pixel, diffused, [K, H, W], once their borders are straight."""
+    fixed = labels >= 0
+    first = np.stack([labels == number for number in range(count)], axis=-1).astype(np.float32)
+    shares = np.moveaxis(push_pull(first, fixed), -1, 0)
+    fixed_shares = np.moveaxis(first, -1, 0)
+    shares = np.where(fixed, fixed_shares, shares)
+    for radius in DIFFUSIONS:
+        for _ in range(ROUNDS):
+            shares = _diffused(shares, radius)
+            strongest = shares.argmax(axis=0)
+            hard = (strongest == np.arange(count)[:, None, None]).astype(np.float32)
+            shares = np.where(fixed, fixed_shares, hard)
+    return _diffused(shares, 1)
+
+
+def _diffused(shares: Floats, radius: int) -> Floats:
+    weight = box_sum(np.ones(shares.shape[1:], np.float32), radius)
+    for _ in range(2):
+        shares = box_sum(shares, radius) / weight
+    return shares
+
+
+def _coloured(shares: Floats, colours: Colours, smooth: bool) -> Colours:
+    """Colours [N, C] by shares [K, N], which mix within a pixel of a border if `smooth`."""
+    if not smooth or len(colours) == 1:
+        return colours[shares.argmax(axis=0)]
+    order = np.argsort(shares, axis=0)[-2:]
+    second, first = colours[order[0]], colours[order[1]]
+    everyone = np.arange(shares.shape[1])
+    ahead = shares[order[1], everyone] - shares[order[0], everyone]
+    share = (0.5 + ahead / STEEP).clip(0, 1)[:, None].astype(np.float32)
+    mixed: Colours = share * first + (1 - share) * second
+    return mixed

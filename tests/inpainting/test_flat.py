@@ -1,0 +1,99 @@
+"""Holes in graphics of flat colours: the borders between the colours go on across them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from mlx_moebius.inpainting.flat import continue_flat
+from mlx_moebius.photos.geometry import Mask
+from mlx_moebius.photos.photo import Photo, photo_from_image
+
+PHOTOS = Path(__file__).parents[2] / "examples" / "windows"
+SIZE, SCALE = 160, 4
+SKY, ROOF, TREE, SUN = (135, 190, 235), (170, 50, 40), (40, 110, 50), (255, 210, 60)
+Pixels = NDArray[np.uint8]
+
+
+def drawn(smooth: bool) -> Pixels:
+    """A roof and a tree before a sky, with or without smooth edges."""
+    side = SIZE * SCALE if smooth else SIZE
+    rows, columns = np.mgrid[:side, :side] * (SIZE / side)
+    pixels = np.full((side, side, 3), SKY, np.uint8)
+    pixels[rows > 20 + 0.8 * np.abs(columns - 60)] = ROOF
+    pixels[(rows - 100) ** 2 + (columns - 110) ** 2 < 40**2] = TREE
+    image = Image.fromarray(pixels)
+    return np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BOX) if smooth else image)
+
+
+def line(slope: float, at: float, width: float = 7) -> Mask:
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    return np.abs(rows - at - slope * (columns - SIZE / 2)) < width / 2 * np.hypot(1, slope)
+
+
+def disk(row: int, column: int, radius: int) -> Mask:
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    return (rows - row) ** 2 + (columns - column) ** 2 < radius**2
+
+
+def wrong(truth: Pixels, mask: Mask) -> int:
+    """How many pixels of the mask are off by more than 40 levels once a purple thing is removed."""
+    pixels = truth.copy()
+    pixels[mask] = 138, 43, 226
+    photo, rest = continue_flat(Photo(pixels, "RGB"), mask)
+    assert not rest.any()
+    assert np.array_equal(photo.pixels[~mask], pixels[~mask])
+    return int(np.count_nonzero(np.abs(photo.pixels.astype(int) - truth).max(axis=-1) > 40))
+
+
+@pytest.mark.parametrize("smooth", [False, True])
+@pytest.mark.parametrize("mask", [line(0.1, 70), line(-0.5, 90), line(0.6, 100, 12)])
+def test_the_edges_of_roofs_and_circles_go_on_across_a_stroke(mask: Mask, smooth: bool) -> None:
+    assert wrong(drawn(smooth), mask) < 0.03 * np.count_nonzero(mask)
+
+
+@pytest.mark.parametrize("smooth", [False, True])
+def test_two_edges_meet_in_a_corner(smooth: bool) -> None:
+    assert wrong(drawn(smooth), disk(24, 60, 14)) < 25
+
+
+def test_what_is_between_two_edges_is_as_wide_in_the_hole() -> None:
+    truth = np.full((SIZE, SIZE, 3), (44, 44, 50), np.uint8)
+    truth[70:80] = 30, 30, 34
+    mask = line(0.33, 75, 9)
+    photo, rest = continue_flat(Photo(np.where(mask[..., None], 200, truth).astype(np.uint8), "RGB"), mask)
+    assert not rest.any()
+    assert np.count_nonzero((photo.pixels != truth).any(axis=-1)) < 10
+
+
+def test_only_colours_that_are_round_a_hole_come_into_hard_edges() -> None:
+    truth, mask = drawn(False), line(-0.5, 90)
+    photo, _ = continue_flat(Photo(truth, "RGB"), mask)
+    assert {tuple(colour) for colour in photo.pixels[mask]} <= {SKY, ROOF, TREE}
+    paletted = photo_from_image(Image.fromarray(truth).quantize(8))
+    filled, rest = continue_flat(paletted, mask)
+    assert not rest.any()
+    assert len(np.unique(filled.rgb().reshape(-1, 3), axis=0)) <= 3
+
+
+def text() -> Pixels:
+    pixels = np.full((SIZE, SIZE, 3), 255, np.uint8)
+    pixels[20:150:6, 20:140] = 0
+    pixels[:, 20:140:9] = 0
+    return pixels
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [text(), np.asarray(Image.open(PHOTOS / "sunset.jpg").convert("RGB"))[:SIZE, :SIZE]],
+    ids=["lines", "photo"],
+)
+def test_lines_letters_and_photos_are_left_to_others(pixels: Pixels) -> None:
+    photo = Photo(pixels, "RGB")
+    filled, rest = continue_flat(photo, line(0.1, 70))
+    assert filled is photo
+    assert np.array_equal(rest, line(0.1, 70))

@@ -1,14 +1,16 @@
 """Learns what dust looks like: `python -m mlx_moebius.benchmark.learn_dust FOLDER` writes `dust_weights.json`.
 
-Specks are painted over the photographs of the folder. Spots that are found there are dust where a speck was painted,
-and none elsewhere. A network with one hidden layer learns to tell them apart by their measures (see
-`selection/likeness.py`).
+Specks are painted over the photographs of the folder but every seventh, and over drawn grain; stars, letters and eyes
+are drawn without. Spots that are found there are dust where a speck was painted, and none elsewhere. A network with one
+hidden layer learns to tell them apart by their measures (see `selection/likeness.py`), and is judged by the photographs
+that were left out. All chance is seeded: the same folder gives the same weights.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import mlx.core as mx
@@ -16,13 +18,15 @@ import numpy as np
 from mlx import nn, optimizers
 from numpy.typing import NDArray
 
+from mlx_moebius.benchmark.drawn import full_of_dots, textures
 from mlx_moebius.benchmark.painted import paint_specks
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import replacing
 from mlx_moebius.photos.photo import read_photo
-from mlx_moebius.selection.dust import likely_spots
-from mlx_moebius.selection.likeness import WEIGHTS, Likeness, measures
+from mlx_moebius.selection.dust import likely_spots, rated_spots
+from mlx_moebius.selection.likeness import WEIGHTS, Likeness, learnt, measures
 
+LEFT_OUT = 7  # every seventh photograph
 SPECKS = 30  # painted over a photo
 ROUNDS = 2  # specks painted over each photo
 HIDDEN = 12
@@ -31,14 +35,29 @@ RATE, DECAY = 5e-3, 1e-2  # of the optimiser AdamW
 SEED = 0
 
 
-def examples(files: list[Path]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Measures [N, M] of the spots in photographs with painted specks, and 1 for those that were painted [N]."""
+def left_out(files: list[Path]) -> list[Path]:
+    """The photographs of a folder that nothing is learnt from."""
+    return files[::LEFT_OUT]
+
+
+def pictures(files: list[Path]) -> Iterator[tuple[NDArray[np.uint8], int]]:
+    """What is learnt from, and how many specks are painted over each."""
+    others = left_out(files)
+    yield from ((read_photo(file).rgb(), SPECKS) for file in files if file not in others)
+    generator = np.random.default_rng(SEED)
+    yield from ((rgb, SPECKS) for rgb in textures(generator))
+    yield from ((rgb, 0) for rgb in full_of_dots(generator))
+
+
+def examples(pictures: Iterable[tuple[NDArray[np.uint8], int]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Measures [N, M] of the spots in pictures with painted specks, and 1 for those that were painted [N]."""
     rows, answers = [], []
-    for number, file in enumerate(files):
-        rgb = read_photo(file).rgb()
-        for turn in range(ROUNDS):
-            painted = paint_specks(rgb, SPECKS, np.random.default_rng([SEED, number, turn]))
+    for number, (rgb, specks) in enumerate(pictures):
+        for turn in range(ROUNDS if specks else 1):
+            painted = paint_specks(rgb, specks, np.random.default_rng([SEED, number, turn]))
             spots = likely_spots(painted.rgb)
+            if not spots:
+                continue
             rows.append(measures(painted.rgb, spots))
             at = np.array([(spot.x, spot.y) for spot in spots]).reshape(-1, 1, 2)
             near = np.abs(at - painted.places).max(axis=-1) <= np.maximum(3, painted.sizes)
@@ -73,14 +92,35 @@ def learn(rows: NDArray[np.float32], answers: NDArray[np.float32], epochs: int =
     )
 
 
+def judged(files: list[Path]) -> str:
+    """What the program finds in photographs with painted specks, by how many false spots each may have."""
+    hits, false = [], []
+    for file in files:
+        painted = paint_specks(read_photo(file).rgb(), SPECKS, np.random.default_rng(SEED))
+        rated = rated_spots(painted.rgb)
+        odds = np.array([likely for _, likely in rated])
+        at = np.array([(spot.x, spot.y) for spot, _ in rated]).reshape(-1, 1, 2)
+        near = np.abs(at - painted.places).max(axis=-1) <= np.maximum(3, painted.sizes)
+        hits.append(np.where(near, odds[:, None], -np.inf).max(axis=0, initial=-np.inf))
+        false.append(odds[~near.any(axis=1)])
+    found, others = np.concatenate(hits), -np.sort(-np.concatenate(false))
+    lines = [f"of {len(found)} specks on {len(files)} photographs that nothing was learnt from:"]
+    for count in (0.5, 1, 2, 5, 10):
+        least = others[min(len(others) - 1, int(count * len(files)))]
+        lines.append(f"{(found > least).mean():.1%} with {count:g} false spots a photo (odds above {least:.2f})")
+    return "\n".join(lines)
+
+
 def main(arguments: list[str]) -> None:
     """Learn from the photographs of a folder."""
     files = sorted(Path(arguments[0]).glob("*.jpg")) if arguments else []
-    if not files:
-        raise MoebiusError("give a folder with photographs (*.jpg)")
-    learnt = learn(*examples(files))
+    if len(files) <= 2 * LEFT_OUT:
+        raise MoebiusError(f"give a folder with more than {2 * LEFT_OUT} photographs (*.jpg)")
+    found = learn(*examples(pictures(files)))
     with replacing(WEIGHTS) as file:
-        file.write((json.dumps(learnt.as_lists()) + "\n").encode())
+        file.write((json.dumps(found.as_lists()) + "\n").encode())
+    learnt.cache_clear()
+    print(judged(left_out(files)))
 
 
 if __name__ == "__main__":

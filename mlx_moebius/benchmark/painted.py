@@ -84,7 +84,7 @@ def paint_specks(rgb: NDArray[np.uint8], count: int, generator: np.random.Genera
     sizes = np.exp(generator.uniform(0, np.log(12), len(places)))
     contrasts = generator.uniform(5, 60, len(places))
     detail = grey - cv2.GaussianBlur(grey, (0, 0), 4)
-    texture = np.sqrt(cv2.blur(detail * detail, (31, 31)))
+    texture = np.sqrt(cv2.blur(detail * detail, (31, 31)).clip(0))
     change = np.zeros((height, width), np.float32)
     for (x, y), size, contrast in zip(places, sizes, contrasts, strict=True):
         drawn = np.zeros((40 * FINE, 40 * FINE), np.uint8)
@@ -95,7 +95,7 @@ def paint_specks(rgb: NDArray[np.uint8], count: int, generator: np.random.Genera
         darker = grey[y, x] > (128 if generator.random() < 0.8 else 70)  # so that it is not cut off
         change[y - 20 : y + 20, x - 20 : x + 20] += cover / cover.max() * (-contrast if darker else contrast)
     painted = np.rint(rgb + change[..., None]).clip(0, 255).astype(np.uint8)
-    at = np.array(places)
+    at = np.array(places, np.int64).reshape(-1, 2)
     return PaintedSpecks(painted, at, sizes, contrasts, contrasts >= 3 * texture[at[:, 1], at[:, 0]])
 
 

@@ -24,7 +24,8 @@ USUAL = 0.5  # sensitivity
 FAINTEST = 3.5  # how many times a spot differs more than its surroundings, at least
 SURE = 60.0  # the same: what is as clear, and by itself, is dust
 LARGEST = 300  # pixels of a spot
-COMPANY, AS_MUCH = 0.04, 0.7  # share of its surroundings that may differ by this share of its difference
+ROOM = 40  # pixels round such a spot, besides twice its size
+COMPANY, AS_MUCH = 0.01, 0.7  # share of its surroundings that may differ by this share of its difference
 STRICTEST, LOOSEST = 2.0, -2.0  # logarithms of the odds that a spot is dust, at sensitivity 0 and 1
 LEAST = 1.0  # levels: what differs less is no spot
 VISIBLE = 2.5  # levels: fainter spots of one photo are left as they are
@@ -47,7 +48,8 @@ def rated_spots(rgb: NDArray[np.uint8]) -> list[tuple[Spot, float]]:
     grey = opencv().cvtColor(rgb, opencv().COLOR_RGB2GRAY).astype(np.float32)
     clear = np.array([spot.clarity >= SURE and _by_itself(opencv(), grey, spot) for spot in spots], bool)
     odds[clear] = np.maximum(odds[clear], STRICTEST)  # clearer than any example that was learnt from
-    return [(spots[index], float(odds[index])) for index in np.argsort(-odds, kind="stable")]
+    order = [index for index in np.argsort(-odds, kind="stable") if not _may_be_star(grey, spots[index])]
+    return [(spots[index], float(odds[index])) for index in order]
 
 
 def likeliest(rated: list[tuple[Spot, float]], sensitivity: float) -> list[Spot]:
@@ -114,9 +116,16 @@ def _part(cv2: Any, grey: Floats, spot: Spot, reach: int) -> tuple[tuple[slice, 
     return here, numbers == numbers[row, column], differences
 
 
+def _may_be_star(grey: Floats, spot: Spot) -> bool:
+    """Whether a spot is a light in the dark, however large it is."""
+    reach = 2 * spot.size + ROOM // 2
+    near = grey[max(0, spot.y - reach) : spot.y + reach + 1, max(0, spot.x - reach) : spot.x + reach + 1]
+    return spot.difference > 0 and bool(np.median(near) < NIGHT)
+
+
 def _by_itself(cv2: Any, grey: Floats, spot: Spot) -> bool:
     """Whether a spot is as small as dust, and nothing else near it differs as much: an eye has a white, too."""
-    _, spot_mask, differences = _part(cv2, grey, spot, 2 * spot.size + 10)
+    _, spot_mask, differences = _part(cv2, grey, spot, 2 * spot.size + ROOM)
     if spot_mask.sum() > LARGEST:
         return False
     rest = ~(cv2.dilate(spot_mask.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from mlx_moebius.__main__ import main
+from mlx_moebius.benchmark.drawn import full_of_dots
 from mlx_moebius.benchmark.learn_dust import learn
 from mlx_moebius.benchmark.painted import dust_layer, paint_specks
 from mlx_moebius.benchmark.selecting import score_specks
@@ -94,6 +96,14 @@ def test_eyes_letters_and_stars_are_no_dust() -> None:
         grain = generator.normal(0, 1.5, (*scene.shape[:2], 1))
         noisy = (cv2.GaussianBlur(scene, (0, 0), 0.7) + grain).clip(0, 255).astype(np.uint8)
         assert find_spots(noisy) == []
+
+
+@pytest.mark.slow
+def test_large_stars_and_letters_are_no_dust_and_grass_hardly() -> None:
+    night, page = islice(full_of_dots(np.random.default_rng(9)), 2)
+    assert find_spots(night) == []
+    assert len(find_spots(page)) <= 2
+    assert len(find_spots(meadow(400, 700))) <= 3
 
 
 def camera_photos(folder: Path, count: int) -> np.ndarray:

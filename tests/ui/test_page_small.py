@@ -54,6 +54,18 @@ def test_everything_is_in_reach(server: Server, browser: Browser, tmp_path: Path
 
 
 @pytest.mark.slow
+def test_the_bar_of_select_covers_no_version(server: Server, browser: Browser) -> None:
+    for page in watched(browser, server.url, viewport={"width": 720, "height": 600}):
+        stage = Stage(page)
+        stage.open(PHOTO)
+        page.keyboard.press("w")
+        bar, versions = (page.locator(part).bounding_box() for part in ("#selecting", "#versions"))
+        assert bar
+        assert versions
+        assert bar["x"] + bar["width"] <= versions["x"]
+
+
+@pytest.mark.slow
 def test_fingers_can_fit_and_size_and_draw_a_line(telephone: Page) -> None:
     page, stage = telephone, Stage(telephone)
     stage.open(PHOTO)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 MOST = 8  # threads: more wait for Python's lock
 
@@ -55,61 +55,82 @@ def in_order(
 
     `needs` are the numbers of earlier items, for each item, that must be done before it.
     """
-    todo, helpers, active = list(range(len(items))), list[Future[None]](), 0
-    answers, done, errors = dict[int, Answer](), set[int](), dict[int, BaseException]()
-    changed = threading.Condition()
+    with one_blas_thread():
+        yield from _Division(work, items, needs, most).answers_in_order()
 
-    def ready() -> int | None:
-        """The next item that can be begun; call it with `changed` held."""
-        if errors:
+
+class _Division(Generic[Item, Answer]):
+    """Work that is divided. No closures: these would keep each other, and what they work on, alive."""
+
+    def __init__(
+        self,
+        work: Callable[[Item], Answer],
+        items: Sequence[Item],
+        needs: Sequence[Collection[int]] | None,
+        most: int,
+    ) -> None:
+        self.work, self.items, self.needs, self.most = work, items, needs, most
+        self.todo = list(range(len(items)))
+        self.done: set[int] = set()
+        self.answers: dict[int, Answer] = {}
+        self.errors: dict[int, BaseException] = {}
+        self.helpers: list[Future[None]] = []
+        self.active = 0  # helpers that are at work
+        self.changed = threading.Condition()
+
+    def answers_in_order(self) -> Generator[Answer, None, None]:
+        """Take part in the work, and yield what `in_order` yields."""
+        try:
+            for number in range(len(self.items)):
+                while number not in self.done:
+                    if self._one():
+                        continue
+                    with self.changed:  # another thread is at it, or at what it needs
+                        if self.errors and number in self.todo:
+                            break
+                        if number not in self.done and self._ready() is None:
+                            self.changed.wait()
+                if number not in self.answers:
+                    raise self.errors[min(self.errors)]
+                yield self.answers.pop(number)
+        finally:
+            with self.changed:
+                self.todo.clear()
+            wait([helper for helper in self.helpers if not helper.cancel()])
+
+    def _ready(self) -> int | None:
+        """The next item that can be begun; to be called with `changed` held."""
+        if self.errors:
             return None
-        return next((number for number in todo if needs is None or done.issuperset(needs[number])), None)
+        needs = self.needs
+        return next((number for number in self.todo if needs is None or self.done.issuperset(needs[number])), None)
 
-    def one() -> bool:
+    def _one(self) -> bool:
         """Do one item, if any is ready, and call for help with the next."""
-        nonlocal active
-        with changed:
-            number = ready()
+        with self.changed:
+            number = self._ready()
             if number is None:
                 return False
-            todo.remove(number)
-            if active < most - 1 and ready() is not None and (helper := _helped(others)) is not None:
-                helpers.append(helper)
-                active += 1
+            self.todo.remove(number)
+            if self.active < self.most - 1 and self._ready() is not None:
+                helper = _helped(self._others)
+                if helper is not None:
+                    self.helpers.append(helper)
+                    self.active += 1
         try:
-            answers[number] = work(items[number])
+            self.answers[number] = self.work(self.items[number])
         except BaseException as error:
-            errors[number] = error
-        with changed:
-            done.add(number)
-            changed.notify_all()
+            self.errors[number] = error
+        with self.changed:
+            self.done.add(number)
+            self.changed.notify_all()
         return True
 
-    def others() -> None:
-        nonlocal active
-        while one():
+    def _others(self) -> None:
+        while self._one():
             pass
-        with changed:
-            active -= 1
-
-    with one_blas_thread():
-        try:
-            for number in range(len(items)):
-                while number not in done:
-                    if one():
-                        continue
-                    with changed:  # another thread is at it, or at what it needs
-                        if errors and number in todo:
-                            break
-                        if number not in done and ready() is None:
-                            changed.wait()
-                if number not in answers:
-                    raise errors[min(errors)]
-                yield answers.pop(number)
-        finally:
-            with changed:
-                todo.clear()
-            wait([helper for helper in helpers if not helper.cancel()])
+        with self.changed:
+            self.active -= 1
 
 
 def workers() -> int:

@@ -6,7 +6,7 @@ float32 RGB in 8-bit levels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -97,19 +97,20 @@ class Scene:
         rows, columns = self.shape(cells)
         return self.hole.shape[0] / rows, self.hole.shape[1] / columns
 
-    @property
-    def _filled(self) -> Iterator[Floats]:
-        """The channels of the photo with its fill, [H, W] each."""
+    def filled(self, fill: Colours, channel: int) -> Floats:
+        """A channel of the photo with a fill over `box`, [H, W]."""
         left, top, right, bottom = self.box
         here = np.s_[top:bottom, left:right]
-        for channel in range(3):
-            values = self.seen[..., channel].astype(np.float32)
-            values[here] = np.where(self.hole[here], self.fill[..., channel], values[here])
-            yield values
+        values = self.seen[..., channel].astype(np.float32)
+        values[here] = np.where(self.hole[here], fill[..., channel], values[here])
+        return values
 
     def low(self, cells: int) -> list[Floats]:
         """The channels of the photo with its fill, [R, C] each, without a margin."""
-        return resized(self._filled, self.shape(cells))
+        return self._low(self.shape(cells))
+
+    def _low(self, shape: Shape) -> list[Floats]:
+        return side_by_side(lambda channel: resize(self.filled(self.fill, channel), shape), range(3))
 
     @cached_property
     def _bases(self) -> dict[Shape, dict[str, Floats]]:
@@ -133,7 +134,7 @@ class Scene:
             colours = side_by_side(lambda channel: resize(seen[..., channel] * known, shape), range(3))
             self._bases[shape] = dict(zip(("known", "hole", "excluded"), masks, strict=True)) | {
                 "colours": np.stack(colours, axis=-1),
-                "fill": np.stack(resized(self._filled, shape), axis=-1),
+                "fill": np.stack(self._low(shape), axis=-1),
             }
         return self._bases[shape]
 

@@ -95,8 +95,8 @@ def add_detail(scene: Scene, grid: Grid, cells: int, sources: Indices, stride: i
 
     def part(channel: int) -> None:
         smooth = resize(low[channel], (height, width), Image.Resampling.LANCZOS)
-        detail[..., channel] = seen[..., channel] - smooth
         result[..., channel] = smooth[top:bottom, left:right]
+        np.subtract(seen[..., channel], smooth, out=detail[..., channel], dtype=np.float32, casting="unsafe")
 
     def add_block(start: int) -> None:
         rows, columns, blocks = _block(scene, grid, cells, sources, stride, DETAIL_RAMP, start)
@@ -120,12 +120,10 @@ def restore(scene: Scene, colours: Colours, cells: int) -> Colours:
     left, top, right, bottom = scene.box
     here = np.s_[top:bottom, left:right]
     result = colours.copy()
-    seen, low = scene.seen, scene.low(cells)
+    low = scene.low(cells)
 
     def correct(channel: int) -> None:
-        values = seen[..., channel].astype(np.float32)
-        values[here] = np.where(scene.hole[here], colours[..., channel], values[here])
-        off = low[channel] - resize(values, scene.shape(cells))
+        off = low[channel] - resize(scene.filled(colours, channel), scene.shape(cells))
         result[..., channel] += resize(off, (height, width), Image.Resampling.BICUBIC)[here]
 
     side_by_side(correct, range(3))

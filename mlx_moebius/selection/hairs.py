@@ -15,7 +15,7 @@ from mlx_moebius.photos.geometry import Mask
 
 Floats = NDArray[np.float32]
 USUAL = 0.5  # sensitivity
-CLEAREST, FAINTEST = 10.0, 3.0  # how many times a line answers more than what is round it, at sensitivity 0 and 1
+CLEAREST, FAINTEST = 5.5, 3.0  # how many times a line answers more than what is round it, at sensitivity 0 and 1
 VISIBLE = 2.5  # levels: what answers less is no line
 GOES_ON = 0.5  # of both: a line goes on where it is fainter
 WIDTHS = (0.7, 1.6)  # standard deviations of a line's profile, in pixels

@@ -23,6 +23,7 @@ from mlx_moebius.side_by_side import side_by_side
 RING = 12  # pixels round a hole that are looked at
 REACH = 24  # pixels round a hole that its borders are continued from
 SAME = 2.0  # 8-bit levels within which a colour is the same
+APART = 10.0  # 8-bit levels between two colours, which steps of a photo's sky are not
 FRINGE = 2  # pixels along a hole that are not looked at, where something of what was removed may be left
 MOST = 8  # colours
 SAMPLES = 5000  # pixels in which they are looked for
@@ -69,7 +70,7 @@ def _continued(photo: Photo, unknown: Mask, part: Part) -> Colours | None:
     seen = ~unknown[slices(frame)]
     colours = colours[_broad(_labelled(values, colours, seen), len(colours))]
     labels = _labelled(values, colours, seen)
-    if not len(colours) or _other(labels, ring, len(colours)) > OTHER:
+    if len(colours) < 2 or _closest(colours) < APART or _other(labels, ring, len(colours)) > OTHER:
         return None
     smooth = bool((labels[ring] < 0).any())
     shares = _regions(continue_borders(labels, hole, len(colours)), len(colours))
@@ -95,6 +96,12 @@ def _flat_colours(values: Colours) -> Colours | None:
     if len(rest) > (1 - FLAT) * len(values):
         return None
     return np.stack(found).astype(np.float32)
+
+
+def _closest(colours: Colours) -> float:
+    """How far apart the two most similar of some colours [K, C] are, in 8-bit levels."""
+    apart = np.abs(colours[:, None] - colours).max(axis=-1)
+    return float(apart[~np.eye(len(colours), dtype=bool)].min())
 
 
 def _labelled(values: Colours, colours: Colours, known: Mask) -> Labels:

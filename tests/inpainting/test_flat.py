@@ -97,3 +97,13 @@ def test_lines_letters_and_photos_are_left_to_others(pixels: Pixels) -> None:
     filled, rest = continue_flat(photo, line(0.1, 70))
     assert filled is photo
     assert np.array_equal(rest, line(0.1, 70))
+
+
+def test_a_sky_keeps_its_grain() -> None:
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    grain = np.random.default_rng(0).normal(0, 0.6, (SIZE, SIZE, 3))
+    sky = np.array([150, 180, 220]) + 8 * np.tanh((rows - 70) / 6)[..., None] / 2 + grain
+    photo = Photo(np.rint(sky).astype(np.uint8), "RGB")
+    assert continue_flat(photo, line(0.1, 70))[0] is photo
+    same = Photo(np.rint(np.array([150, 180, 220]) + grain).astype(np.uint8), "RGB")
+    assert continue_flat(same, line(0.1, 70))[0] is same

@@ -6,14 +6,12 @@ Min-sum belief propagation on the grid (Felzenszwalb and Huttenlocher, "Efficien
 
 from __future__ import annotations
 
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from mlx_moebius.inpainting.synthesis.grids import Floats, Grid
 from mlx_moebius.inpainting.synthesis.search import Indices
-from mlx_moebius.side_by_side import side_by_side
 
 SEAM = 1.0  # weight of the differences at a seam
 ROUNDS = 20
@@ -62,7 +60,7 @@ class Labelling:
                 if np.count_nonzero(best != before) <= SETTLED * len(self.cells):
                     break
                 before = best
-            messages = side_by_side(partial(self._told, belief, messages), range(len(self.links)))
+            messages = [self._told(belief, messages, number) for number in range(len(self.links))]
         best = self._belief(unary, messages).argmin(axis=0)
         everyone = np.arange(len(self.cells))
         chosen = np.full(self.size, -1)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from mlx_moebius.folder import ledger
 from mlx_moebius.photos.photo import require_heic
-from tests.folder.test_batch import command, draw, draw_mask, events, generate, results
+from tests.folder.test_batch import command, draw, draw_mask, events, generate, results, written
 from tests.support.pictures import picture
 
 EXTENSIONS = ("jpg", "png", "webp", "tif", "avif", "bmp", "heic")
@@ -59,7 +59,7 @@ def test_two_hundred_photos_ten_broken_killed_five_times(tmp_path: Path) -> None
     broken = two_hundred(folder)
     for kill in range(5):
         process = subprocess.Popen(command(folder, out), stderr=subprocess.DEVNULL)
-        while process.poll() is None and len(results(out) if out.exists() else ()) < 4 * (kill + 1):
+        while process.poll() is None and written(out) < 4 * (kill + 1):
             time.sleep(0.02)
         process.kill()
         process.wait()

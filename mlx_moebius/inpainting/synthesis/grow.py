@@ -77,15 +77,11 @@ def _too_little(grid: Grid) -> bool:
 def _estimated(scene: Scene, grid: Grid, size: int, rng: np.random.Generator, twins: TwinPenalty) -> Indices:
     """Sources on a grid of `size` cells for a fill that says little."""
     reach = float(depth(grid.hole).max(initial=1))
-    found = [offsets.rings(*offsets.SHORT, reach, 2 * reach)]
-    first, second = rng.spawn(2)  # so that neither waits for the other's numbers
+    found = [offsets.repeats(grid, REPEATS, rng), offsets.rings(*offsets.SHORT, reach, 2 * reach)]
+    start = grid.colours
     if reach > THIN:
-        repeated, (voted, start) = both(
-            lambda: offsets.repeats(grid, REPEATS, first), lambda: _voted(scene, grid, size, second)
-        )
-        found += [repeated, voted]
-    else:
-        found, start = [*found, offsets.repeats(grid, REPEATS, first)], grid.colours
+        voted, start = _voted(scene, grid, size, rng)
+        found.append(voted)
     guide = Guide(start, grid.colours, HINT, stray=STRAY)
     return assemble(grid, np.unique(np.concatenate(found), axis=0), guide, twins)
 

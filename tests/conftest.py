@@ -23,7 +23,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     """The whole suite runs on several cores, tests that are named in this process, where `-n` says nothing else."""
     is_worker = "PYTEST_XDIST_WORKER" in os.environ
     if not is_worker and whole_suite(config) and getattr(config.option, "numprocesses", 0) is None:
-        config.option.numprocesses = min((os.cpu_count() or 1) + 1, MOST_WORKERS)  # one waits for pages and processes
+        config.option.numprocesses = min(os.cpu_count() or 1, MOST_WORKERS)
 
 
 @pytest.hookimpl(tryfirst=True)  # before other processes are started

@@ -59,9 +59,7 @@ def examples(pictures: Iterable[tuple[NDArray[np.uint8], int]]) -> tuple[NDArray
             if not spots:
                 continue
             rows.append(measures(painted.rgb, spots))
-            at = np.array([(spot.x, spot.y) for spot in spots]).reshape(-1, 1, 2)
-            near = np.abs(at - painted.places).max(axis=-1) <= np.maximum(3, painted.sizes)
-            answers.append(near.any(axis=1))
+            answers.append(painted.found_by(spots).any(axis=1))
     return np.concatenate(rows), np.concatenate(answers).astype(np.float32)
 
 
@@ -99,8 +97,7 @@ def judged(files: list[Path]) -> str:
         painted = paint_specks(read_photo(file).rgb(), SPECKS, np.random.default_rng(SEED))
         rated = rated_spots(painted.rgb)
         odds = np.array([likely for _, likely in rated])
-        at = np.array([(spot.x, spot.y) for spot, _ in rated]).reshape(-1, 1, 2)
-        near = np.abs(at - painted.places).max(axis=-1) <= np.maximum(3, painted.sizes)
+        near = painted.found_by([spot for spot, _ in rated])
         hits.append(np.where(near, odds[:, None], -np.inf).max(axis=0, initial=-np.inf))
         false.append(odds[~near.any(axis=1)])
     found, others = np.concatenate(hits), -np.sort(-np.concatenate(false))

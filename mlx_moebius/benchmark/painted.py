@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlx_moebius.opencv import opencv
+from mlx_moebius.selection.spot import Spot
 
 NIGHT = 70  # levels: no specks are painted where it is darker; light ones there would be stars
 VISIBLE = 25  # levels by which a wire differs from what is behind it
@@ -66,6 +68,11 @@ class PaintedSpecks:
     sizes: NDArray[np.float64]
     contrasts: NDArray[np.float64]
     seen: NDArray[np.bool_]
+
+    def found_by(self, spots: Sequence[Spot]) -> NDArray[np.bool_]:
+        """Whether each of some spots [S] is where each of the specks [N] is, [S, N]."""
+        at = np.array([(spot.x, spot.y) for spot in spots]).reshape(-1, 1, 2)
+        return np.asarray(np.abs(at - self.places).max(axis=-1) <= np.maximum(3, self.sizes))
 
 
 def paint_specks(rgb: NDArray[np.uint8], count: int, generator: np.random.Generator) -> PaintedSpecks:

@@ -229,9 +229,8 @@ def _sensor(photos: list[NDArray[np.uint8]]) -> dict[str, Any]:
 
 def score_specks(painted: PaintedSpecks, found: list[Spot]) -> dict[str, Any]:
     """How many painted specks are found, and how many spots are none of them."""
-    at = np.array([(spot.x, spot.y) for spot in found]).reshape(-1, 1, 2)
-    hits = np.abs(at - painted.places).max(axis=-1) <= np.maximum(3, painted.sizes)
-    hit = hits.any(axis=0)
+    hits = painted.found_by(found)
+    hit = np.logical_or.reduce(hits)
     return {
         "recall": round(float(hit.mean()), 4),
         "of_visible": round(float(hit[painted.seen].mean()) if painted.seen.any() else 1.0, 4),

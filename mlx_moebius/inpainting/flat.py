@@ -14,11 +14,9 @@ from mlx_moebius.inpainting.push_pull import push_pull
 from mlx_moebius.inpainting.synthesis.borders import continue_borders
 from mlx_moebius.inpainting.synthesis.grids import Floats, box_sum, near
 from mlx_moebius.photos.geometry import Colours, Mask, around, slices
-from mlx_moebius.photos.kept_colours import kept_colours
 from mlx_moebius.photos.masks import Part, components, dilate
-from mlx_moebius.photos.own_colours import joined, levels, with_levels
+from mlx_moebius.photos.own_colours import fill_parts, levels
 from mlx_moebius.photos.photo import Photo
-from mlx_moebius.side_by_side import side_by_side
 
 RING = 12  # pixels round a hole that are looked at
 REACH = 24  # pixels round a hole that its borders are continued from
@@ -44,20 +42,12 @@ def continue_flat(photo: Photo, mask: Mask, opaque: bool = False) -> tuple[Photo
 
     With `opaque`, filled pixels become opaque; otherwise their opacity stays.
     """
-    unknown = mask
-    if mask.any() and (alpha := photo.alpha()) is not None:
-        unknown = mask | (alpha == 0)
-    parts = list(components(mask))
-    answers = side_by_side(lambda part: _continued(photo, unknown, part), parts)
-    found = [(part, part.mask(), colours) for part, colours in zip(parts, answers, strict=True) if colours is not None]
-    if not found:
-        return photo, mask
-    answered, colours = joined(found, mask.shape)
-    return with_levels(photo, colours, answered, opaque, kept_colours(photo, ~mask)), mask & ~answered
+    parts = components(mask)
+    return fill_parts(photo, mask, parts, lambda unknown, number: _continued(photo, unknown, parts[number]), opaque)
 
 
-def _continued(photo: Photo, unknown: Mask, part: Part) -> Colours | None:
-    """Values [N, C] for a part's pixels, in 8-bit levels; None if what is round it has more than a few flat colours."""
+def _continued(photo: Photo, unknown: Mask, part: Part) -> tuple[Mask, Colours] | None:
+    """A part's pixels and their values [N, C], in 8-bit levels; None where there are more than a few flat colours."""
     frame = around(part.box, REACH, photo.width, photo.height)
     hole = np.zeros((frame[3] - frame[1], frame[2] - frame[0]), bool)
     hole[slices(part.box, frame[:2])] = part.mask()
@@ -74,7 +64,7 @@ def _continued(photo: Photo, unknown: Mask, part: Part) -> Colours | None:
         return None
     smooth = bool((labels[ring] < 0).any())
     shares = _regions(continue_borders(labels, hole, len(colours)), len(colours))
-    return _coloured(shares[:, hole], colours, smooth)
+    return part.mask(), _coloured(shares[:, hole], colours, smooth)
 
 
 def _flat_colours(values: Colours) -> Colours | None:

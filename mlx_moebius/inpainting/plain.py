@@ -14,11 +14,10 @@ from mlx_moebius.inpainting.synthesis.grain import grain
 from mlx_moebius.inpainting.synthesis.lines import lines_across
 from mlx_moebius.inpainting.synthesis.surface import Surface, fit
 from mlx_moebius.photos.geometry import Box, Colours, Mask, around, intersection, shifted, slices
-from mlx_moebius.photos.kept_colours import kept_colours
 from mlx_moebius.photos.masks import Part, components, dilate
-from mlx_moebius.photos.own_colours import joined, levels, with_levels
+from mlx_moebius.photos.own_colours import fill_parts, levels
 from mlx_moebius.photos.photo import Photo
-from mlx_moebius.side_by_side import in_order, side_by_side
+from mlx_moebius.side_by_side import in_order
 
 DEPTHS = 16, 8, 4  # pixels round a hole to fit: the widest ring that is plain is taken
 OUTLINE = 2  # pixels along the hole, which must be plain all round
@@ -36,17 +35,10 @@ def continue_plain(photo: Photo, mask: Mask, opaque: bool = False) -> tuple[Phot
 
     With `opaque`, filled pixels become opaque; otherwise their opacity stays.
     """
-    unknown = mask
-    if (alpha := photo.alpha()) is not None:
-        unknown = mask | (alpha == 0)
-    parts = list(components(mask))
-    answers = side_by_side(lambda number: _continued(photo, unknown, parts[number], number), range(len(parts)))
-    found = [(part, *answer) for part, answer in zip(parts, answers, strict=True) if answer is not None]
-    if not found:
-        return photo, mask
-    answered, colours = joined(found, mask.shape)
-    keep = None if photo.palette is None else kept_colours(photo, ~mask)  # else what is round it says enough
-    return with_levels(photo, colours, answered, opaque, keep), mask & ~answered
+    parts = components(mask)
+    # In an RGB photo, what is round a part says enough of the colours that are kept.
+    keep = photo.palette is not None
+    return fill_parts(photo, mask, parts, lambda unknown, n: _continued(photo, unknown, parts[n], n), opaque, keep)
 
 
 def _continued(photo: Photo, unknown: Mask, part: Part, seed: int) -> tuple[Mask, Colours] | None:

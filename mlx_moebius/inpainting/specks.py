@@ -7,18 +7,14 @@ editing", 2003; Georgiev, "Photoshop healing brush", 2004). Grain and edges come
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 from numpy.typing import NDArray
 
 from mlx_moebius.inpainting.synthesis.grids import Floats, resize
 from mlx_moebius.photos.geometry import Box, Mask, around, slices
-from mlx_moebius.photos.kept_colours import kept_colours
 from mlx_moebius.photos.masks import Part, components, dilate
-from mlx_moebius.photos.own_colours import joined, levels, with_levels
+from mlx_moebius.photos.own_colours import fill_parts, levels
 from mlx_moebius.photos.photo import Photo
-from mlx_moebius.side_by_side import side_by_side
 
 LARGEST = 40  # pixels along a speck's longer side,
 SHARE = 64  # but at most 1/64 of the photo's longer side
@@ -40,19 +36,11 @@ def heal_specks(photo: Photo, mask: Mask, opaque: bool = False) -> tuple[Photo, 
     """
     largest = min(LARGEST, max(photo.height, photo.width) // SHARE)
     specks = [part for part in components(mask) if max(_sides(part.box)) <= largest]
-    unknown = mask
-    if specks and (alpha := photo.alpha()) is not None:
-        unknown = mask | (alpha == 0)
-    answers = side_by_side(partial(_healed, photo, unknown), specks)
-    found = [(part, part.mask(), colours) for part, colours in zip(specks, answers, strict=True) if colours is not None]
-    if not found:
-        return photo, mask
-    healed, colours = joined(found, mask.shape)
-    return with_levels(photo, colours, healed, opaque, kept_colours(photo, ~mask)), mask & ~healed
+    return fill_parts(photo, mask, specks, lambda unknown, number: _healed(photo, unknown, specks[number]), opaque)
 
 
-def _healed(photo: Photo, unknown: Mask, part: Part) -> Floats | None:
-    """Values [N, C] for the pixels of a speck, in 8-bit levels; None where nothing near it fits."""
+def _healed(photo: Photo, unknown: Mask, part: Part) -> tuple[Mask, Floats] | None:
+    """The pixels of a speck and their values [N, C], in 8-bit levels; None where nothing near it fits."""
     frame = around(part.box, REACH, photo.width, photo.height)
     window = around(part.box, RING, photo.width, photo.height)
     missing = unknown[slices(frame)]
@@ -72,8 +60,7 @@ def _healed(photo: Photo, unknown: Mask, part: Part) -> Floats | None:
     difference = surroundings - copied
     if not _fits(surroundings, difference, ring):
         return None
-    healed: Floats = copied[hole] + _continued(difference[ring], np.argwhere(ring), np.argwhere(hole))
-    return healed
+    return part.mask(), copied[hole] + _continued(difference[ring], np.argwhere(ring), np.argwhere(hole))
 
 
 def _best(

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlx_moebius.photos.geometry import Box, Colours, Mask, slices
+from mlx_moebius.photos.kept_colours import kept_colours
 from mlx_moebius.photos.masks import Part
 from mlx_moebius.photos.photo import Photo
+from mlx_moebius.side_by_side import side_by_side
 
 
 def levels(photo: Photo, box: Box) -> Colours:
@@ -20,13 +22,36 @@ def levels(photo: Photo, box: Box) -> Colours:
     return colours.astype(np.float32) / np.float32(257 if pixels.dtype == np.uint16 else 1)
 
 
-def joined(found: Sequence[tuple[Part, Mask, Colours]], shape: tuple[int, int]) -> tuple[Mask, Colours]:
-    """What was found for parts of a mask, as `with_levels` takes it: the pixels, bool [H, W], and their colours.
+def fill_parts(
+    photo: Photo,
+    mask: Mask,
+    parts: Sequence[Part],
+    fill: Callable[[Mask, int], tuple[Mask, Colours] | None],
+    opaque: bool,
+    keep: bool = True,
+) -> tuple[Photo, Mask]:
+    """The photo with parts of a mask [H, W] filled, and the mask of what is left to fill.
 
     Args:
-        found: for one part or more, the part, its pixels that have colours, bool of its box, and these [N, C].
-        shape: H and W of the photo.
+        parts: those that are tried, side by side.
+        fill: gives for what is unknown, bool [H, W], and the number of a part: which pixels of the part's box can be
+            filled, and their values [N, C], as from `levels`; None where none can.
+        opaque: filled pixels become opaque; otherwise their opacity stays.
+        keep: whether colours are moved to what the whole photo keeps (see `kept_colours`).
     """
+    unknown = mask
+    if parts and (alpha := photo.alpha()) is not None:
+        unknown = mask | (alpha == 0)
+    answers = side_by_side(lambda number: fill(unknown, number), range(len(parts)))
+    found = [(part, *answer) for part, answer in zip(parts, answers, strict=True) if answer is not None]
+    if not found:
+        return photo, mask
+    filled, colours = _joined(found, mask.shape)
+    return _with_levels(photo, colours, filled, opaque, kept_colours(photo, ~mask) if keep else None), mask & ~filled
+
+
+def _joined(found: Sequence[tuple[Part, Mask, Colours]], shape: tuple[int, int]) -> tuple[Mask, Colours]:
+    """What was found for one part or more: the pixels, bool [H, W], and their colours in reading order."""
     where = np.zeros(shape, bool)
     places = []
     for part, pixels, _ in found:
@@ -37,12 +62,12 @@ def joined(found: Sequence[tuple[Part, Mask, Colours]], shape: tuple[int, int]) 
     return where, np.concatenate([colours for *_, colours in found])[order]
 
 
-def with_levels(
+def _with_levels(
     photo: Photo,
     colours: NDArray[np.float32],
     where: Mask,
-    opaque: bool = False,
-    keep: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None,
+    opaque: bool,
+    keep: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None,
 ) -> Photo:
     """The photo with other colours, [N, C] as from `levels`, at the N pixels of `where` [H, W], in reading order.
 

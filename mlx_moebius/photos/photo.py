@@ -197,7 +197,7 @@ class Photo:
         return np.rint(target).clip(0, np.iinfo(source.dtype).max).astype(source.dtype).reshape(source.shape)
 
     def _native(self, fill: Pixels) -> NDArray[np.float32]:
-        """RGB fill [n, 3] in 0..255 as the photo's RGB or grey, float32 [h, w, C without opacity]."""
+        """RGB fill [n, 3] in 0..255 as the photo's RGB or grey, float32 [n, C without opacity]."""
         colours = fill.astype(np.float32) * np.float32(257 if self.pixels.dtype == np.uint16 else 1)
         if self.plain_mode in ("RGB", "RGBA"):
             return colours

@@ -55,7 +55,7 @@ class Wire:
     points: Points
     widths: NDArray[np.float64]
     reduction: int = 1
-    kind: int = 0
+    kind: int = DARK
 
     def mask(self, size: tuple[int, int]) -> Mask:
         """The wire as bool [H, W], for a photo of (height, width)."""

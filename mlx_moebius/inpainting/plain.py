@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mlx_moebius.inpainting.synthesis.grain import grain
 from mlx_moebius.inpainting.synthesis.lines import lines_across
-from mlx_moebius.inpainting.synthesis.surface import Surface, fit
+from mlx_moebius.inpainting.synthesis.surface import Points, Surface, fit
 from mlx_moebius.photos.geometry import Box, Colours, Mask, around, intersection, shifted, slices
 from mlx_moebius.photos.masks import Part, components, dilate
 from mlx_moebius.photos.own_colours import fill_parts, levels
@@ -73,7 +73,7 @@ def _continued(photo: Photo, unknown: Mask, part: Part, seed: int) -> tuple[Mask
             continue
         if total is None:
             total = np.zeros((*hole.shape, values.shape[-1] + 1), np.float32)
-        at = np.argwhere(hole[slices(reach)])
+        at = _points(hole[slices(reach)])
         middle = np.array([core[1] + core[3], core[0] + core[2]]) / 2 - (reach[1], reach[0])
         share = (1 - np.abs(at - middle) / length).clip(1e-3).prod(axis=1).astype(np.float32)[:, None]
         smooth = surface.at(at)
@@ -116,20 +116,27 @@ def _stretches(shape: tuple[int, int], length: float) -> Iterator[tuple[Box, Box
 
 def _surface(values: Colours, hole: Mask, distance: NDArray[np.uint8], size: int) -> Surface | None:
     """A surface that fits the surroundings of a hole [H, W], as far out as possible; None if there is none."""
-    tested = np.argwhere(hole)
+    tested = _points(hole)
     tested = tested[np.linspace(0, len(tested) - 1, min(TESTED, len(tested))).astype(int)]
+    where = distance > 0
+    points, far, around_it = _points(where), distance[where], values[where]
     for depth in DEPTHS:
-        ring = (distance > 0) & (distance <= depth)
-        close = distance[ring] == OUTLINE
-        if close.any() and (found := fit(values[ring], np.argwhere(ring), close, size, tested)) is not None:
+        ring = far <= depth
+        close = far[ring] == OUTLINE
+        if close.any() and (found := fit(around_it[ring], points[ring], close, size, tested)) is not None:
             return found
     return None
+
+
+def _points(where: Mask) -> Points:
+    """`np.argwhere`, several times as fast."""
+    return np.stack(np.divmod(np.flatnonzero(where), where.shape[1]), axis=1)
 
 
 def _lines(values: Colours, surface: Surface, hole: Mask, distance: NDArray[np.uint8]) -> Colours | None:
     """What lines that cross a hole [H, W] add to the surface, [N, C]."""
     rest = np.zeros(values.shape, np.float32)
-    around_it = np.argwhere(distance > 0)
+    around_it = _points(distance > 0)
     rest[around_it[:, 0], around_it[:, 1]] = values[distance > 0] - surface.at(around_it)
     return lines_across(rest, hole, distance, OUTLINE, surface.noise)
 

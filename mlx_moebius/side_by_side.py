@@ -15,7 +15,10 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 MOST = 8  # threads: more wait for Python's lock
 
@@ -57,6 +60,47 @@ def in_order(
     """
     with one_blas_thread():
         yield from _Division(work, items, needs, most).answers_in_order()
+
+
+class Ahead(Sequence[Item]):
+    """The `count` items that an iterator yields, made one after the other while others are in use already.
+
+    Reading one waits for it, and raises the error that came before it. They are made on a thread of their own, which
+    may wait for a GPU. To be used in a `with` block, at whose end nothing more is made.
+    """
+
+    def __init__(self, items: Iterator[Item], count: int) -> None:
+        self._items = items
+        self._error: BaseException | None = None
+        self._thread = ThreadPoolExecutor(1, "ahead")
+        self._made = [self._thread.submit(self._next) for _ in range(count)]
+
+    def _next(self) -> Item:
+        if self._error is not None:
+            raise self._error
+        try:
+            return next(self._items)
+        except BaseException as error:
+            self._error = error
+            raise
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Item]: ...
+    def __getitem__(self, index: int | slice) -> Item | list[Item]:
+        if isinstance(index, slice):
+            return [made.result() for made in self._made[index]]
+        return self._made[index].result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown(cancel_futures=True)
 
 
 class _Division(Generic[Item, Answer]):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from mlx_moebius import side_by_side as module
 from mlx_moebius.inpainting.prepare import prepare
 from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.photos.photo import photo_from_image
-from mlx_moebius.side_by_side import in_order, one_blas_thread, side_by_side
+from mlx_moebius.side_by_side import Ahead, in_order, one_blas_thread, side_by_side
 
 BARK = Path(__file__).parents[1] / "examples" / "windows" / "bark.jpg"
 
@@ -81,6 +83,50 @@ def test_blas_has_one_thread_inside_and_its_own_number_after() -> None:
         put(before)
 
 
+def test_what_is_made_ahead_is_used_while_the_rest_is_made() -> None:
+    used = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 1
+        assert used.wait(30)  # the first is used before the second is made
+        yield 2
+
+    with Ahead(items(), 2) as ahead:
+        assert ahead[0] == 1
+        used.set()
+        assert list(ahead) == [1, 2]
+
+
+def test_an_error_ahead_arrives_at_all_that_comes_after_it() -> None:
+    with Ahead((1 // number for number in (1, 0, 1)), 3) as ahead:
+        assert ahead[0] == 1
+        for index in (2, 1):
+            with pytest.raises(ZeroDivisionError):
+                ahead[index]
+
+
+def test_nothing_is_made_ahead_once_nobody_asks() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    made: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(100):
+            made.append(number)
+            begun.set()
+            assert go_on.wait(30)
+            yield number
+
+    ahead = Ahead(items(), 100)
+    assert begun.wait(30)
+    leaving = threading.Thread(target=ahead.__exit__)
+    leaving.start()
+    with pytest.raises(CancelledError):
+        ahead[99]
+    go_on.set()
+    leaving.join()
+    assert made == [0]
+
+
 @pytest.mark.parametrize("ideal", [False, True])
 def test_a_fill_has_the_same_bytes_on_every_number_of_cores(ideal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     photo = photo_from_image(Image.open(BARK).convert("RGB").crop((200, 200, 520, 500)))
@@ -94,7 +140,7 @@ def test_a_fill_has_the_same_bytes_on_every_number_of_cores(ideal: bool, monkeyp
         if ideal:
             frames = [Image.fromarray(photo.rgb()).crop(crop.frame) for crop in prepared.crops]
             fills = [np.asarray(frame.resize((128, 128), Image.Resampling.BOX)) / np.float32(255) for frame in frames]
-        levels = prepared.match_colours(fills, Settings())
+        levels = list(prepared.match_colours(fills, Settings()))
         details = list(prepared.grow_details(levels, Settings()))
         assert [detail.colours is not None for detail in details] == [True]
         results.append(prepared.finish(levels, details, Settings()).photo.pixels)

@@ -66,7 +66,7 @@ def picture_report(folder: Path, keep: Path | None = None) -> dict[str, Any]:
                 raise MoebiusError(f"{file} has another size than {folder / HOLE}: give masks of the photographs' size")
             settings = pipeline.settings(dilate=0)
             prepared = prepare(photo, hole, pipeline.size, settings)
-            matched = prepared.match_colours(fill(prepared, settings), settings)
+            matched = list(prepared.match_colours(fill(prepared, settings), settings))
             for name, wanted in (("before", False), ("after", True)):
                 grown = list(prepared.grow_details(matched, replace(settings, detail=wanted)))
                 result = prepared.finish(matched, grown, settings)

@@ -239,9 +239,7 @@ def fill_pictures(
     if kind == "latents":
         return checked_finite(finished)
     fills = pipe.decode(finished)
-    results = [
-        pipe.finish(crops_of_one, list(islice(fills, len(crops_of_one.crops))), chosen) for crops_of_one in prepared
-    ]
+    results = [pipe.finish(crops_of_one, islice(fills, len(crops_of_one.crops)), chosen) for crops_of_one in prepared]
     for note in dict.fromkeys([*notes, *(line for result in results for line in result.warnings)]):
         warnings.warn(note, stacklevel=2)
     filled = [

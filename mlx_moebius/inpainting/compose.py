@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -85,14 +85,13 @@ class PreparedCrops:
     uses: list[Use] = field(default_factory=list)
     continued: int = 0
 
-    def match_colours(self, fills: list[Colours], settings: Settings) -> list[Colours]:
+    def match_colours(self, fills: Iterable[Colours], settings: Settings) -> Iterator[Colours]:
         """The fills (0..1) in 8-bit levels, with colours matched to the photo if the settings ask for it."""
-        levels = [fill.clip(0, 1) * np.float32(255) for fill in fills]
-        if settings.compensate:
-            levels = [match_colour(*triple) for triple in zip(levels, self.images, self.levels, strict=True)]
-        return levels
+        for fill, image, mask in zip(fills, self.images, self.levels, strict=True):
+            levels = fill.clip(0, 1) * np.float32(255)
+            yield match_colour(levels, image, mask) if settings.compensate else levels
 
-    def grow_details(self, levels: list[Colours], settings: Settings) -> Iterator[Detail]:
+    def grow_details(self, levels: Sequence[Colours], settings: Settings) -> Iterator[Detail]:
         """The detail of every crop, in order; nothing where the settings want no detail."""
         if settings.detail and settings.paste:
             yield from detail.grow_details(

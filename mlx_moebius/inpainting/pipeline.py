@@ -36,6 +36,7 @@ from mlx_moebius.photos.geometry import Colours, Mask, slices
 from mlx_moebius.photos.masks import latent_mask
 from mlx_moebius.photos.photo import Photo
 from mlx_moebius.runtime import private_kernels
+from mlx_moebius.side_by_side import Ahead
 from mlx_moebius.version import __version__
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ class MoebiusPipeline:
             noise = self.draw_noise(prepared, chosen)
             here = _part(callback, index, len(seeds))
             latents = self.denoise(encoded, noise, chosen, here)
-            yield _saying(self.finish(prepared[0], list(self.decode(latents)), chosen, here))
+            yield _saying(self.finish(prepared[0], self.decode(latents), chosen, here))
 
     def _extend(
         self, photo: Photo, steps: list[Extension], settings: Settings, callback: Callback | None, parts: int
@@ -204,7 +205,7 @@ class MoebiusPipeline:
             noise = self.draw_noise([prepared], settings)
             here = _part(callback, parts - len(steps) + index, parts)
             latents = self.denoise(self.encode([prepared], noise, settings), noise, settings, here)
-            levels = prepared.match_colours(list(self.decode(latents)), settings)
+            levels = list(prepared.match_colours(self.decode(latents), settings))
             squares = zip(prepared.crops, prepared.images, levels, prepared.masks, strict=True)
             cells += [reliable_cell(*square) for square in squares]
             result = prepared.finish(levels, [], settings)
@@ -287,27 +288,34 @@ class MoebiusPipeline:
                     if isinstance(answer, NewLatents):
                         step = run.send(answer.latents)
             finished.append(step.latents)
-        return mx.concatenate(finished)
+        result = mx.concatenate(finished)
+        mx.eval(result)  # here, since another thread may decode it
+        return result
 
     def finish(
-        self, prepared: PreparedCrops, fills: list[Colours], settings: Settings, callback: Callback | None = None
+        self, prepared: PreparedCrops, fills: Iterable[Colours], settings: Settings, callback: Callback | None = None
     ) -> Result:
         """Match the colours of one photo's fills (0..1), add detail, and blend them into the photo."""
         levels, grown = self.add_detail(prepared, fills, settings, callback)
         return prepared.finish(levels, grown, settings)
 
     def add_detail(
-        self, prepared: PreparedCrops, fills: list[Colours], settings: Settings, callback: Callback | None = None
+        self, prepared: PreparedCrops, fills: Iterable[Colours], settings: Settings, callback: Callback | None = None
     ) -> tuple[list[Colours], list[Detail]]:
-        """The fills with matched colours, and the detail of every crop; `callback` gets a `Growth` per crop."""
-        levels = prepared.match_colours(fills, settings)
+        """The fills with matched colours, and the detail of every crop; `callback` gets a `Growth` per crop.
+
+        Detail is grown while `fills`, such as from `decode`, are still made.
+        """
         grown: list[Detail] = []
-        with self.stages.measure("detail"):
+        with (
+            self.stages.measure("detail"),
+            Ahead(prepared.match_colours(fills, settings), len(prepared.crops)) as levels,
+        ):
             for detail in prepared.grow_details(levels, settings):
                 grown.append(detail)
                 if callback is not None:
                     callback(Growth(len(grown), len(levels)))
-        return levels, grown
+            return list(levels), grown
 
     def decode(self, latents: mx.array | Iterable[mx.array]) -> Iterator[Colours]:
         """Final latents [B, h, w, C] to fills, float32 [S, S, 3] in 0..1 (slightly beyond), one at a time.

@@ -6,7 +6,7 @@ fill, and the arithmetic is the original's: float64 on 0..1, truncated to bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -83,11 +83,11 @@ def paste(
 class ReferenceCrops(PreparedCrops):
     """The whole image, resized as in the official pipeline. The fill is pasted as it does, and no detail is grown."""
 
-    def match_colours(self, fills: list[Colours], settings: Settings) -> list[Colours]:
+    def match_colours(self, fills: Iterable[Colours], settings: Settings) -> Iterator[Colours]:
         """The fill as it is: `paste` moves its colours."""
-        return fills
+        return iter(fills)
 
-    def grow_details(self, levels: list[Colours], settings: Settings) -> Iterator[Detail]:
+    def grow_details(self, levels: Sequence[Colours], settings: Settings) -> Iterator[Detail]:
         """Nothing."""
         return iter(())
 

@@ -122,13 +122,13 @@ def blend(fills: Sequence[Colours], crops: Sequence[Crop], mask: Mask, box: Box)
     shape = box[3] - box[1], box[2] - box[0]
     colours = np.zeros((*shape, 3), np.float32)
     weights, shares = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    for fill, crop in zip(fills, crops, strict=True):
+    for index, crop in enumerate(crops):
         part = intersection(crop.reach(width, height), box)
         if part is None:
             continue
         here = np.s_[part[1] - box[1] : part[3] - box[1], part[0] - box[0] : part[2] - box[0]]
         share = _share(crop, part)
-        colours[here] += share[..., None] * enlarge(fill, crop, part)
+        colours[here] += share[..., None] * enlarge(fills[index], crop, part)
         weights[here] += share * _feathered(mask, crop, part)
         shares[here] += share
     shares[shares == 0] = 1

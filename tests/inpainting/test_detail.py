@@ -41,7 +41,7 @@ def fill_with(
     """The product without a network: the smooth filling, or the fills given, 0..1."""
     prepared = prepare(photo, mask, SIZE, settings)
     fills = fills or [image / np.float32(255) for image in prepared.images]
-    levels = prepared.match_colours(fills, settings)
+    levels = list(prepared.match_colours(fills, settings))
     grown = list(prepared.grow_details(levels, settings))
     return prepared.finish(levels, grown, settings).photo, grown
 

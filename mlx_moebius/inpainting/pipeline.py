@@ -307,15 +307,14 @@ class MoebiusPipeline:
         Detail is grown while `fills`, such as from `decode`, are still made.
         """
         grown: list[Detail] = []
-        with (
-            self.stages.measure("detail"),
-            Ahead(prepared.match_colours(fills, settings), len(prepared.crops)) as levels,
-        ):
-            for detail in prepared.grow_details(levels, settings):
-                grown.append(detail)
-                if callback is not None:
-                    callback(Growth(len(grown), len(levels)))
-            return list(levels), grown
+        with Ahead(prepared.match_colours(fills, settings), len(prepared.crops)) as levels:
+            list(levels[:1])  # the time until then is not detail's
+            with self.stages.measure("detail"):
+                for detail in prepared.grow_details(levels, settings):
+                    grown.append(detail)
+                    if callback is not None:
+                        callback(Growth(len(grown), len(levels)))
+                return list(levels), grown
 
     def decode(self, latents: mx.array | Iterable[mx.array]) -> Iterator[Colours]:
         """Final latents [B, h, w, C] to fills, float32 [S, S, 3] in 0..1 (slightly beyond), one at a time.

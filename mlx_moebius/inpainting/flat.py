@@ -7,6 +7,9 @@ generated motion by mean curvature", 1992), first over wide distances, then over
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,6 +31,9 @@ SAMPLES = 5000  # pixels in which they are looked for
 FEW = 0.003  # of the ring: a colour that has less is none of them
 FLAT = 0.9  # of the ring must have these colours: the rest is smooth edges between them
 OTHER, EDGE = 0.01, 5  # share of the ring that may have other colours, away from edges of so many pixels
+RINGING = 0.05  # the same share where a drawing rings
+CALM, QUIET = 2, 0.2  # pixels round a pixel without a step; share of the surroundings that must be so
+BLURRED, USUAL = 3, 0.99  # pixels that edges blur; share of all others that are within the tolerance
 STROKE = 2  # pixels round a pixel
 BROAD = 0.4  # of a colour's pixels that have only their own kind so far round them: else letters, lines or a pattern
 DIFFUSIONS = (3, 2, 1)  # pixels
@@ -35,6 +41,17 @@ ROUNDS = 6
 STEEP = 0.8  # how much the shares of two regions differ from pixel to pixel at a straight border, once diffused
 
 Labels = NDArray[np.int64]
+
+
+class Palette(NamedTuple):
+    """A drawing's colours [K, C], how far from one of them its pixels are, and the share of others that is allowed.
+
+    Colours are in 8-bit levels.
+    """
+
+    colours: Colours
+    tolerance: float
+    other: float
 
 
 def continue_flat(photo: Photo, mask: Mask, opaque: bool = False) -> tuple[Photo, Mask]:
@@ -52,25 +69,81 @@ def _continued(photo: Photo, unknown: Mask, part: Part) -> tuple[Mask, Colours] 
     hole = np.zeros((frame[3] - frame[1], frame[2] - frame[0]), bool)
     hole[slices(part.box, frame[:2])] = part.mask()
     values = levels(photo, frame)
+    seen = ~unknown[slices(frame)]
     known = ~dilate(unknown[slices(frame)], 2 * FRINGE + 1)
     ring = dilate(hole, 2 * RING + 1) & known
-    colours = _flat_colours(values[ring])
-    if colours is None:
-        return None
-    seen = ~unknown[slices(frame)]
-    colours = colours[_broad(_labelled(values, colours, seen), len(colours))]
-    labels = _labelled(values, colours, seen)
-    if len(colours) < 2 or _closest(colours) < APART or _other(labels, ring, len(colours)) > OTHER:
-        return None
-    smooth = bool((labels[ring] < 0).any())
-    shares = _regions(continue_borders(labels, hole, len(colours)), len(colours))
-    return part.mask(), _coloured(shares[:, hole], colours, smooth)
+    for colours, tolerance, other in _palettes(values, ring, known):
+        broad = colours[_broad(_labelled(values, colours, seen, tolerance), len(colours))]
+        labels = _labelled(values, broad, seen, tolerance)
+        if len(broad) < 2 or _closest(broad) < APART or _other(labels, ring, len(broad)) > other:
+            continue
+        smooth = bool((labels[ring] < 0).any())
+        shares = _regions(continue_borders(labels, hole, len(broad)), len(broad))
+        return part.mask(), _coloured(shares[:, hole], broad, smooth)
+    return None
 
 
-def _flat_colours(values: Colours) -> Colours | None:
-    """The colours [K, C] of which nearly all of some pixels [N, C] have one; None where there are none."""
+def _palettes(values: Colours, ring: Mask, known: Mask) -> Iterator[Palette]:
+    """What a drawing's colours may be: first those of pixels that are exact, then those of a JPEG."""
+    colours, rest = _flat_colours(values[ring])
+    if rest <= 1 - FLAT:
+        yield Palette(colours, SAME, OTHER)
+    if (palette := _ringing_palette(values, known)) is not None:
+        yield palette
+
+
+def _ringing_palette(values: Colours, known: Mask) -> Palette | None:
+    """The flat colours of a drawing [H, W, C] that was saved as JPEG; None where it is none.
+
+    Away from edges such a drawing is exactly flat, which photos are not. Beside edges it rings.
+    """
+    calm = _calm(values, known)
+    if np.count_nonzero(calm) < QUIET * np.count_nonzero(known):
+        return None
+    colours = _apart(_flat_colours(values[calm])[0])
+    if len(colours) < 2:
+        return None
+    distances = np.stack([np.abs(values - colour).max(axis=-1) for colour in colours])
+    nearest, distance = distances.argmin(axis=0), distances.min(axis=0)
+    if np.count_nonzero(distance[calm] <= SAME) < FLAT * np.count_nonzero(calm):
+        return None
+    inner = np.zeros(known.shape, bool)
+    for number in range(len(colours)):
+        inner |= _within(known & (nearest == number), BLURRED)
+    inner &= distance <= _closest(colours) / 3  # what is farther is another colour
+    if not inner.any():
+        return None
+    return Palette(colours, max(SAME, float(np.quantile(distance[inner], USUAL))), RINGING)
+
+
+def _calm(values: Colours, known: Mask) -> Mask:
+    """Which pixels of an image [H, W, C] have only known ones round them, and no steps between these."""
+    calm = known.copy()
+    for channel in np.moveaxis(values, -1, 0):  # one by one, since the image may be large
+        calm[1:] &= np.abs(np.diff(channel, axis=0)) <= 1
+        calm[:, 1:] &= np.abs(np.diff(channel, axis=1)) <= 1
+    return _within(calm, CALM)
+
+
+def _within(mask: Mask, radius: int) -> Mask:
+    """Which pixels have only pixels of a mask within a radius."""
+    inside: Mask = box_sum(mask, radius) >= (2 * radius + 1) ** 2
+    return inside
+
+
+def _apart(colours: Colours) -> Colours:
+    """Those of some colours [K, C], best ones first, that differ from all before them."""
+    kept: list[Colours] = []
+    for colour in colours:
+        if all(np.abs(colour - other).max() >= APART for other in kept):
+            kept.append(colour)
+    return np.array(kept, np.float32).reshape(-1, colours.shape[1])
+
+
+def _flat_colours(values: Colours) -> tuple[Colours, float]:
+    """The most frequent colours [K, C] of some pixels [N, C], and the share of pixels that have none of them."""
     if not len(values):
-        return None
+        return np.zeros((0, values.shape[1]), np.float32), 1.0
     values = values[:: -(-len(values) // SAMPLES)]
     rest = values
     found: list[Colours] = []
@@ -83,9 +156,7 @@ def _flat_colours(values: Colours) -> Colours | None:
             break
         found.append(np.median(rest[same], axis=0))
         rest = rest[~same]
-    if len(rest) > (1 - FLAT) * len(values):
-        return None
-    return np.stack(found).astype(np.float32)
+    return np.array(found, np.float32).reshape(-1, values.shape[1]), len(rest) / len(values)
 
 
 def _closest(colours: Colours) -> float:
@@ -94,11 +165,11 @@ def _closest(colours: Colours) -> float:
     return float(apart[~np.eye(len(colours), dtype=bool)].min())
 
 
-def _labelled(values: Colours, colours: Colours, known: Mask) -> Labels:
+def _labelled(values: Colours, colours: Colours, known: Mask, tolerance: float) -> Labels:
     """The number of every known pixel's colour, [H, W]; -1 for all others."""
     labels = np.full(known.shape, -1)
     for number, colour in enumerate(colours):
-        labels[known & (np.abs(values - colour).max(axis=-1) <= SAME)] = number
+        labels[known & (np.abs(values - colour).max(axis=-1) <= tolerance)] = number
     return labels
 
 

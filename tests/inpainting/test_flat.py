@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from mlx_moebius.inpainting.flat import continue_flat
 from mlx_moebius.photos.geometry import Mask
@@ -78,6 +79,26 @@ def test_only_colours_that_are_round_a_hole_come_into_hard_edges() -> None:
     filled, rest = continue_flat(paletted, mask)
     assert not rest.any()
     assert len(np.unique(filled.rgb().reshape(-1, 3), axis=0)) <= 3
+
+
+@pytest.mark.parametrize("quality", [95, 75])
+@pytest.mark.parametrize("mask", [line(-0.5, 90), line(0.6, 100, 10)])
+def test_borders_go_on_in_drawings_that_were_saved_as_jpeg(mask: Mask, quality: int) -> None:
+    truth = drawn(smooth=True)
+    marked = np.where(mask[..., None], np.uint8(120), truth)
+    file = BytesIO()
+    Image.fromarray(marked).save(file, "JPEG", quality=quality, subsampling="4:2:0")
+    saved = np.asarray(Image.open(file).convert("RGB"))
+    hole = np.asarray(Image.fromarray(mask).filter(ImageFilter.MaxFilter(5)))
+    photo, rest = continue_flat(Photo(saved, "RGB"), hole)
+    assert not rest.any()
+    assert np.array_equal(photo.pixels[~hole], saved[~hole])
+    off = np.abs(photo.pixels.astype(int) - truth).max(axis=-1) > 40
+    assert np.count_nonzero(off & hole) < 0.05 * np.count_nonzero(hole)
+    inside, colours = photo.pixels[hole], saved[~hole].reshape(-1, 3)
+    # What is away from borders has colours that the file has, exactly.
+    exact = (inside[:, None] == np.unique(colours, axis=0)).all(axis=-1).any(axis=1)
+    assert exact.mean() > 0.8
 
 
 def text() -> Pixels:

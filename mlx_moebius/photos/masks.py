@@ -19,7 +19,16 @@ Runs: TypeAlias = NDArray[np.int64]
 
 def dilate(mask: Mask, kernel: int) -> Mask:
     """Grow by a square of `kernel` pixels: `cv2.dilate` with `np.ones((kernel, kernel))`, even sizes included."""
-    return _any_in_window(_any_in_window(mask, kernel, 0), kernel, 1)
+    before, (height, width) = kernel // 2, mask.shape
+    grown = np.zeros((height + kernel - 1, width + kernel - 1), bool)
+    grown[before : before + height, before : before + width] = mask
+    covered = 1
+    while covered < kernel:  # each pass doubles the window that a pixel stands for
+        step = min(covered, kernel - covered)
+        grown = grown[:-step] | grown[step:]
+        grown = grown[:, :-step] | grown[:, step:]
+        covered += step
+    return grown
 
 
 def close(mask: Mask, kernel: int) -> Mask:
@@ -72,20 +81,6 @@ def components(mask: Mask) -> list[Part]:
         Part((box[0], box[1], box[2], box[3]), area, part_runs)
         for box, area, part_runs in zip(boxes, areas.tolist(), np.split(ordered, firsts[1:]), strict=True)
     ]
-
-
-def _any_in_window(mask: Mask, length: int, axis: int) -> Mask:
-    """Whether any pixel is True in a window along an axis: of `length` pixels, length // 2 of them before the pixel."""
-    before = length // 2
-    pad = [(0, 0), (0, 0)]
-    pad[axis] = (before, length - 1 - before)
-    windows = np.moveaxis(np.pad(mask, pad), axis, 0)
-    covered = 1
-    while covered < length:  # each pass doubles the window that an element stands for
-        step = min(covered, length - covered)
-        windows = windows[:-step] | windows[step:]
-        covered += step
-    return np.moveaxis(windows, 0, axis)
 
 
 def _runs(mask: Mask) -> Runs:

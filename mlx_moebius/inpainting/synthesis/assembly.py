@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlx_moebius.inpainting.synthesis.grids import Floats, Grid, box_sum, unflatten
+from mlx_moebius.inpainting.synthesis.grids import Floats, Grid, box_sum, squared, unflatten
 from mlx_moebius.inpainting.synthesis.kinds import stray
 from mlx_moebius.inpainting.synthesis.labelling import NEVER, ROUNDS, SEAM, Labelling
 from mlx_moebius.inpainting.synthesis.offsets import Offsets
@@ -77,7 +77,7 @@ def assemble(
     cost = _likeness(grid, cells, offsets, guide)
     longest = max(height, width)
     cost += FAR * (3 * offsets[:, 0] ** 2 + offsets[:, 1] ** 2) / longest**2
-    usable = inside & ~grid.excluded.ravel()[sources]
+    usable = inside & ~grid.excluded.ravel().take(sources)
     cost[~usable] = NEVER
     if len(lost := np.flatnonzero(~usable.any(axis=1))):  # no offset leads out of the hole from here
         sources[lost, 0] = nearest_patch(grid, guide.fill, cells[lost])
@@ -109,7 +109,7 @@ def _twins(grid: Grid, cells: Indices, sources: Indices, chosen: Indices) -> Mas
     candidate = sources - cells[:, None]
     at = np.searchsorted(moves, candidate).clip(0, len(moves) - 1)
     size = np.where(moves[at] == candidate, sizes[at], 0)
-    return np.asarray(around.ravel()[sources] > size)
+    return np.asarray(around.ravel().take(sources) > size)
 
 
 def rim(grid: Grid, cells: Indices, sources: Indices) -> Floats:
@@ -119,8 +119,8 @@ def rim(grid: Grid, cells: Indices, sources: Indices) -> Floats:
     last = len(flat) - 1
     for step in (1, -1, grid.width, -grid.width):
         rim = np.flatnonzero(known[(cells + step).clip(0, last)])
-        difference = flat[cells[rim] + step][:, None] - flat[(sources[rim] + step).clip(0, last)]
-        cost[rim] += 2 * SEAM * (difference**2).sum(axis=-1)
+        there = flat.take((sources[rim] + step).clip(0, last), axis=0)
+        cost[rim] += 2 * SEAM * squared(flat[cells[rim] + step][:, None] - there)
     return cost
 
 
@@ -128,7 +128,8 @@ def _likeness(grid: Grid, cells: Indices, offsets: Offsets, guide: Guide) -> Flo
     """Mean squared differences between the patch of a cell and the patch at an offset, [N, K]."""
     rows, columns = unflatten(cells, grid.width)
     cost = np.empty((len(cells), len(offsets)), np.float32)
-    planes = [np.ascontiguousarray(np.moveaxis(values, -1, 0)) for values in (grid.colours, grid.texture, guide.photo)]
+    photos = [grid.colours, grid.texture] + [guide.photo] * (guide.photo is not grid.colours)
+    planes = [np.ascontiguousarray(np.moveaxis(values, -1, 0)) for values in photos]
     usable = (~grid.excluded).astype(np.float32)
     count = box_sum(usable, PATCH // 2).clip(1).ravel()
     for some in _regions(rows, columns):
@@ -167,7 +168,11 @@ def _likeness_in(
     usable: Floats,
     count: Floats,
 ) -> Floats:
-    """`_likeness` of some cells; `planes` are [3, R, C], `count` [R * C] says how many usable cells a patch has."""
+    """`_likeness` of some cells.
+
+    `planes`, [3, R, C], are colours, texture and the guide's photo, if that has other colours; `count` [R * C] says how
+    many usable cells a patch has.
+    """
     half = PATCH // 2
     top, left = max(0, rows.min() - half), max(0, columns.min() - half)
     height, width = grid.hole.shape
@@ -188,10 +193,11 @@ def _likeness_in(
         some = offsets[start : start + size]
         moved = (down + some[:, 0, None, None]).clip(0, height - 1) * width
         moved += (across + some[:, 1, None, None]).clip(0, width - 1)
-        may = usable[moved]
+        may = usable.take(moved)
+        there = [plane.reshape(3, -1).take(moved, axis=1) for plane in planes]
         apart = []
-        for values, plane in zip(here, planes, strict=True):
-            squares = values - plane.reshape(3, -1)[:, moved]
+        for values, moved_values in zip(here, (*there, there[0])[:3], strict=True):
+            squares = values - moved_values
             squares *= squares
             apart.append(squares[0] + squares[1] + squares[2])
         cost_here = (known * apart[0] + TEXTURE * apart[1]) * may

@@ -38,7 +38,7 @@ def stray(grid: Grid, cells: Indices, sources: Indices) -> Floats:
         return result
     there, here = (np.stack(unflatten(flat, grid.width), axis=1).astype(np.float32) for flat in (rim, cells))
     longest = np.ptp(there, axis=0).max()
-    chosen = kinds[sources]
+    chosen = kinds.take(sources)
     short, long = dict[int, tuple[Floats, float]](), list[int]()
     for kind in range(KINDS):
         touching = there[kinds[rim] == kind]

@@ -22,13 +22,14 @@ AT_ONCE = 1 << 14  # numbers: so many stay in the processor's cache
 
 
 class _Link(NamedTuple):
-    """Neighbouring cells, [F] each, and the cost of the seams between their candidates, [K, K, F], the sender's first.
+    """The cells [F] that tell their neighbours, and the cost of the seams between both's candidates, [K, K, F].
 
+    `told` [N] is which of the F tells a cell (F: none). Of the seams' candidates, the sender's come first.
     Links come in pairs, there and back.
     """
 
     sender: Indices
-    receiver: Indices
+    told: Indices
     seams: Floats
 
 
@@ -46,7 +47,10 @@ class Labelling:
             first = np.flatnonzero(other >= 0)
             second = other[first]
             seams = _seams(flat, sources[first], sources[second], step)
-            self.links += [_Link(first, second, seams), _Link(second, first, seams.swapaxes(0, 1))]
+            for sender, receiver, cost in ((first, second, seams), (second, first, seams.swapaxes(0, 1))):
+                told = np.full(len(cells), len(sender))
+                told[receiver] = np.arange(len(sender))
+                self.links.append(_Link(sender, told, cost))
 
     def choose(self, cost: Floats, rounds: int = ROUNDS) -> Indices:
         """The source of every cell, flat [R * C], by the candidates' `cost` [N, K] and the seams between them."""
@@ -72,8 +76,9 @@ class Labelling:
         """Costs [K, N] with what the neighbours say."""
         belief = unary.copy()
         for link, message in zip(self.links, messages, strict=True):
-            for row, told in zip(belief, message, strict=True):
-                row[link.receiver] += told
+            padded = np.zeros((len(message), message.shape[1] + 1), np.float32)
+            padded[:, :-1] = message
+            belief += padded.take(link.told, axis=1)
         return belief
 
     def _told(self, belief: Floats, messages: list[Floats], number: int) -> Floats:
@@ -105,8 +110,8 @@ def _cheapest(costs: Floats, seams: Floats) -> Floats:
 def _seams(flat: Floats, first: Indices, second: Indices, step: int) -> Floats:
     """Squared differences, on both cells, between two neighbours' candidates [N, K]: [K, K, N], the first's first."""
     last = len(flat) - 1
-    a = np.concatenate([flat[first], flat[(first + step).clip(0, last)]], axis=-1)
-    b = np.concatenate([flat[(second - step).clip(0, last)], flat[second]], axis=-1)
+    a = np.concatenate([flat.take(first, axis=0), flat.take((first + step).clip(0, last), axis=0)], axis=-1)
+    b = np.concatenate([flat.take((second - step).clip(0, last), axis=0), flat.take(second, axis=0)], axis=-1)
     seam = a @ b.swapaxes(1, 2)
     seam *= -2
     seam += (a**2).sum(-1)[:, :, None]

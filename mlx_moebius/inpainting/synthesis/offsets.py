@@ -49,7 +49,7 @@ def repeats(grid: Grid, count: int, rng: np.random.Generator) -> Offsets:
     found = np.empty(len(chosen), np.int64)
     for start in range(0, len(chosen), BLOCK):
         chunk = chosen[start : start + BLOCK]
-        close = close_rows[rows[chunk]] & close_columns[columns[chunk]]
+        close = close_rows.take(rows[chunk], axis=0) & close_columns.take(columns[chunk], axis=0)
         found[start : start + BLOCK] = nearest(features[chunk], features, skip=close)
     return peaks(np.stack([rows[found] - rows[chosen], columns[found] - columns[chosen]], axis=1), count)
 

@@ -38,12 +38,12 @@ def estimate(grid: Grid, start: Floats, rounds: int, rng: np.random.Generator) -
     rows, columns = np.mgrid[:height, :width]
     position = (3 * POSITION) ** 0.5 * np.stack([rows, 0.3**0.5 * columns], axis=-1)
     other = side * np.concatenate([TEXTURE**0.5 * grid.texture, position], axis=-1).reshape(-1, 5).astype(np.float32)
-    sources = np.hstack([basis.project(patches(grid.colours, places, side)), other[places]])
+    sources = np.hstack([basis.project(patches(grid.colours, places, side)), other.take(places, axis=0)])
     confidence = (FALL ** -depth(grid.hole)).ravel()[targets]
     for _ in range(rounds):
-        wanted = np.hstack([basis.project(patches(colours, targets, side)), other[targets]])
+        wanted = np.hstack([basis.project(patches(colours, targets, side)), other.take(targets, axis=0)])
         found = fair_nearest(wanted, sources, places, grid.hole.shape, side, REPEATS, rng)
-        distance = ((wanted - sources[found]) ** 2).mean(axis=1)
+        distance = ((wanted - sources.take(found, axis=0)) ** 2).mean(axis=1)
         spread = np.percentile(distance, 75) + 1e-3
         weight = np.exp(-np.minimum(distance / (2 * spread), 20)) * confidence + 1e-9
         voted = _vote(grid.colours, targets, places[found], weight, half)
@@ -71,7 +71,7 @@ def _vote(colours: Floats, targets: Indices, sources: Indices, weight: Floats, h
     for down in range(-half, half + 1):
         for across in range(-half, half + 1):
             step = down * width + across
-            total[targets + step] += weight[:, None] * flat[sources + step]
+            total[targets + step] += weight[:, None] * flat.take(sources + step, axis=0)
             weights[targets + step] += weight
     voted: Floats = (total / weights.clip(1e-12)[:, None]).astype(np.float32).reshape(colours.shape)
     return voted

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlx_moebius.inpainting.synthesis.assembly import KNOWN, rim
-from mlx_moebius.inpainting.synthesis.grids import MARGIN, Floats, Grid, near, unflatten
+from mlx_moebius.inpainting.synthesis.grids import MARGIN, Floats, Grid, near, squared, unflatten
 from mlx_moebius.inpainting.synthesis.labelling import NEVER, Labelling
 from mlx_moebius.inpainting.synthesis.offsets import SHORT, Offsets, rings
 from mlx_moebius.inpainting.synthesis.search import Indices
@@ -31,7 +31,7 @@ def refine(coarse: Grid, matches: Indices, grid: Grid) -> Indices:
     inside = (down >= 0) & (down < height) & (across >= 0) & (across < width) & inherited
     sources = down.clip(0, height - 1) * width + across.clip(0, width - 1)
     cost = rim(grid, cells, sources) + likeness(grid, cells, sources)
-    cost[~inside | grid.excluded.ravel()[sources]] = NEVER
+    cost[~inside | grid.excluded.ravel().take(sources)] = NEVER
     return Labelling(grid, cells, sources).choose(cost, ROUNDS)
 
 
@@ -48,8 +48,8 @@ def likeness(grid: Grid, cells: Indices, sources: Indices) -> Floats:
         for across in range(-half, half + 1):
             step = down * grid.width + across
             here, there = cells[at_rim] + step, (sources[at_rim] + step).clip(0, last)
-            usable = known[here][:, None] & ~excluded[there]
-            total += usable * ((flat[here][:, None] - flat[there]) ** 2).sum(axis=-1)
+            usable = known[here][:, None] & ~excluded.take(there)
+            total += usable * squared(flat[here][:, None] - flat.take(there, axis=0))
             count += usable
     cost[at_rim] = KNOWN * total / count.clip(1)
     return cost
@@ -93,6 +93,6 @@ def _best(grid: Grid, cells: Indices, offsets: Offsets, count: int) -> tuple[Off
     inside = (down >= 0) & (down < height) & (across >= 0) & (across < width)
     sources = down.clip(0, height - 1) * width + across.clip(0, width - 1)
     cost = likeness(grid, cells, sources)
-    cost[~inside | grid.excluded.ravel()[sources]] = NEVER
+    cost[~inside | grid.excluded.ravel().take(sources)] = NEVER
     best = np.argsort(cost, axis=1, kind="stable")[:, :count]
     return offsets[best], np.take_along_axis(cost, best, 1) < NEVER

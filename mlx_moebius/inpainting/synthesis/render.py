@@ -50,7 +50,7 @@ def _copied(
     """Weights [N] and colours [N, 3] of pixels whose four tiles have the same offset."""
     added, share = np.zeros((len(rows), 3), np.float32), np.zeros(len(rows), np.float32)
     for cell, _, _, _, near in tiles:
-        added += near[:, None] * corrections[cell]
+        added += near[:, None] * corrections.take(cell, axis=0)
         share += near
     _, down, across, _, _ = tiles[0]
     return share, _at(photo, rows + down, columns + across) + added / share[:, None]
@@ -61,7 +61,7 @@ def _blended(
 ) -> tuple[Floats, Floats]:
     """Weights [N] and colours [N, 3] of pixels where pieces meet."""
     total, weights = np.zeros((len(rows), 3), np.float32), np.zeros(len(rows), np.float32)
-    corrected = [near[:, None] * corrections[cell] for cell, _, _, _, near in tiles]
+    corrected = [near[:, None] * corrections.take(cell, axis=0) for cell, _, _, _, near in tiles]
     for _, down, across, weight, _ in tiles:
         # A piece's corrections are interpolated, but never across its border.
         added, share = np.zeros((len(rows), 3), np.float32), np.zeros(len(rows), np.float32)
@@ -77,7 +77,7 @@ def _blended(
 def _at(photo: NDArray[np.uint8], rows: Indices, columns: Indices) -> NDArray[np.uint8]:
     """Colours of the nearest pixels inside the photo, [N, 3]."""
     height, width = photo.shape[:2]
-    return photo.reshape(-1, 3)[_within(rows, height) * width + _within(columns, width)]
+    return photo.reshape(-1, 3).take(_within(rows, height) * width + _within(columns, width), axis=0)
 
 
 def add_detail(scene: Scene, grid: Grid, cells: int, sources: Indices, stride: int) -> Colours:
@@ -103,7 +103,8 @@ def add_detail(scene: Scene, grid: Grid, cells: int, sources: Indices, stride: i
         added = np.zeros((len(rows), 3), np.float32)
         square = np.zeros(len(rows), np.float32)
         for index, (_, down, across, weight, _) in enumerate(blocks):
-            added += weight[:, None] * detail[_within(rows + down, height), _within(columns + across, width)]
+            there = _within(rows + down, height) * width + _within(columns + across, width)
+            added += weight[:, None] * detail.reshape(-1, 3).take(there, axis=0)
             square += weight**2
             for _, other_down, other_across, other, _ in blocks[:index]:
                 square += 2 * weight * other * ((other_down == down) & (other_across == across))

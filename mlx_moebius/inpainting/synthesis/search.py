@@ -31,7 +31,7 @@ def patches(values: Floats, cells: Indices, side: int) -> Floats:
     width, half = values.shape[1], side // 2
     steps = (np.arange(-half, half + 1)[:, None] * width + np.arange(-half, half + 1)).ravel()
     flat = values.reshape(-1, values.shape[-1])
-    return flat[cells[:, None] + steps].reshape(len(cells), len(steps) * flat.shape[1])
+    return flat.take(cells[:, None] + steps, axis=0).reshape(len(cells), len(steps) * flat.shape[1])
 
 
 def describe(grid: Grid, colours: Floats, cells: Indices, side: int) -> Floats:
@@ -39,7 +39,7 @@ def describe(grid: Grid, colours: Floats, cells: Indices, side: int) -> Floats:
     rows, columns = unflatten(cells, grid.width)
     scale = side * (3 * POSITION) ** 0.5 * 128 / max(grid.hole.shape)
     position = np.stack([scale * rows, scale * 0.3**0.5 * columns], axis=1)
-    texture = side * TEXTURE**0.5 * grid.texture.reshape(-1, 3)[cells]
+    texture = side * TEXTURE**0.5 * grid.texture.reshape(-1, 3).take(cells, axis=0)
     return np.concatenate([patches(colours, cells, side), texture, position], axis=1).astype(np.float32)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import mlx.core as mx
 import mlx.nn as nn
 
+from mlx_moebius.networks.kernels import matmul
 from mlx_moebius.networks.layers import BatchNorm, Linear, Weights, conv_bn, fold, linear
 from mlx_moebius.networks.local_term import local_term
 
@@ -47,7 +48,7 @@ class SelfLambda(nn.Module):
             q, v = conv_bn(x, self.to_q, self.norm_q, linear), conv_bn(x, self.to_v, self.norm_v, linear)
             return q, self.to_k(x), v
         C = x.shape[-1]
-        q, k, v = mx.split(mx.addmm(self.qkv_bias, x, self.qkv_weight.T), [C, C + C // self.heads], axis=-1)
+        q, k, v = mx.split(linear(x, self.qkv_weight, self.qkv_bias), [C, C + C // self.heads], axis=-1)
         return q, k, v
 
     def __call__(self, x: mx.array) -> mx.array:
@@ -63,7 +64,7 @@ class SelfLambda(nn.Module):
         # The convolution's bias b[k] adds the same vector to every position's lambda.
         content = (content + key_bias[:, None]).astype(x.dtype)  # (B, k, v)
         q = q.reshape(B, H * W * self.heads, width)
-        y = (q @ content).reshape(B, H, W, self.heads, width)
+        y = matmul(q, content).reshape(B, H, W, self.heads, width)
         q = q.reshape(B, H, W, self.heads, width)
         return local_term(q, offsets, v, self.kernel, y, training).reshape(B, H, W, C)
 
@@ -99,7 +100,7 @@ class CrossLambda(nn.Module):
         if "to_q" in self:
             dtype, values = self.to_q.weight.dtype, conv_bn(tokens, self.to_v, self.norm_v, linear)
         else:
-            dtype, values = self.q_weight.dtype, mx.addmm(self.v_bias, tokens, self.v_weight.T)
+            dtype, values = self.q_weight.dtype, linear(tokens, self.v_weight, self.v_bias)
         return mx.contiguous(table.astype(dtype)), values.astype(dtype)
 
     def __call__(self, x: mx.array, table: mx.array, values: mx.array, shared: bool = False) -> mx.array:
@@ -109,7 +110,7 @@ class CrossLambda(nn.Module):
         """
         N, H, W, C = x.shape
         branches = table.shape[0]
-        q = conv_bn(x, self.to_q, self.norm_q, linear) if "to_q" in self else mx.addmm(self.q_bias, x, self.q_weight.T)
+        q = conv_bn(x, self.to_q, self.norm_q, linear) if "to_q" in self else linear(x, self.q_weight, self.q_bias)
         q = q.reshape(1 if shared else branches, -1, H * W, self.heads, C // self.heads)
-        scores = q @ table[:, None]  # (G, B, N, h, M)
-        return (scores.reshape(branches, -1, scores.shape[-1]) @ values).reshape(-1, H, W, C)
+        scores = matmul(q, table[:, None])  # (G, B, N, h, M)
+        return matmul(scores.reshape(branches, -1, scores.shape[-1]), values).reshape(-1, H, W, C)

@@ -20,6 +20,7 @@ from mlx_moebius.networks.kernels import (
     gated_depthwise_conv,
     group_statistics,
     layer_norm,
+    matmul,
     relu,
     silu,
 )
@@ -76,7 +77,7 @@ def fold(layer: Weights, norm: BatchNorm) -> tuple[mx.array, mx.array]:
 
 def linear(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
     """x [..., in], weight [out, in], bias [out] -> [..., out]."""
-    return mx.addmm(bias, x, weight.T)
+    return matmul(x, weight.T, bias)
 
 
 def conv_bn(
@@ -115,8 +116,8 @@ class Linear(Weights):
         """[..., in] -> [..., out], plus `residual` of the output's shape."""
         bias = self.get("bias")
         if residual is None:
-            return x @ self.weight.T if bias is None else mx.addmm(bias, x, self.weight.T)
-        y = mx.addmm(residual, x, self.weight.T)
+            return matmul(x, self.weight.T, bias)
+        y = matmul(x, self.weight.T, residual)
         return y if bias is None else y + bias
 
 
@@ -239,8 +240,8 @@ class DepthwiseSeparableConv(nn.Module):
         h = relu(depthwise_conv(x, self.depth_weight, self.depth_bias))
         bias = self.point_bias if shift is None else self.point_bias + shift
         if self.skip:
-            return mx.addmm(x, h, self.point_weight.T) + bias
-        return mx.addmm(bias, h, self.point_weight.T)
+            return matmul(h, self.point_weight.T, x) + bias
+        return matmul(h, self.point_weight.T, bias)
 
 
 class Resnet(nn.Module):

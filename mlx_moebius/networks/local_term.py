@@ -16,7 +16,7 @@ import mlx.core as mx
 import numpy as np
 
 from mlx_moebius.errors import MoebiusError
-from mlx_moebius.networks.kernels import on_cpu
+from mlx_moebius.networks.kernels import on_cpu, widened
 
 CONV_KEYS = 8  # key widths up to this one train with "conv"
 BAND = 8  # pixels that "bands" multiplies together
@@ -72,7 +72,8 @@ def local_term(
         training: whether gradients are wanted, too.
     """
     default = training_impl(*v.shape[1:]) if training else default_impl(*v.shape[1:3])
-    return IMPLS[_chosen or default](q, offsets, v, kernel, y)
+    q, offsets, v, wide = widened(q, offsets, v, y)
+    return IMPLS[_chosen or default](q, offsets, v, kernel, wide).astype(y.dtype)
 
 
 def _columns(v: mx.array, kernel: int) -> mx.array:

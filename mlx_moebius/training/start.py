@@ -83,6 +83,7 @@ def new_config(path: Path, vae_folder: Path, has_objects: bool) -> ModelConfig:
             vae=base.vae,
             scheduler=build(SchedulerConfig, parts.get("scheduler", {})),
             sampling=build(SamplingConfig, sampling | parts.get("sampling", {})),
+            dtype=base.dtype,  # of both files, and the VAE's is copied
             converter_version=CONVERTER_VERSION,
         )
     except OSError as error:

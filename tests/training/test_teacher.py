@@ -72,15 +72,15 @@ def test_a_smaller_network_learns_from_a_wider_one(school: Path, tmp_path: Path)
 @pytest.mark.slow
 def test_a_killed_lesson_goes_on_bit_for_bit(school: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert train(*lesson(school, whole, 6)) == 0
-    words = [*COMMAND, *lesson(school, killed, 6, "--save-every", "3")]
+    assert train(*lesson(school, whole, 4)) == 0
+    words = [*COMMAND, *lesson(school, killed, 4, "--save-every", "2")]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            if line.startswith("step 4 of"):
+            if line.startswith("step 3 of"):
                 process.send_signal(signal.SIGKILL)
                 break
-    assert train(*lesson(school, killed, 6, "--save-every", "3", "--resume")) == 0
+    assert train(*lesson(school, killed, 4, "--save-every", "2", "--resume")) == 0
     assert (whole / "unet.safetensors").read_bytes() == (killed / "unet.safetensors").read_bytes()
     a, b = state(whole), state(killed)
     assert "balance" in a

@@ -24,6 +24,7 @@ from mlx_moebius.networks.weights import load_diffusion
 from mlx_moebius.train import main
 from mlx_moebius.training.checkpoint import STATE_NAME
 from tests.support.studio import paint_photos
+from tests.support.tiny import tiny
 
 SIZES: dict[str, Any] = {
     "block_out_channels": [32, 32],
@@ -84,7 +85,7 @@ def test_the_share_of_uniform_timesteps_is_asked_for(studio: Path) -> None:
     losses: list[list[float]] = []
     for share in ("0", "0", "1"):
         folder = f"uniform{len(losses)}"
-        assert train(*arguments(studio, folder, 2, "--uniform-timesteps", share)) == 0
+        assert train(*arguments(studio, folder, 1, "--uniform-timesteps", share)) == 0
         losses.append([line["loss"] for line in lines(studio / folder) if "loss" in line])
     assert losses[0] == losses[1] != losses[2]
 
@@ -190,12 +191,12 @@ def test_muon_and_bfloat16(studio: Path) -> None:
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_bit_for_bit(studio: Path) -> None:
-    words = arguments(studio, "killed", 6, "--save-every", "3")
-    subprocess.run([*COMMAND, *arguments(studio, "whole", 6)], check=True, capture_output=True)
+    words = arguments(studio, "killed", 4, "--save-every", "2")
+    subprocess.run([*COMMAND, *arguments(studio, "whole", 4)], check=True, capture_output=True)
     with subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            if line.startswith("step 4 of"):
+            if line.startswith("step 3 of"):
                 process.send_signal(signal.SIGKILL)
                 break
     subprocess.run([*COMMAND, *words, "--resume"], check=True, capture_output=True)
@@ -206,7 +207,15 @@ def test_a_killed_run_goes_on_bit_for_bit(studio: Path) -> None:
     assert isinstance(killed, dict)
     assert all(mx.array_equal(whole[name], killed[name]) for name in whole if name != "plan")
     steps = [line["step"] for line in lines(studio / "killed") if "loss" in line]
-    assert steps == list(range(1, 7))
+    assert steps == list(range(1, 5))
+
+
+def test_a_new_network_is_stored_as_its_vae_is(studio: Path) -> None:
+    """One type of numbers holds for both files of a model folder."""
+    words = arguments(studio, "mine", 1, "--vae", tiny())
+    assert train(*words) == 0
+    assert ModelConfig.load(studio / "mine").dtype == "float32"
+    verify(studio / "mine")
 
 
 def test_ctrl_c_saves(studio: Path) -> None:

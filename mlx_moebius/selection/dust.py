@@ -1,8 +1,8 @@
 """Dust of scans: small spots that differ from what is round them on all sides.
 
 A spot is found at the size at which it stands out most. Most of what is found so lies in texture, on an edge or among
-other small things; `likeness.py` tells dust from these. A round light on black surroundings may be a star or a lamp:
-it is none.
+other small things; `likeness.py` tells dust from these, and `print_and_eyes.py` from letters and eyes. A round light on
+black surroundings may be a star or a lamp: it is none.
 """
 
 from __future__ import annotations
@@ -16,16 +16,13 @@ from numpy.typing import NDArray
 from mlx_moebius.opencv import opencv
 from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.selection.likeness import likeness
-from mlx_moebius.selection.spot import Spot
+from mlx_moebius.selection.print_and_eyes import is_print_or_eye
+from mlx_moebius.selection.spot import Floats, Spot
 
-Floats = NDArray[np.float32]
 SIZES = (1, 2, 3, 5, 8, 12)  # pixels across a spot
 USUAL = 0.5  # sensitivity
 FAINTEST = 3.5  # how many times a spot differs more than its surroundings, at least
-SURE = 60.0  # the same: what is as clear, and by itself, is dust
-LARGEST = 300  # pixels of a spot
-ROOM = 40  # pixels round such a spot, besides twice its size
-COMPANY, AS_MUCH = 0.01, 0.7  # share of its surroundings that may differ by this share of its difference
+ROOM = 20  # pixels round a light, besides twice its size, that are dark if it may be a star
 STRICTEST, LOOSEST = 2.0, -2.0  # logarithms of the odds that a spot is dust, at sensitivity 0 and 1
 LEAST = 1.0  # levels: what differs less is no spot
 VISIBLE = 2.5  # levels: fainter spots of one photo are left as they are
@@ -33,7 +30,6 @@ WIDE = 4  # times its size: how far the surroundings of a spot reach, besides MA
 MARGIN = 12
 EVEN = 0.6  # of the difference from a spot: by how much its surroundings may differ among themselves
 NIGHT = 64.0  # levels: lights on darker surroundings may be stars
-PART = 0.4  # of a spot's difference: what differs more belongs to it
 
 
 def find_spots(rgb: NDArray[np.uint8], sensitivity: float = USUAL) -> list[Spot]:
@@ -46,10 +42,13 @@ def rated_spots(rgb: NDArray[np.uint8]) -> list[tuple[Spot, float]]:
     spots = likely_spots(rgb)
     odds = likeness(rgb, spots)
     grey = opencv().cvtColor(rgb, opencv().COLOR_RGB2GRAY).astype(np.float32)
-    clear = np.array([spot.clarity >= SURE and _by_itself(opencv(), grey, spot) for spot in spots], bool)
-    odds[clear] = np.maximum(odds[clear], STRICTEST)  # clearer than any example that was learnt from
-    order = [index for index in np.argsort(-odds, kind="stable") if not _may_be_star(grey, spots[index])]
-    return [(spots[index], float(odds[index])) for index in order]
+    rated = [(spots[index], float(odds[index])) for index in np.argsort(-odds, kind="stable")]
+    return [(spot, likely) for spot, likely in rated if not _is_known(grey, spot, likely)]
+
+
+def _is_known(grey: Floats, spot: Spot, odds: float) -> bool:
+    """Whether a spot may be a star, or is part of a letter or eye, if it could be taken for dust at all."""
+    return _may_be_star(grey, spot) or (odds >= LOOSEST and is_print_or_eye(grey, spot))
 
 
 def likeliest(rated: list[tuple[Spot, float]], sensitivity: float) -> list[Spot]:
@@ -97,39 +96,16 @@ def spots_mask(rgb: NDArray[np.uint8], spots: list[Spot]) -> Mask:
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
     mask = np.zeros(grey.shape, bool)
     for spot in spots:
-        here, spot_mask, _ = _part(cv2, grey, spot, spot.size + 4)
+        here, spot_mask, _ = spot.part(grey, spot.size + 4)
         mask[here] |= cv2.dilate(spot_mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     return mask
 
 
-def _part(cv2: Any, grey: Floats, spot: Spot, reach: int) -> tuple[tuple[slice, slice], Mask, Floats]:
-    """The window round a spot, what belongs to the spot there, and how each pixel differs from the window's frame."""
-    top, left = max(0, spot.y - reach), max(0, spot.x - reach)
-    here = np.s_[top : spot.y + reach + 1, left : spot.x + reach + 1]
-    near = grey[here]
-    frame = np.concatenate([near[0], near[-1], near[:, 0], near[:, -1]])
-    differences = near - np.float32(np.median(frame))
-    part = differences * np.sign(spot.difference) > PART * abs(spot.difference)
-    middle, row, column = spot.size // 4, spot.y - top, spot.x - left
-    part[max(0, row - middle) : row + middle + 1, max(0, column - middle) : column + middle + 1] = True
-    _, numbers = cv2.connectedComponents(part.astype(np.uint8), connectivity=8)
-    return here, numbers == numbers[row, column], differences
-
-
 def _may_be_star(grey: Floats, spot: Spot) -> bool:
     """Whether a spot is a light in the dark, however large it is."""
-    reach = 2 * spot.size + ROOM // 2
+    reach = 2 * spot.size + ROOM
     near = grey[max(0, spot.y - reach) : spot.y + reach + 1, max(0, spot.x - reach) : spot.x + reach + 1]
     return spot.difference > 0 and bool(np.median(near) < NIGHT)
-
-
-def _by_itself(cv2: Any, grey: Floats, spot: Spot) -> bool:
-    """Whether a spot is as small as dust, and nothing else near it differs as much: an eye has a white, too."""
-    _, spot_mask, differences = _part(cv2, grey, spot, 2 * spot.size + ROOM)
-    if spot_mask.sum() > LARGEST:
-        return False
-    rest = ~(cv2.dilate(spot_mask.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0)
-    return bool((np.abs(differences[rest]) > AS_MUCH * abs(spot.difference)).mean() < COMPANY)
 
 
 def _spots(cv2: Any, grey: Floats, size: int, least: float) -> Iterator[Spot]:

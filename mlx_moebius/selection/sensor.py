@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.opencv import opencv
 from mlx_moebius.photos.photo import Photo, opened, oriented, read_photo
-from mlx_moebius.selection.dust import Floats, distinct_spots
-from mlx_moebius.selection.spot import Spot
+from mlx_moebius.selection.dust import distinct_spots
+from mlx_moebius.selection.spot import Floats, Spot
 
 FEWEST = 8  # photos of a camera from which its dust is learnt
 MOST = 60  # photos: more teach nothing new

@@ -98,6 +98,41 @@ def test_eyes_letters_and_stars_are_no_dust() -> None:
         assert find_spots(noisy) == []
 
 
+def seen_by_a_camera(scene: np.ndarray, seed: int) -> np.ndarray:
+    grain = np.random.default_rng(seed).normal(0, 1.5, (*scene.shape[:2], 1))
+    return (cv2.GaussianBlur(scene, (0, 0), 0.7) + grain).clip(0, 255).astype(np.uint8)
+
+
+def test_dots_in_a_row_and_signs_among_letters_are_print() -> None:
+    page = np.full((200, 420, 3), (215, 225, 200), np.uint8)
+    for x in range(150, 330, 22):
+        cv2.circle(page, (x, 40), 2, (60, 50, 40), -1, cv2.LINE_AA)
+    for x, text in ((20, "12:45"), (130, "*"), (240, "9.04"), (350, "n.a.")):
+        for y in (90, 150):
+            cv2.putText(page, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (60, 50, 40), 1, cv2.LINE_AA)
+            cv2.circle(page, (x + 25, y + 24), 3, (60, 50, 40), -1, cv2.LINE_AA)
+    assert find_spots(seen_by_a_camera(page, 1)) == []
+
+
+@pytest.mark.parametrize("across", [8, 12, 20])
+def test_the_eyes_of_people_and_animals_afar_are_no_dust(across: int) -> None:
+    faces = np.full((160, 240, 3), (190, 165, 150), np.uint8)
+    cv2.ellipse(faces, (60, 70), (across, across // 2), 0, 0, 360, (240, 235, 235), -1, cv2.LINE_AA)
+    cv2.circle(faces, (60, 70), round(0.4 * across), (70, 60, 50), -1, cv2.LINE_AA)
+    cv2.circle(faces, (60, 70), round(0.2 * across), (10, 10, 10), -1, cv2.LINE_AA)
+    cv2.circle(faces, (170, 70), round(0.6 * across), (90, 75, 65), -1, cv2.LINE_AA)  # a dark eye with a light in it
+    cv2.circle(faces, (170 + across // 5, 70 - across // 5), max(1, across // 8), (250, 250, 250), -1, cv2.LINE_AA)
+    assert find_spots(seen_by_a_camera(faces, 2)) == []
+
+
+def test_the_specks_of_a_very_dusty_scan_are_no_print() -> None:
+    painted = paint_specks(np.full((400, 600, 3), 200, np.uint8), 60, np.random.default_rng(1))
+    grain = np.random.default_rng(3).normal(0, 2, (400, 600, 1))
+    found = find_spots((painted.rgb + grain).clip(0, 255).astype(np.uint8))
+    hit = np.logical_or.reduce(painted.found_by(found))
+    assert hit[painted.seen].mean() >= 0.85
+
+
 @pytest.mark.slow
 def test_large_stars_and_letters_are_no_dust_and_grass_hardly() -> None:
     night, page = islice(full_of_dots(np.random.default_rng(9)), 2)

@@ -127,8 +127,8 @@ def _calm(values: Colours, known: Mask) -> Mask:
 
 def _within(mask: Mask, radius: int) -> Mask:
     """Which pixels have only pixels of a mask within a radius."""
-    inside: Mask = box_sum(mask, radius) >= (2 * radius + 1) ** 2
-    return inside
+    outside = dilate(~np.pad(mask, radius), 2 * radius + 1)
+    return ~outside[radius:-radius, radius:-radius]
 
 
 def _apart(colours: Colours) -> Colours:

@@ -44,7 +44,8 @@ def repeats(grid: Grid, count: int, rng: np.random.Generator) -> Offsets:
     rows, columns = unflatten(places, width)
     least = max(MARGIN, (max(height, width) - 2 * MARGIN) // CLOSE)
     close_rows, close_columns = (
-        np.abs(np.arange(length)[:, None] - at) < least for length, at in ((height, rows), (width, columns))
+        (np.abs(np.arange(length)[:, None] - np.arange(length)) < least).take(at, axis=1)
+        for length, at in ((height, rows), (width, columns))
     )
     found = np.empty(len(chosen), np.int64)
     for start in range(0, len(chosen), BLOCK):

@@ -38,9 +38,9 @@ def describe(grid: Grid, colours: Floats, cells: Indices, side: int) -> Floats:
     """Patches of colours, texture and position of some cells, weighted to be compared, [N, D]."""
     rows, columns = unflatten(cells, grid.width)
     scale = side * (3 * POSITION) ** 0.5 * 128 / max(grid.hole.shape)
-    position = np.stack([scale * rows, scale * 0.3**0.5 * columns], axis=1)
+    position = np.stack([scale * rows, scale * 0.3**0.5 * columns], axis=1).astype(np.float32)
     texture = side * TEXTURE**0.5 * grid.texture.reshape(-1, 3).take(cells, axis=0)
-    return np.concatenate([patches(colours, cells, side), texture, position], axis=1).astype(np.float32)
+    return np.concatenate([patches(colours, cells, side), texture, position], axis=1)
 
 
 def nearest_patch(grid: Grid, colours: Floats, cells: Indices, side: int = 5) -> Indices:

@@ -69,7 +69,8 @@ def _finer(coarse: Grid, matches: Indices, grid: Grid) -> Indices:
         inside = (down >= 0) & (down < height) & (across >= 0) & (across < width)
         cell = down.clip(0, height - 1) * width + across.clip(0, width - 1)
         candidates = np.flatnonzero(inside & usable[cell])
-        distance = ((wanted[candidates] - sources[table[cell[candidates]]]) ** 2).sum(axis=1)
+        offered = sources.take(table.take(cell.take(candidates)), axis=0)
+        distance = ((wanted.take(candidates, axis=0) - offered) ** 2).sum(axis=1)
         better = candidates[distance < least[candidates]]
         least[better] = distance[distance < least[candidates]]
         best[better] = cell[better]

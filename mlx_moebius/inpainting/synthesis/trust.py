@@ -19,7 +19,7 @@ from PIL import Image
 
 from mlx_moebius.inpainting.push_pull import push_pull
 from mlx_moebius.inpainting.synthesis.grids import Floats, near, resize
-from mlx_moebius.photos.geometry import Colours, Mask
+from mlx_moebius.photos.geometry import Box, Colours, Mask, bounding_box, slices
 
 COARSEST = 8  # cells along the side
 OCTAVE = 2**0.5  # from one grid to the next
@@ -47,17 +47,20 @@ def reliable_resolution(photo: Colours, fill: Colours, hole: Mask) -> float:
     if not ring.any() or not hole.any() or not _plausible(photo, fill, hole):
         return 0.0
     # The hole itself is the same in both, so that it does not leak into the ring.
-    seen = np.where(hole[..., None], fill, photo).astype(np.float32)
+    seen = np.where(hole[..., None], fill, photo)
+    images = [np.ascontiguousarray(np.moveaxis(image, -1, 0), np.float32) for image in (seen, fill)]
+    box = bounding_box(ring | hole) or (0, 0, side, side)
     trusted = 0.0
     cells = float(COARSEST)
-    coarse = [_low(image, COARSEST / OCTAVE) for image in (seen, fill)]
+    coarse = [_low(image, COARSEST / OCTAVE, box) for image in images]
     while True:
-        fine = [_low(image, min(cells, side)) for image in (seen, fill)]
+        fine = [_low(image, min(cells, side), box) for image in images]
         photo_band, fill_band = (a - b for a, b in zip(fine, coarse, strict=True))
-        band_energy = _energy(photo_band, ring)
-        off = _energy(fill_band - photo_band, ring)
-        lively = _energy(fill_band, hole) >= LIVELY * _expected(photo_band, ring, hole)
-        if band_energy > NOISE and not (off <= FOLLOWS * band_energy and lively):
+        band_energy = _energy(photo_band, ring, box)
+        if band_energy > NOISE and not (
+            _energy(fill_band - photo_band, ring, box) <= FOLLOWS * band_energy
+            and _energy(fill_band, hole, box) >= LIVELY * _expected(photo_band, ring, hole, box)
+        ):
             return trusted
         trusted = min(cells, side)
         if cells >= side:
@@ -86,7 +89,7 @@ def _plausible(photo: Colours, fill: Colours, hole: Mask) -> bool:
     if not count:
         return True
     channels = photo.shape[-1]
-    return _energy(fill - smooth, hole) <= IMPLAUSIBLE * off / (channels * count) + NOISE
+    return float(((fill - smooth)[hole] ** 2).mean()) <= IMPLAUSIBLE * off / (channels * count) + NOISE
 
 
 def _moved(mask: Mask, down: int, across: int) -> Mask:
@@ -99,20 +102,30 @@ def _moved(mask: Mask, down: int, across: int) -> Mask:
     return result
 
 
-def _low(image: Floats, cells: float) -> Floats:
-    side = len(image)
-    count = max(1, round(cells))
-    return image if count >= side else resize(resize(image, (count, count)), (side, side), Image.Resampling.BICUBIC)
+def _low(planes: Floats, cells: float, box: Box) -> Floats:
+    """What a grid holds of some planes [C, S, S] in a box, [C, h, w]."""
+    side, count = planes.shape[-1], max(1, round(cells))
+    if count >= side:
+        rows, columns = slices(box)
+        return planes[:, rows, columns]
+    left, top, right, bottom = box
+    scale, size = count / side, (right - left, bottom - top)
+    source = left * scale, top * scale, right * scale, bottom * scale
+    coarse = (Image.fromarray(resize(plane, (count, count))) for plane in planes)
+    return np.stack([np.asarray(plane.resize(size, Image.Resampling.BICUBIC, source)) for plane in coarse])
 
 
-def _expected(band: Floats, ring: Mask, hole: Mask) -> float:
-    """The energy of a band in the ring, continued into the hole."""
+def _expected(band: Floats, ring: Mask, hole: Mask, box: Box) -> float:
+    """The energy of a band [C, h, w] in the ring, continued into the hole."""
     places = (PLACES, PLACES)
     known, inside = (resize(mask.astype(np.float32), places) for mask in (ring, hole))
-    energy = resize((band**2).mean(axis=-1) * ring, places) / known.clip(1e-6)
+    squares = np.zeros(ring.shape, np.float32)
+    squares[slices(box)] = (band * band).sum(axis=0) / np.float32(len(band)) * ring[slices(box)]
+    energy = resize(squares, places) / known.clip(1e-6)
     continued = push_pull(energy[..., None], known > 0.3)[..., 0]
     return float((continued * inside).sum() / inside.sum())
 
 
-def _energy(band: Floats, where: Mask) -> float:
-    return float((band[where] ** 2).mean())
+def _energy(band: Floats, where: Mask, box: Box) -> float:
+    """The mean square of a band [C, h, w] of a box, in a part of it."""
+    return float((band.reshape(len(band), -1).take(np.flatnonzero(where[slices(box)]), axis=1) ** 2).mean())

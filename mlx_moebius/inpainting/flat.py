@@ -78,6 +78,8 @@ def _continued(photo: Photo, unknown: Mask, part: Part) -> tuple[Mask, Colours] 
         if len(broad) < 2 or _closest(broad) < APART or _other(labels, ring, len(broad)) > other:
             continue
         smooth = bool((labels[ring] < 0).any())
+        if tolerance > SAME:
+            labels = _sharpened(labels, values, broad, seen)
         shares = _regions(continue_borders(labels, hole, len(broad)), len(broad))
         return part.mask(), _coloured(shares[:, hole], broad, smooth)
     return None
@@ -173,6 +175,17 @@ def _labelled(values: Colours, colours: Colours, known: Mask, tolerance: float) 
     return labels
 
 
+def _sharpened(labels: Labels, values: Colours, colours: Colours, known: Mask) -> Labels:
+    """Labels [H, W] in which what lies beside one colour or more has the most similar one of them."""
+    distances = np.full((len(colours), *labels.shape), np.inf, np.float32)
+    for number, colour in enumerate(colours):
+        here = near(labels == number, BLURRED) & (labels < 0) & known
+        distances[number][here] = np.abs(values[here] - colour).max(axis=-1)
+    between = np.isfinite(distances).sum(axis=0) > 1
+    like = distances.min(axis=0) < _closest(colours) / 2
+    return np.where((labels < 0) & (between | like), distances.argmin(axis=0), labels)
+
+
 def _broad(labels: Labels, count: int) -> NDArray[np.bool_]:
     """Which colours have broad regions; those of smooth edges, lines, letters and patterns have not."""
     whole = box_sum(np.ones_like(labels), STROKE)
@@ -185,9 +198,13 @@ def _broad(labels: Labels, count: int) -> NDArray[np.bool_]:
 
 
 def _other(labels: Labels, ring: Mask, count: int) -> float:
-    """The share of a ring that has none of the colours and does not lie between two of them, as smooth edges do."""
+    """The share of a ring that has none of the colours and does not lie between two of them, as smooth edges do.
+
+    It is 1 if some of that lies together: there is another colour.
+    """
     beside = sum((near(labels == number, EDGE).astype(np.int64) for number in range(count)), np.zeros_like(labels))
-    return float(((labels < 0) & (beside < 2))[ring].mean())
+    other = (labels < 0) & (beside < 2) & ring
+    return 1.0 if _within(other, CALM).any() else float(other[ring].mean())
 
 
 def _regions(labels: Labels, count: int) -> Floats:

@@ -98,10 +98,9 @@ def _ends(labels: Labels, hole: Mask, count: int) -> Iterator[_End]:
             sizes, axes = np.linalg.eigh(np.cov(points.T))
             if sizes[1] < SLENDER**2 * sizes[0]:
                 continue
-            normal = np.array([-axes[1, 1], axes[0, 1]])
-            own = np.argwhere(first)
-            across = (own[np.hypot(*(own - centre).T) < SEEN] - centre) @ normal
-            side = float(np.sign(across[np.abs(across) <= 2 * WIDE].sum()))  # beyond it may lie another border
+            along = axes[:, 1]
+            normal = np.array([-along[1], along[0]])
+            side = float(np.sign(_across(first, centre, normal) - _across(second, centre, normal)))
             there, back = -side * normal, side * normal
             exact = np.concatenate(
                 [_between(labels, hole, points, colours, there), _between(labels, hole, points, colours[::-1], back)]
@@ -109,11 +108,20 @@ def _ends(labels: Labels, hole: Mask, count: int) -> Iterator[_End]:
             if len(exact) >= FEWEST // 2:
                 centre = exact.mean(axis=0)
                 _, axes = np.linalg.eigh(np.cov(exact.T))
+                along = axes[:, 1] * (1 if axes[:, 1] @ along > 0 else -1)
             for sign in (1, -1):  # between two strokes it has two ends
-                direction = sign * axes[:, 1]
+                direction = sign * along
                 at = centre + ((touching - centre) @ direction).max() * direction
                 if hole[_inside(at + np.arange(AHEAD)[:, None] * direction, hole)].any():
                     yield _End(at, direction, colours, sign * side)
+
+
+def _across(mask: Mask, centre: Vector, normal: Vector) -> float:
+    """How far along a normal the pixels of a mask lie from a centre, in the mean of those that are near it."""
+    pixels = np.argwhere(mask)
+    across = (pixels[np.hypot(*(pixels - centre).T) < SEEN] - centre) @ normal
+    across = across[np.abs(across) <= 2 * WIDE]  # beyond it may lie another border
+    return float(across.mean()) if len(across) else 0.0
 
 
 def _between(labels: Labels, hole: Mask, points: Labels, colours: tuple[int, int], onward: Vector) -> Vector:

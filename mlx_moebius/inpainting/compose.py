@@ -167,9 +167,9 @@ def prepare_crops(
         aside = len(components(asked & ~rest))
     crops = plan(rest, size, settings.context, settings.max_crop, settings.whole_image)
     rgb = continued(photo.rgb(), rest | _hidden(photo))  # before crops are reduced, which blends neighbours
-    extracted = [extract(rgb, rest, crop) for crop in crops]
+    extracted = side_by_side(lambda crop: extract(rgb, rest, crop), crops)
     masks = [hole for _, hole in extracted]
-    images = [prefill(image, hole) for image, hole in extracted]
+    images = side_by_side(lambda pair: prefill(*pair), extracted)
     levels = [extract(rgb, unknown, crop)[1] for crop in crops] if overlap else masks
     return PreparedCrops(photo, mask, crops, images, masks, levels, rest, found.uses, aside)
 

@@ -197,7 +197,7 @@ class _Planner:
         left, top = left * self.cell, top * self.cell
         pixels = self.mask[top : top + cells.shape[0] * self.cell, left : left + cells.shape[1] * self.cell]
         rows, columns = pixels.shape
-        enlarged = cells.repeat(self.cell, axis=0)[:rows].repeat(self.cell, axis=1)[:, :columns]
+        enlarged = cells.repeat(self.cell, axis=1)[:, :columns].repeat(self.cell, axis=0)[:rows]
         return _exact_box(pixels & enlarged, left, top)
 
     def _share(self, pieces: list[tuple[Box, int]]) -> list[tuple[Box, int]]:

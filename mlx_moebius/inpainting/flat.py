@@ -32,6 +32,7 @@ FEW = 0.003  # of the ring: a colour that has less is none of them
 FLAT = 0.9  # of the ring must have these colours: the rest is smooth edges between them
 OTHER, EDGE = 0.01, 5  # share of the ring that may have other colours, away from edges of so many pixels
 RINGING = 0.05  # the same share where a drawing rings
+ROWS = 64  # that are looked at at a time
 CALM, QUIET = 2, 0.2  # pixels round a pixel without a step; share of the surroundings that must be so
 BLURRED, USUAL = 3, 0.99  # pixels that edges blur; share of all others that are within the tolerance
 STROKE = 2  # pixels round a pixel
@@ -121,9 +122,10 @@ def _ringing_palette(values: Colours, known: Mask) -> Palette | None:
 def _calm(values: Colours, known: Mask) -> Mask:
     """Which pixels of an image [H, W, C] have only known ones round them, and no steps between these."""
     calm = known.copy()
-    for channel in np.moveaxis(values, -1, 0):  # one by one, since the image may be large
-        calm[1:] &= np.abs(np.diff(channel, axis=0)) <= 1
-        calm[:, 1:] &= np.abs(np.diff(channel, axis=1)) <= 1
+    for top in range(0, len(calm), ROWS):  # by rows and channels, since the image may be large
+        for channel in np.moveaxis(values[max(0, top - 1) : top + ROWS], -1, 0):
+            calm[max(1, top) : top + ROWS] &= np.abs(np.diff(channel, axis=0)) <= 1
+            calm[top : top + ROWS, 1:] &= np.abs(np.diff(channel[min(1, top) :], axis=1)) <= 1
     return _within(calm, CALM)
 
 

@@ -37,7 +37,7 @@ def continued(image: NDArray[np.uint8], unknown: Mask, finest: int = FINEST) -> 
         mean = Image.fromarray(image[here][..., channel] * known).resize(shape, Image.Resampling.BOX)
         filled = push_pull((np.asarray(mean) / weight.clip(1e-6))[..., None], weight > 0)[..., 0]
         whole = Image.fromarray(filled).resize(inside.shape[::-1], Image.Resampling.BILINEAR)
-        result[here][inside, channel] = np.rint(np.asarray(whole)[inside]).clip(0, 255)
+        result[here][..., channel][inside] = np.rint(np.asarray(whole)[inside]).clip(0, 255)
 
     side_by_side(fill, range(image.shape[-1]))
     return result

@@ -66,7 +66,7 @@ def _thick_bodies_grown(mask: Mask) -> Mask:
     grown = np.zeros_like(near)
     smaller = [LEAST, *(growth for growth, _ in bodies)]
     for (growth, cells), next_growth in zip(bodies[::-1], smaller[-2::-1], strict=True):
-        body = cells[top:bottom, left:right].repeat(CELL, axis=0).repeat(CELL, axis=1)
+        body = cells[top:bottom, left:right].repeat(CELL, axis=1).repeat(CELL, axis=0)
         grown |= dilate(body[: near.shape[0], : near.shape[1]], 2 * CELL - 1) & near  # with the cells cut at its edge
         grown = dilate(grown, 2 * (growth - next_growth) + 1)  # the thickest bodies take part in every step
     result = mask.copy()
@@ -78,7 +78,8 @@ def _whole_cells(mask: Mask) -> Mask:
     """Cells [H / 4, W / 4] whose pixels are all set."""
     height, width = mask.shape
     padded = np.pad(mask, ((0, -height % CELL), (0, -width % CELL)), "edge")
-    return np.asarray(padded.reshape(-(-height // CELL), CELL, -(-width // CELL), CELL).all(axis=(1, 3)))
+    rows = np.logical_and.reduce([padded[row::CELL] for row in range(CELL)])
+    return np.asarray(np.logical_and.reduce([rows[:, column::CELL] for column in range(CELL)]))
 
 
 def _bodies(cells: Mask) -> list[tuple[int, Mask]]:

@@ -27,7 +27,7 @@ KNOWN = 0.3  # weight of known cells against a seam's
 TEXTURE = 0.3
 FAR = 0.2 * 128**2  # cost of an offset as long as the grid, in squared levels; rows count three times
 SPLIT = 0.8  # cells are looked at in two halves where these take so much less
-AT_ONCE = 1 << 14  # numbers: so many stay in the processor's cache
+AT_ONCE = 1 << 16  # numbers on a core: more would leave its cache, fewer are too short to share
 
 
 @dataclass(frozen=True, slots=True)

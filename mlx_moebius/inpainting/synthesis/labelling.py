@@ -18,7 +18,6 @@ ROUNDS = 20
 DAMPING = 0.5
 NEVER = 1e6  # a cost that no cell pays
 PAUSE, SETTLED = 4, 0.01  # rounds after which a smaller share of the cells changes its source: it is done
-AT_ONCE = 1 << 14  # numbers: so many stay in the processor's cache
 
 
 class _Link(NamedTuple):
@@ -84,27 +83,12 @@ class Labelling:
     def _told(self, belief: Floats, messages: list[Floats], number: int) -> Floats:
         """The next message over a link: what a sender believes without what the receiver told it."""
         link, answer = self.links[number], messages[number ^ 1]
-        message = _cheapest(belief.take(link.sender, axis=1) - answer, link.seams)
+        unanswered = belief.take(link.sender, axis=1) - answer
+        message = (link.seams + unanswered[:, None]).min(axis=0)  # over the sender's candidates
         message -= message.min(axis=0)
         message *= 1 - DAMPING
         message += DAMPING * messages[number]
         return message
-
-
-def _cheapest(costs: Floats, seams: Floats) -> Floats:
-    """Minima over the sender's candidates of `costs` [K, N] plus `seams` [K, K, N], the sender's first: [K, N]."""
-    result = np.empty_like(costs)
-    size = AT_ONCE // len(costs)
-    total = np.empty((len(costs), size), np.float32)
-    for start in range(0, costs.shape[1], size):
-        some = slice(start, start + size)
-        least, unary = result[:, some], costs[:, some]
-        part = total[:, : unary.shape[1]]
-        np.add(seams[0, :, some], unary[0], out=least)
-        for index in range(1, len(seams)):
-            np.add(seams[index, :, some], unary[index], out=part)
-            np.minimum(least, part, out=least)
-    return result
 
 
 def _seams(flat: Floats, first: Indices, second: Indices, step: int) -> Floats:

@@ -210,6 +210,7 @@ def test_a_killed_run_goes_on_bit_for_bit(studio: Path) -> None:
     assert steps == list(range(1, 5))
 
 
+@pytest.mark.slow
 def test_a_new_network_is_stored_as_its_vae_is(studio: Path) -> None:
     """One type of numbers holds for both files of a model folder."""
     words = arguments(studio, "mine", 1, "--vae", tiny())

@@ -58,9 +58,8 @@ def _solve(neighbours: list[Indices], links: Floats, wanted: Floats) -> Floats:
     def product(values: Floats) -> Floats:
         padded[:, :-1] = values
         result = links * values
-        for channel, sums in zip(padded, result, strict=True):
-            for index in neighbours:
-                sums -= channel[index]
+        for index in neighbours:
+            result -= padded.take(index, axis=1)
         return result
 
     solution = np.zeros_like(wanted)

@@ -1,6 +1,6 @@
 """Hairs, fibres and scratches of scans: thin lines by themselves, straight or bent, in calm surroundings.
 
-Long narrow filters of many directions answer to a line more than to texture. A line is kept if it is long and thin,
+Means along short lines of many directions are compared with those on both sides. A line is kept if it is long and thin,
 ends in the photo or leaves it at one place only, and if hardly anything near it answers as strongly: branches, letters,
 edges of things and wires that reach something are left as they are.
 """
@@ -15,7 +15,8 @@ from mlx_moebius.photos.geometry import Mask
 
 Floats = NDArray[np.float32]
 USUAL = 0.5  # sensitivity
-CLEAREST, FAINTEST = 5.5, 3.0  # how many times a line answers more than what is round it, at sensitivity 0 and 1
+CLEAREST, FAINTEST = 9.0, 4.0  # how many times a line answers more than what is round it, at sensitivity 0 and 1
+LEVELS = (1.0, 1.5, 2.2)  # times as clear: what hangs together with something fainter may be a line by itself there
 VISIBLE = 2.5  # levels: what answers less is no line
 GOES_ON = 0.5  # of both: a line goes on where it is fainter
 WIDTHS = (0.7, 1.6)  # standard deviations of a line's profile, in pixels
@@ -43,33 +44,43 @@ def find_hairs(rgb: NDArray[np.uint8], sensitivity: float = USUAL) -> Mask:
         strength = np.abs(answer)
         clarity = strength / (cv2.blur(strength, (AROUND, AROUND)) + 0.3)
         for side in (answer > 0, answer < 0):  # lighter or darker than what is beside it
-            clear = side & (clarity > least) & (strength > VISIBLE)
-            goes_on = side & (clarity > GOES_ON * least) & (strength > GOES_ON * VISIBLE)
-            _keep_lines(found, (strength, steps), clear, goes_on, width)
+            for level in LEVELS:
+                clear = side & (clarity > level * least) & (strength > VISIBLE)
+                goes_on = side & (clarity > GOES_ON * level * least) & (strength > GOES_ON * VISIBLE)
+                _keep_lines(found, (strength, steps), clear, goes_on, width)
     rim = np.ones((2 * RIM + 1, 2 * RIM + 1), np.uint8)
     return np.asarray(cv2.dilate(found, rim) > 0)
 
 
 def _strongest(grey: Floats, width: float) -> Floats:
-    """The answer, of all directions, that differs most from 0: above for a light line, below for a dark one."""
+    """The answer, of all directions, that differs most from 0: above for a light line, below for a dark one.
+
+    An answer is how much a line differs from that of its two sides that is more like it: the edge of a thing, which is
+    like one of its sides, answers nowhere.
+    """
+    height, across = grey.shape
+    beside = round(2 * width + 1.5)
+    padded = np.pad(grey, beside, "edge")
     best = np.zeros_like(grey)
     for turn in range(TURNS):
-        kernel = _kernel(width, np.pi * turn / TURNS)
-        answer = opencv().filter2D(grey, opencv().CV_32F, kernel, borderType=opencv().BORDER_REPLICATE)
+        angle = np.pi * turn / TURNS
+        means = opencv().filter2D(padded, opencv().CV_32F, _kernel(width, angle), borderType=opencv().BORDER_REPLICATE)
+        down, right = round(beside * np.cos(angle)), round(-beside * np.sin(angle))
+        line, one, other = (
+            means[beside + side * down :, beside + side * right :][:height, :across] for side in (0, 1, -1)
+        )
+        answer = line - line.clip(np.minimum(one, other), np.maximum(one, other))
         np.copyto(best, answer, where=np.abs(answer) > np.abs(best))
     return best
 
 
 def _kernel(width: float, angle: float) -> Floats:
-    """A line less what is beside it: levels in, levels out."""
+    """The mean along a line."""
     reach = int(2.2 * ALONG)
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float32)
     along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
-    wide = 2.5 * width + 1
-    profile = np.exp(-(across**2) / (2 * width**2)) / width - np.exp(-(across**2) / (2 * wide**2)) / wide
-    kernel = np.exp(-(along**2) / (2 * ALONG**2)) * profile * (np.hypot(x, y) <= reach)
-    line, beside = kernel.clip(0), (-kernel).clip(0)
-    return np.asarray(line / line.sum() - beside / beside.sum(), np.float32)
+    kernel = np.exp(-(along**2) / (2 * ALONG**2) - across**2 / (2 * width**2)) * (np.hypot(x, y) <= reach)
+    return np.asarray(kernel / kernel.sum(), np.float32)
 
 
 def _keep_lines(

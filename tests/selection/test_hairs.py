@@ -32,6 +32,16 @@ def test_hairs_are_found_along_their_length_and_nothing_else(level: int) -> None
     assert not (found & ~(cv2.dilate(wanted.astype(np.uint8), np.ones((13, 13))) > 0)).any()
 
 
+@pytest.mark.parametrize(("across", "contrast"), [(2, 12), (4, 16)])
+def test_a_hair_over_uneven_ground_is_found(across: int, contrast: int) -> None:
+    clouds = cv2.GaussianBlur(np.random.default_rng(4).normal(0, 1, (260, 380)), (0, 0), across)
+    rgb = (sky(260, 380) + contrast * clouds[..., None] / clouds.std()).clip(0, 255).astype(np.uint8)
+    found = find_hairs(drawn(rgb, HAIRS[2], level=-50))
+    wanted = drawn(np.zeros((260, 380, 3), np.uint8), HAIRS[2], level=255)[..., 0] > 127
+    assert (found & wanted).sum() > 0.9 * wanted.sum()
+    assert not find_hairs(rgb).any()
+
+
 @pytest.mark.slow
 def test_wires_edges_words_and_texture_are_no_hairs() -> None:
     wire = drawn(sky(260, 380), ((0, 40), (379, 90)))

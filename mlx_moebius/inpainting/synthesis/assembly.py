@@ -16,6 +16,7 @@ import numpy as np
 from mlx_moebius.inpainting.synthesis.grids import Floats, Grid, box_sum, squared, unflatten
 from mlx_moebius.inpainting.synthesis.kinds import stray
 from mlx_moebius.inpainting.synthesis.labelling import NEVER, ROUNDS, SEAM, Labelling
+from mlx_moebius.inpainting.synthesis.lattice import Lattice
 from mlx_moebius.inpainting.synthesis.offsets import Offsets
 from mlx_moebius.inpainting.synthesis.search import Indices, nearest_patch
 from mlx_moebius.photos.geometry import Mask
@@ -26,6 +27,7 @@ KEPT = 10  # candidates per cell that enter the labelling
 KNOWN = 0.3  # weight of known cells against a seam's
 TEXTURE = 0.3
 FAR = 0.2 * 128**2  # cost of an offset as long as the grid, in squared levels; rows count three times
+REGULAR = 0.2  # weight of how much a regular texture differs from itself, moved by an offset
 SPLIT = 0.8  # cells are looked at in two halves where these take so much less
 AT_ONCE = 1 << 16  # numbers on a core: more would leave its cache, fewer are too short to share
 
@@ -61,10 +63,11 @@ def assemble(
     twins: TwinPenalty = DEFAULT_TWINS,
     kept: int = KEPT,
     rounds: int = ROUNDS,
+    regular: Lattice | None = None,
 ) -> Indices:
     """The source of every cell of the hole, flat [R * C]; -1 elsewhere, and where no source is found.
 
-    `kept` candidates of every cell enter `rounds` of choosing.
+    `kept` candidates of every cell enter `rounds` of choosing. In a `regular` texture, its own offsets cost less.
     """
     cells = np.flatnonzero(grid.hole)
     if not len(cells) or not len(offsets):  # too thin for this grid
@@ -76,6 +79,8 @@ def assemble(
     sources = down.clip(0, height - 1) * width + across.clip(0, width - 1)
     cost = _likeness(grid, cells, offsets, guide)
     longest = max(height, width)
+    if regular is not None:
+        cost += REGULAR * regular.excess(offsets)
     cost += FAR * (3 * offsets[:, 0] ** 2 + offsets[:, 1] ** 2) / longest**2
     usable = inside & ~grid.excluded.ravel().take(sources)
     cost[~usable] = NEVER

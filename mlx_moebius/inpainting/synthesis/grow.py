@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlx_moebius.inpainting.synthesis import offsets
+from mlx_moebius.inpainting.synthesis import lattice, offsets
 from mlx_moebius.inpainting.synthesis.assembly import DEFAULT_TWINS, Guide, TwinPenalty, assemble
 from mlx_moebius.inpainting.synthesis.grids import Floats, Grid, Scene, near, regrid
 from mlx_moebius.inpainting.synthesis.membrane import corrections
@@ -83,7 +83,10 @@ def _estimated(scene: Scene, grid: Grid, size: int, rng: np.random.Generator, tw
         voted, start = _voted(scene, grid, size, rng)
         found.append(voted)
     guide = Guide(start, grid.colours, HINT, stray=STRAY)
-    return assemble(grid, np.unique(np.concatenate(found), axis=0), guide, twins)
+    regular = lattice.find(grid)
+    if regular is not None:
+        found.append(regular.offsets)
+    return assemble(grid, np.unique(np.concatenate(found), axis=0), guide, twins, regular=regular)
 
 
 def _voted(scene: Scene, grid: Grid, size: int, rng: np.random.Generator) -> tuple[Offsets, Floats]:

@@ -141,7 +141,7 @@ def test_the_embedding_learns_only_from_objects(studio: Path, with_objects: bool
         mask[60:120, 80:140] = 255
         for path in list(photos.iterdir()):
             Image.fromarray(mask).save(path.with_name(f"{path.stem}_mask.png"))
-    words = [str(photos), "--model", "nano", "-o", str(studio / "tuned"), "--steps", "2", "--ema", "0", "--lr", "1e-3"]
+    words = [str(photos), "--model", "nano", "-o", str(studio / "tuned"), "--steps", "1", "--ema", "0", "--lr", "1e-3"]
     assert train(*words, "--batch-size", "4", "--grad-accumulation", "1") == 0
     bundled, tuned = (mx.load(str(folder / "unet.safetensors")) for folder in (find_model("nano"), studio / "tuned"))
     assert isinstance(bundled, dict)

@@ -106,10 +106,9 @@ def _ringing_palette(values: Colours, known: Mask) -> Palette | None:
     colours = _apart(_flat_colours(values[calm])[0])
     if len(colours) < 2:
         return None
-    distances = np.stack([np.abs(values - colour).max(axis=-1) for colour in colours])
-    nearest, distance = distances.argmin(axis=0), distances.min(axis=0)
-    if np.count_nonzero(distance[calm] <= SAME) < FLAT * np.count_nonzero(calm):
+    if (_nearest(values[calm], colours)[1] <= SAME).mean() < FLAT:
         return None
+    nearest, distance = _nearest(values, colours)
     inner = np.zeros(known.shape, bool)
     for number in range(len(colours)):
         inner |= _within(known & (nearest == number), BLURRED)
@@ -117,6 +116,17 @@ def _ringing_palette(values: Colours, known: Mask) -> Palette | None:
     if not inner.any():
         return None
     return Palette(colours, max(SAME, float(np.quantile(distance[inner], USUAL))), RINGING)
+
+
+def _nearest(values: Colours, colours: Colours) -> tuple[NDArray[np.int8], Floats]:
+    """For pixels [..., C] the number of the nearest colour, and how far it is in the worst channel; both [...]."""
+    nearest = np.zeros(values.shape[:-1], np.int8)
+    distance = np.full(nearest.shape, np.inf, np.float32)
+    for number, colour in enumerate(colours):
+        own = np.abs(values - colour).max(axis=-1)
+        nearest[own < distance] = number
+        np.minimum(distance, own, out=distance)
+    return nearest, distance
 
 
 def _calm(values: Colours, known: Mask) -> Mask:

@@ -2,6 +2,6 @@
 
 Begin with `grow`, which puts the steps together. `grids` reduces a scene to coarse grids; `search` finds the nearest
 patches; `patch_voting` makes a first estimate; `offsets`, `assembly` with `labelling`, `refine` and `membrane` put
-pieces of the photo together; `thin` does so in thin holes; `transfer` finds detail for a fill that is good already;
-`render` makes pixels; `trust` tells how good a fill is.
+pieces of the photo together, `lattice` at the distances of regular textures; `thin` does so in thin holes; `transfer`
+finds detail for a fill that is good already; `render` makes pixels; `trust` tells how good a fill is.
 """

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mlx_moebius.inpainting.push_pull import push_pull
 from mlx_moebius.inpainting.synthesis.borders import continue_borders
 from mlx_moebius.inpainting.synthesis.grids import Floats, box_sum, near
-from mlx_moebius.photos.geometry import Colours, Mask, around, slices
+from mlx_moebius.photos.geometry import Box, Colours, Mask, around, slices
 from mlx_moebius.photos.masks import Part, components, dilate
 from mlx_moebius.photos.own_colours import fill_parts, levels
 from mlx_moebius.photos.photo import Photo
@@ -28,6 +28,8 @@ APART = 10.0  # 8-bit levels between two colours, which steps of a photo's sky a
 FRINGE = 2  # pixels along a hole that are not looked at, where something of what was removed may be left
 MOST = 8  # colours
 SAMPLES = 5000  # pixels in which they are looked for
+PLACES, SIDE = 32, 64  # squares along a large part, and their sides in pixels, that are looked at first
+RARE = 0.3  # of what is looked at there may have other colours, or else the part lies in a photo
 FEW = 0.003  # of the ring: a colour that has less is none of them
 FLAT = 0.9  # of the ring must have these colours: the rest is smooth edges between them
 OTHER, EDGE = 0.01, 5  # share of the ring that may have other colours, away from edges of so many pixels
@@ -67,12 +69,10 @@ def continue_flat(photo: Photo, mask: Mask, opaque: bool = False) -> tuple[Photo
 def _continued(photo: Photo, unknown: Mask, part: Part) -> tuple[Mask, Colours] | None:
     """A part's pixels and their values [N, C], in 8-bit levels; None where there are more than a few flat colours."""
     frame = around(part.box, REACH, photo.width, photo.height)
-    hole = np.zeros((frame[3] - frame[1], frame[2] - frame[0]), bool)
-    hole[slices(part.box, frame[:2])] = part.mask()
-    values = levels(photo, frame)
+    if not _may_be_drawn(photo, unknown, part, frame):
+        return None
+    values, hole, ring, known = _surroundings(photo, unknown, part, frame)
     seen = ~unknown[slices(frame)]
-    known = ~dilate(unknown[slices(frame)], 2 * FRINGE + 1)
-    ring = dilate(hole, 2 * RING + 1) & known
     for colours, tolerance, other in _palettes(values, ring, known):
         broad = colours[_broad(_labelled(values, colours, seen, tolerance), len(colours))]
         labels = _labelled(values, broad, seen, tolerance)
@@ -84,6 +84,39 @@ def _continued(photo: Photo, unknown: Mask, part: Part) -> tuple[Mask, Colours] 
         shares = _regions(continue_borders(labels, hole, len(broad)), len(broad))
         return part.mask(), _coloured(shares[:, hole], broad, smooth)
     return None
+
+
+def _may_be_drawn(photo: Photo, unknown: Mask, part: Part, frame: Box) -> bool:
+    """Whether a few places along a part have a drawing's colours; always so where all of it is soon looked at."""
+    if (frame[2] - frame[0]) * (frame[3] - frame[1]) <= PLACES * SIDE**2:
+        return True
+    views = []
+    for column, row in _along(part):
+        box = around((column, row, column, row), SIDE // 2, photo.width, photo.height)
+        views.append(_surroundings(photo, unknown, part, box))
+    in_ring = np.concatenate([values[ring] for values, _, ring, _ in views])
+    if _flat_colours(in_ring)[1] <= RARE:
+        return True
+    calm = np.concatenate([values[_calm(values, known)] for values, *_, known in views])
+    return len(calm) >= FLAT * QUIET * sum(known.sum() for *_, known in views) and _flat_colours(calm)[1] <= RARE
+
+
+def _along(part: Part) -> list[tuple[int, int]]:
+    """Places along a part: pixels spread over its area, every other one moved to an end of its row."""
+    rows, lefts, rights = part.runs.T
+    areas = np.cumsum(rights - lefts)
+    wanted = np.arange(PLACES) * part.area // PLACES
+    numbers = np.searchsorted(areas, wanted, side="right")
+    columns = rights[numbers] - areas[numbers] + wanted
+    columns[1::4], columns[3::4] = lefts[numbers][1::4], rights[numbers][3::4]
+    return list(zip(columns.tolist(), rows[numbers].tolist(), strict=True))
+
+
+def _surroundings(photo: Photo, unknown: Mask, part: Part, box: Box) -> tuple[Colours, Mask, Mask, Mask]:
+    """Within a box: the colours [h, w, C], the part, the ring round it that is looked at, and all that is."""
+    hole = part.mask(box)
+    known = ~dilate(unknown[slices(box)], 2 * FRINGE + 1)
+    return levels(photo, box), hole, dilate(hole, 2 * RING + 1) & known, known
 
 
 def _palettes(values: Colours, ring: Mask, known: Mask) -> Iterator[Palette]:

@@ -54,10 +54,14 @@ class Part:
     area: int
     runs: Runs
 
-    def mask(self) -> Mask:
-        """The part alone, bool [h, w] of its box."""
-        left, top, right, bottom = self.box
-        return _paint(self.runs - np.array([top, left, left]), right - left, bottom - top)
+    def mask(self, box: Box | None = None) -> Mask:
+        """The part alone, bool [h, w] of a box; of its own by default."""
+        left, top, right, bottom = box or self.box
+        first, last = np.searchsorted(self.runs[:, 0], (top, bottom))
+        runs, width = self.runs[first:last] - np.array([top, left, left]), right - left
+        inside = runs[(runs[:, 1] < width) & (runs[:, 2] > 0)]
+        inside[:, 1:] = inside[:, 1:].clip(0, width)
+        return _paint(inside, width, bottom - top)
 
 
 def components(mask: Mask) -> list[Part]:

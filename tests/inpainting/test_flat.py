@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from io import BytesIO
 from pathlib import Path
 
@@ -115,6 +116,34 @@ def test_another_colour_beside_a_long_stroke_is_not_overlooked(quality: int | No
     photo = Photo(truth, "RGB")
     filled, _ = continue_flat(photo, mask)
     assert filled is photo or (filled.rgb()[mask] == SUN).all(axis=-1).any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quality", [None, 85])
+def test_long_strokes_across_a_large_drawing_are_filled_as_in_a_small_one(quality: int | None) -> None:
+    truth = drawn(smooth=False).repeat(5, axis=0).repeat(5, axis=1)
+    if quality is not None:
+        file = BytesIO()
+        Image.fromarray(truth).save(file, "JPEG", quality=quality)
+        truth = np.asarray(Image.open(file).convert("RGB"))
+    rows, columns = np.mgrid[: 5 * SIZE, : 5 * SIZE]
+    for mask in (np.abs(rows - 300 - 0.3 * (columns - 400)) < 6, np.abs(rows - 560) < 5, np.abs(columns - 290) < 5):
+        photo, rest = continue_flat(Photo(truth, "RGB"), mask)
+        assert not rest.any()
+        off = np.abs(photo.pixels.astype(int) - truth).max(axis=-1) > 40
+        assert np.count_nonzero(off) < 0.02 * np.count_nonzero(mask)
+
+
+def test_a_photo_with_a_long_wire_takes_hardly_any_memory() -> None:
+    pixels = np.random.default_rng(0).integers(100, 120, (1200, 1800, 3), np.uint8)
+    rows, columns = np.mgrid[:1200, :1800]
+    mask = np.abs(rows - columns * (2 / 3)) < 5
+    tracemalloc.start()
+    _, rest = continue_flat(Photo(pixels, "RGB"), mask)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert rest is mask
+    assert peak < 2 * pixels.size
 
 
 def text() -> Pixels:

@@ -70,6 +70,16 @@ def test_components_equal_a_flood_fill() -> None:
             assert found == set(flood(mask))
 
 
+def test_a_part_in_a_box_is_what_lies_there_of_it() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(40):
+        mask = rng.random((18, 23)) < 0.4
+        left, right = sorted(rng.choice(24, 2, replace=False).tolist())
+        top, bottom = sorted(rng.choice(19, 2, replace=False).tolist())
+        parts = [part.mask((left, top, right, bottom)) for part in components(mask)]
+        np.testing.assert_array_equal(np.sum(parts, axis=0), mask[top:bottom, left:right])
+
+
 def test_components_follow_a_spiral() -> None:
     spiral = Image.new("L", (200, 200))
     draw, x, y = ImageDraw.Draw(spiral), 100, 100

@@ -129,7 +129,7 @@ class PreparedCrops:
                 share = np.ceil(weights.clip(0, 1) * np.float32(65535)).astype(np.uint16)
                 shares[band[1] : band[3]] = np.maximum(shares[band[1] : band[3]], share)
         photo = replace(photo, gains=filled_gains(photo, shares > 0), infrared=filled_infrared(photo, shares > 0))
-        seam = measure_seam(photo.rgb(), self.mask, widest_feather(crops))
+        seam = measure_seam(photo.rgb(), self.mask, widest_feather(crops), hidden=photo.hidden())
         result = Result(photo, self.mask, self.crops, seam, [], details, shares, self.uses, self.continued)
         soft = max((crop.enlargement for crop in crops), default=1.0)
         if soft > MAX_ENLARGEMENT:
@@ -166,21 +166,14 @@ def prepare_crops(
         photo, rest = heal_specks(photo, rest, settings.opaque)
         aside = len(components(asked & ~rest))
     crops = plan(rest, size, settings.context, settings.max_crop, settings.whole_image)
-    rgb = continued(photo.rgb(), rest | _hidden(photo))  # before crops are reduced, which blends neighbours
+    hidden = photo.hidden()
+    unseen = rest if hidden is None or hidden.all() else rest | hidden  # else nothing could be continued
+    rgb = continued(photo.rgb(), unseen)  # before crops are reduced, which blends neighbours
     extracted = side_by_side(lambda crop: extract(rgb, rest, crop), crops)
     masks = [hole for _, hole in extracted]
     images = side_by_side(lambda pair: prefill(*pair), extracted)
     levels = [extract(rgb, unknown, crop)[1] for crop in crops] if overlap else masks
     return PreparedCrops(photo, mask, crops, images, masks, levels, rest, found.uses, aside)
-
-
-def _hidden(photo: Photo) -> Mask:
-    """The fully transparent pixels, [H, W]. The colours stored there (mostly black) were never visible."""
-    alpha = photo.alpha()
-    if alpha is None or not alpha.any():  # nothing opaque to continue
-        return np.zeros((photo.height, photo.width), bool)
-    hidden: Mask = alpha == 0
-    return hidden
 
 
 def filled_gains(photo: Photo, changed: Mask) -> GainMap | None:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.photos import metadata
+from mlx_moebius.photos.palettes import numbered
 from mlx_moebius.photos.photo import Photo, photo_from_image, read_photo, to_image
 
 Array: TypeAlias = NDArray[Any]
@@ -63,12 +64,14 @@ def as_mask(drawing: Picture) -> Photo | str | Path:
 
 
 def as_image(photo: Photo) -> Image.Image:
-    """A PIL image of a photo, with its ICC profile, EXIF and resolution in `info`.
+    """A PIL image of a photo, with its ICC profile, EXIF and resolution in `info`; of one bit or with its palette.
 
     Raises MoebiusError where it has 16 bits a channel in colour or with opacity, for which Pillow has no images.
     """
     check_image(photo)
-    image = to_image(photo.pixels, photo.mode)
+    image = (photo.palette is not None and numbered(photo.pixels, photo.palette, "PNG")) or to_image(
+        photo.pixels, photo.mode
+    )
     carried = photo.metadata
     if carried.icc:
         image.info["icc_profile"] = carried.icc

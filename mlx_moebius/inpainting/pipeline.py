@@ -222,7 +222,7 @@ class MoebiusPipeline:
             callback(Growth(len(grown), len(grown)))
         if grown and all(detail.colours is not None for detail in grown):
             notes = []  # of softness
-        return Result(canvas, new, crops, measure_seam(canvas.rgb(), new), notes, grown)
+        return Result(canvas, new, crops, measure_seam(canvas.rgb(), new, hidden=canvas.hidden()), notes, grown)
 
     def draw_noise(self, prepared: Sequence[PreparedCrops], settings: Settings) -> Noise:
         """The seed's noise for all crops of some photos."""

@@ -54,8 +54,12 @@ class Seam:
         return lines
 
 
-def measure_seam(result: NDArray[Any], mask: Mask, gap: int = 0, depth: int = 8) -> Seam | None:
+def measure_seam(
+    result: NDArray[Any], mask: Mask, gap: int = 0, depth: int = 8, hidden: Mask | None = None
+) -> Seam | None:
     """How visible the border of a fill is; None where nothing unmasked borders on the mask.
+
+    What is `hidden` [H, W], wholly transparent pixels, is part of neither.
 
     Across the border run profiles along the rows and columns of `result` [H, W, C]: `depth` masked pixels, then,
     `gap` pixels (the feather) apart, `depth` untouched ones, and as far again `depth` more. The colour step is the
@@ -64,6 +68,8 @@ def measure_seam(result: NDArray[Any], mask: Mask, gap: int = 0, depth: int = 8)
     the untouched pixels, taken as one level at least.
     """
     touched = dilate(mask, 2 * gap + 1)
+    if hidden is not None:
+        mask, touched = mask & ~hidden, touched | hidden
     across = result.swapaxes(0, 1)
     ways = [
         (result, mask, touched),

@@ -40,8 +40,8 @@ def fill_parts(
         keep: whether colours are moved to what the whole photo keeps (see `kept_colours`).
     """
     unknown = mask
-    if parts and (alpha := photo.alpha()) is not None:
-        unknown = mask | (alpha == 0)
+    if parts and (hidden := photo.hidden()) is not None:
+        unknown = mask | hidden
     answers = side_by_side(lambda number: fill(unknown, number), range(len(parts)))
     found = [(part, *answer) for part, answer in zip(parts, answers, strict=True) if answer is not None]
     if not found:

@@ -33,7 +33,7 @@ from mlx_moebius.photos import (
     recognise,
     sixteen_bit,
 )
-from mlx_moebius.photos.geometry import Box, Pixels, slices
+from mlx_moebius.photos.geometry import Box, Mask, Pixels, slices
 from mlx_moebius.photos.palettes import palette_of
 from mlx_moebius.photos.privacy import Region, map_regions, turned
 from mlx_moebius.side_by_side import side_by_side
@@ -108,6 +108,11 @@ class Photo:
         if self.plain_mode not in ("LA", "RGBA"):
             return None
         return self.pixels[..., -1] if self.pixels.dtype == np.uint8 else (self.pixels[..., -1] // 257).astype(np.uint8)
+
+    def hidden(self) -> Mask | None:
+        """What is wholly transparent, [H, W]: what is stored there (mostly black) was never seen. None: nothing."""
+        alpha = self.alpha()
+        return alpha == 0 if alpha is not None and not alpha.all() else None
 
     def with_infrared(self, values: Pixels) -> Photo:
         """The photo with an infrared picture [H, W] of its size, in the place of opacity if it has one."""

@@ -114,6 +114,16 @@ def test_a_pil_image_keeps_its_profile_and_exif(
     assert (again[271], again.get(274, 1)) == ("Maker", 1)
 
 
+def test_a_pil_image_of_one_bit_or_with_a_palette_stays_so(pipe: MoebiusPipeline, pixels: Array, hole: Array) -> None:
+    image = Image.fromarray(pixels)
+    for given in (image.convert("1"), image.quantize(8)):
+        result = pipe(given, hole, **STEPS)
+        assert result.mode == given.mode
+        assert {colour for _, colour in result.convert("RGB").getcolors()} <= {
+            colour for _, colour in given.convert("RGB").getcolors()
+        }
+
+
 def test_all_settings_are_parameters(pipe: MoebiusPipeline) -> None:
     parameters = inspect.signature(MoebiusPipeline.__call__).parameters
     names = {each.name for each in fields(Settings)} - {"extend"}

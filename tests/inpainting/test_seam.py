@@ -18,8 +18,8 @@ def grain(strength: float, seed: int = 0) -> Pixels:
     return np.repeat(noise, 3, axis=-1).clip(0, 255).astype(np.uint8)
 
 
-def told(result: Pixels, mask: Mask = HOLE) -> list[str]:
-    seam = measure_seam(result, mask)
+def told(result: Pixels, mask: Mask = HOLE, hidden: Mask | None = None) -> list[str]:
+    seam = measure_seam(result, mask, hidden=hidden)
     assert seam is not None
     return [line.split(":")[0].split(",")[0] for line in seam.warnings()]
 
@@ -36,6 +36,16 @@ def test_an_edge_that_is_many_times_the_photos_own_is_told() -> None:
     busy = grain(60)
     busy[HOLE] = (busy[HOLE].astype(int) + 9).clip(0, 255)
     assert told(busy) == []  # lost among steps of the photo's own
+
+
+def test_an_edge_to_what_is_transparent_is_no_edge_of_the_fill() -> None:
+    result = grain(1)
+    hidden = np.zeros_like(HOLE)
+    hidden[:, 140:] = hidden[105:] = True
+    result[hidden] = 0
+    assert told(result, HOLE) == ["the edge of the fill shows"]
+    assert told(result, HOLE, hidden) == []
+    assert measure_seam(result, HOLE & hidden, hidden=hidden) is None
 
 
 def test_a_fill_far_softer_than_all_round_it_is_told() -> None:

@@ -40,10 +40,29 @@ def load_openblas() -> str:
             )
         return "reference BLAS (slow; import mlx_moebius before mlx.core)"
     try:
-        ctypes.CDLL("libopenblas.so.0", mode=ctypes.RTLD_GLOBAL)
+        with _idle_threads_asleep():
+            ctypes.CDLL("libopenblas.so.0", mode=ctypes.RTLD_GLOBAL)
     except OSError:
         return "reference BLAS (slow; install OpenBLAS: apt install libopenblas0-pthread)"
     return "OpenBLAS"
+
+
+@contextmanager
+def _idle_threads_asleep() -> Iterator[None]:
+    """An OpenBLAS that is loaded in this block lets its threads sleep as soon as they have nothing to do.
+
+    Otherwise each waits with a busy core for tens of milliseconds after every product, while other work needs the core.
+    What the environment says goes before.
+    """
+    name = "OPENBLAS_THREAD_TIMEOUT"  # in powers of two of a cycle, read when the library is loaded
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = "4"
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def keep_freed_memory() -> None:

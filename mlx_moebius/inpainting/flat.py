@@ -33,6 +33,8 @@ RARE = 0.3  # of what is looked at there may have other colours, or else the par
 FEW = 0.003  # of the ring: a colour that has less is none of them
 FLAT = 0.9  # of the ring must have these colours: the rest is smooth edges between them
 OTHER, EDGE = 0.01, 5  # share of the ring that may have other colours, away from edges of so many pixels
+RINGS = 20.0  # 8-bit levels by which a JPEG's colours are off at most: what is farther off is another colour
+SMALL = 0.7  # share of a small region that has its colour
 RINGING = 0.05  # the same share where a drawing rings
 ROWS = 64  # that are looked at at a time
 CALM, QUIET = 2, 0.1  # pixels round a pixel without a step; share of the surroundings that must be so
@@ -75,6 +77,8 @@ def _continued(photo: Photo, unknown: Mask, part: Part) -> tuple[Mask, Colours] 
     seen = ~unknown[slices(frame)]
     for colours, tolerance, other in _palettes(values, ring, known):
         broad = colours[_broad(_labelled(values, colours, seen, tolerance), len(colours))]
+        if tolerance > SAME:
+            broad, tolerance = _with_small(broad, values, seen, ring, tolerance)
         labels = _labelled(values, broad, seen, tolerance)
         if len(broad) < 2 or _closest(broad) < APART or _other(labels, ring, len(broad)) > other:
             continue
@@ -148,7 +152,7 @@ def _ringing_palette(values: Colours, known: Mask) -> Palette | None:
     inner &= distance <= _closest(colours) / 3  # what is farther is another colour
     if not inner.any():
         return None
-    return Palette(colours, max(SAME, float(np.quantile(distance[inner], USUAL))), RINGING)
+    return Palette(colours, float(np.quantile(distance[inner], USUAL).clip(SAME, RINGS)), RINGING)
 
 
 def _nearest(values: Colours, colours: Colours) -> tuple[NDArray[np.int8], Floats]:
@@ -242,30 +246,68 @@ def _broad(labels: Labels, count: int) -> NDArray[np.bool_]:
     return broad
 
 
-def _other(labels: Labels, ring: Mask, count: int) -> float:
-    """The share of a ring that has none of the colours and does not lie between two of them, as smooth edges do.
+def _with_small(colours: Colours, values: Colours, seen: Mask, ring: Mask, tolerance: float) -> tuple[Colours, float]:
+    """The colours [K, C], and those of regions in the ring of a hole that are too small to be calm in a JPEG.
 
-    It is 1 if some of that lies together: there is another colour.
+    With them comes the tolerance, which is larger where there are such: all of a small region is beside its edges.
     """
+    while 1 < len(colours) < MOST:
+        other = _others(_labelled(values, colours, seen, tolerance), ring, len(colours))
+        found = max(components(_within(other, CALM)), key=lambda part: part.area, default=None)
+        if found is None:
+            break
+        here = values[slices(found.box)][found.mask()]
+        colour = np.median(here, axis=0)
+        more = np.concatenate([colours, colour[None]])
+        wider = max(tolerance, min(RINGS, _closest(more) / 3))
+        if _closest(more) <= max(APART, tolerance) or (np.abs(here - colour).max(axis=1) <= wider).mean() < SMALL:
+            break
+        colours, tolerance = more, wider
+    return colours, tolerance
+
+
+def _others(labels: Labels, ring: Mask, count: int) -> Mask:
+    """What of a ring has none of the colours and does not lie between two of them, as smooth edges do."""
     beside = sum((near(labels == number, EDGE).astype(np.int64) for number in range(count)), np.zeros_like(labels))
-    other = (labels < 0) & (beside < 2) & ring
+    return (labels < 0) & (beside < 2) & ring
+
+
+def _other(labels: Labels, ring: Mask, count: int) -> float:
+    """The share of a ring that has other colours; 1 if some of that lies together: there is another colour."""
+    other = _others(labels, ring, count)
     return 1.0 if _within(other, CALM).any() else float(other[ring].mean())
 
 
 def _regions(labels: Labels, count: int) -> Floats:
     """The shares of all colours in every pixel, diffused, [K, H, W], once their borders are straight."""
     fixed = labels >= 0
-    first = np.stack([labels == number for number in range(count)], axis=-1).astype(np.float32)
-    shares = np.moveaxis(push_pull(first, fixed), -1, 0)
-    fixed_shares = np.moveaxis(first, -1, 0)
-    shares = np.where(fixed, fixed_shares, shares)
+    given = _hard(labels, count)
+    shares = np.moveaxis(push_pull(np.moveaxis(given, 0, -1), fixed), -1, 0)
+    strongest = np.where(fixed, labels, shares.argmax(axis=0))
+    shares = _hard(_without_islands(strongest, fixed, count), count)
     for radius in DIFFUSIONS:
         for _ in range(ROUNDS):
-            shares = _diffused(shares, radius)
-            strongest = shares.argmax(axis=0)
-            hard = (strongest == np.arange(count)[:, None, None]).astype(np.float32)
-            shares = np.where(fixed, fixed_shares, hard)
+            shares = np.where(fixed, given, _hard(_diffused(shares, radius).argmax(axis=0), count))
     return _diffused(shares, 1)
+
+
+def _hard(labels: Labels, count: int) -> Floats:
+    """1 where a pixel has a colour and 0 where it has another or none, [K, H, W]."""
+    return (labels == np.arange(count)[:, None, None]).astype(np.float32)
+
+
+def _without_islands(labels: Labels, fixed: Mask, count: int) -> Labels:
+    """Labels [H, W] in which what hangs together with nothing known of its colour has the colour round it."""
+    result = labels.copy()
+    for number in range(count):
+        for part in components(labels == number):
+            if not (fixed[slices(part.box)] & part.mask()).any():
+                frame = around(part.box, 1, labels.shape[1], labels.shape[0])
+                island = part.mask(frame)
+                beside = labels[slices(frame)][dilate(island, 3) & ~island]
+                if len(beside):
+                    result[slices(frame)][island] = np.bincount(beside).argmax()
+    return result
 
 
 def _diffused(shares: Floats, radius: int) -> Floats:

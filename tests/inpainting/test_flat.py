@@ -102,6 +102,37 @@ def test_borders_go_on_in_drawings_that_were_saved_as_jpeg(mask: Mask, quality: 
     assert exact.mean() > 0.8
 
 
+def test_a_window_that_is_hardly_seen_in_a_jpeg_is_a_colour_too() -> None:
+    truth = drawn(smooth=True).copy()
+    truth[56:80, 50:68] = SUN
+    mask = line(0.05, 67, 10)
+    file = BytesIO()
+    Image.fromarray(np.where(mask[..., None], np.uint8(120), truth)).save(file, "JPEG", quality=85)
+    photo, rest = continue_flat(photo_from_image(Image.open(file)), mask)
+    assert not rest.any()
+    off = np.abs(photo.pixels.astype(int) - truth).max(axis=-1) > 40
+    assert np.count_nonzero(off & mask) < 0.1 * np.count_nonzero(mask)
+
+
+def test_a_cell_beside_lines_has_the_colour_of_its_row() -> None:
+    truth = np.full((SIZE, 2 * SIZE, 3), 255, np.uint8)
+    truth[60:94] = 240, 244, 248
+    truth[26:130:34] = 200, 200, 205
+    mask = np.zeros(truth.shape[:2], bool)
+    mask[59:95, 90:225] = True
+    photo, _ = continue_flat(Photo(truth, "RGB"), mask)
+    assert (photo.pixels[62:92, 92:222] == truth[62, 0]).all()
+
+
+def test_a_border_goes_on_to_just_before_a_corner() -> None:
+    truth = np.full((SIZE, 2 * SIZE, 3), SKY, np.uint8)
+    truth[80:, :280] = ROOF
+    mask = np.zeros(truth.shape[:2], bool)
+    mask[40:84, 60:272] = True
+    photo, _ = continue_flat(Photo(truth, "RGB"), mask)
+    assert np.array_equal(photo.pixels, truth)
+
+
 @pytest.mark.parametrize("quality", [None, 85])
 def test_another_colour_beside_a_long_stroke_is_not_overlooked(quality: int | None) -> None:
     truth = np.full((SIZE, 6 * SIZE, 3), SKY, np.uint8)

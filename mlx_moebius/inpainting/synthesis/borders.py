@@ -22,6 +22,7 @@ SLENDER = 1.5  # times as long as wide, as far as it is seen
 BEND = 0.6  # radians by which a border may turn at either end
 LENGTH = 0.01  # radians that count as much as a pixel of length
 INSIDE = 0.8  # share of a continued border that must lie in the hole
+ONWARD = 4  # pixels beyond the hole in which a border is seen to go on
 STEP = 0.25  # pixels in which borders are found
 SIDES = (0.7, 1.7)  # pixels beside a border at which its two colours are certain
 
@@ -48,7 +49,7 @@ def continue_borders(labels: Labels, hole: Mask, count: int) -> Labels:
         (first, second) for first, second in combinations(range(len(ends)), 2) if _alike(ends[first], ends[second])
     ]
     used: set[int] = set()
-    for joined in (_straight, _corner):
+    for joined, alone in ((_straight, _goes_on), (_corner, _up_to)):
         found = [(joined(ends[first], ends[second]), first, second) for first, second in pairs]
         for (cost, curves), first, second in sorted(found, key=lambda entry: entry[0][0]):
             if {first, second} & used or not np.isfinite(cost) or _share(np.concatenate(curves), room) < INSIDE:
@@ -56,10 +57,34 @@ def continue_borders(labels: Labels, hole: Mask, count: int) -> Labels:
             used |= {first, second}
             for curve, end in zip(curves, (ends[first], ends[second]), strict=False):
                 _mark(result, free, curve, end)
-    for number, end in enumerate(ends):
-        if number not in used and (line := _up_to(end, result, hole)) is not None:
-            _mark(result, free, line, end)
+        for number, end in enumerate(ends):
+            if number not in used and (line := alone(end, result, hole)) is not None:
+                used.add(number)
+                _mark(result, free, line, end)
     return result
+
+
+def _goes_on(end: _End, labels: Labels, hole: Mask) -> Vector | None:
+    """The straight line [N, 2] from an end through the hole to where its colours go on; None if they do not there.
+
+    There may be too little of the border, beside a corner, for another end.
+    """
+    line = end.at + np.arange(0, sum(hole.shape), STEP)[:, None] * end.direction
+    rows, columns = np.rint(line).astype(np.int64).T
+    within = (rows >= 0) & (rows < hole.shape[0]) & (columns >= 0) & (columns < hole.shape[1])
+    inside = hole[rows[within], columns[within]]
+    if not inside.any():
+        return None
+    last = len(inside) - int(inside[::-1].argmax())
+    beyond = line[last : last + round(ONWARD / STEP)]
+    if inside[inside.argmax() : last].mean() < INSIDE or last + len(beyond) > len(inside):
+        return None
+    normal = np.array([-end.direction[1], end.direction[0]])
+    for number, sign in zip(end.colours, (end.side, -end.side), strict=True):
+        there = labels[_inside(beyond + sign * WIDE * normal, labels)]
+        if (there == number).mean() < INSIDE or ((there != number) & (there >= 0)).any():
+            return None
+    return line[:last]
 
 
 def _up_to(end: _End, labels: Labels, hole: Mask) -> Vector | None:

@@ -34,7 +34,7 @@ FEW = 0.003  # of the ring: a colour that has less is none of them
 FLAT = 0.9  # of the ring must have these colours: the rest is smooth edges between them
 OTHER, EDGE = 0.01, 5  # share of the ring that may have other colours, away from edges of so many pixels
 RINGS = 20.0  # 8-bit levels by which a JPEG's colours are off at most: what is farther off is another colour
-SMALL = 0.7  # share of a small region that has its colour
+LITTLE, SMALL = 0.12, 0.7  # share of the ring that small regions have at most, share of such a region that is so
 RINGING = 0.05  # the same share where a drawing rings
 ROWS = 64  # that are looked at at a time
 CALM, QUIET = 2, 0.1  # pixels round a pixel without a step; share of the surroundings that must be so
@@ -260,7 +260,9 @@ def _with_small(colours: Colours, values: Colours, seen: Mask, ring: Mask, toler
         colour = np.median(here, axis=0)
         more = np.concatenate([colours, colour[None]])
         wider = max(tolerance, min(RINGS, _closest(more) / 3))
-        if _closest(more) <= max(APART, tolerance) or (np.abs(here - colour).max(axis=1) <= wider).mean() < SMALL:
+        alike = np.abs(colours - colour).max(axis=1).min() < 2 * RINGS  # perhaps a step of a photo's sky
+        large = (np.abs(values[ring] - colour).max(axis=1) <= wider).mean() > LITTLE  # would be calm in a drawing
+        if alike or large or (np.abs(here - colour).max(axis=1) <= wider).mean() < SMALL:
             break
         colours, tolerance = more, wider
     return colours, tolerance

@@ -8,6 +8,7 @@ generated motion by mean curvature", 1992), first over wide distances, then over
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -39,6 +40,7 @@ RINGING = 0.05  # the same share where a drawing rings
 ROWS = 64  # that are looked at at a time
 CALM, QUIET = 2, 0.1  # pixels round a pixel without a step; share of the surroundings that must be so
 BLURRED, USUAL = 3, 0.99  # pixels that edges blur; share of all others that are within the tolerance
+EDGY = 0.5  # of the way from one colour to another that two pixels take at a drawing's edge
 STROKE = 2  # pixels round a pixel
 BROAD = 0.4  # of a colour's pixels that have only their own kind so far round them: else letters, lines or a pattern
 DIFFUSIONS = (3, 2, 1)  # pixels
@@ -81,6 +83,8 @@ def _continued(photo: Photo, unknown: Mask, part: Part) -> tuple[Mask, Colours] 
             broad, tolerance = _with_small(broad, values, seen, ring, tolerance)
         labels = _labelled(values, broad, seen, tolerance)
         if len(broad) < 2 or _closest(broad) < APART or _other(labels, ring, len(broad)) > other:
+            continue
+        if not _sharp(values, broad, labels, known):
             continue
         smooth = bool((labels[ring] < 0).any())
         if tolerance > SAME:
@@ -291,6 +295,23 @@ def _regions(labels: Labels, count: int) -> Floats:
         for _ in range(ROUNDS):
             shares = np.where(fixed, given, _hard(_diffused(shares, radius).argmax(axis=0), count))
     return _diffused(shares, 1)
+
+
+def _sharp(values: Colours, colours: Colours, labels: Labels, known: Mask) -> bool:
+    """Whether what is known goes from one colour to another at once, as drawings do and clouds do not."""
+    sharp = total = 0
+    for first, second in combinations(range(len(colours)), 2):
+        border = near(labels == first, FRINGE) & near(labels == second, FRINGE) & known
+        if not border.any():
+            continue
+        way = colours[second] - colours[first]
+        share = values @ (way / (way @ way))
+        steep = np.zeros_like(known)
+        steep[:, 1:-1] |= np.abs(share[:, 2:] - share[:, :-2]) >= EDGY
+        steep[1:-1] |= np.abs(share[2:] - share[:-2]) >= EDGY
+        sharp += np.count_nonzero(near(steep, FRINGE) & border)
+        total += np.count_nonzero(border)
+    return sharp >= FLAT * total
 
 
 def _hard(labels: Labels, count: int) -> Floats:

@@ -196,6 +196,13 @@ def test_lines_letters_and_photos_are_left_to_others(pixels: Pixels) -> None:
     assert np.array_equal(rest, line(0.1, 70))
 
 
+def test_a_cloud_before_the_sky_is_no_drawing() -> None:
+    photo = photo_from_image(Image.open(PHOTOS / "steppe.jpg").convert("RGB").crop((700, 290, 900, 410)))
+    rows, columns = np.mgrid[: photo.height, : photo.width]
+    mask = ((columns - 97) / 31) ** 2 + ((rows - 61) / 10) ** 2 < 1
+    assert continue_flat(photo, mask)[0] is photo
+
+
 def test_a_sky_keeps_its_grain() -> None:
     rows, columns = np.mgrid[:SIZE, :SIZE]
     grain = np.random.default_rng(0).normal(0, 0.6, (SIZE, SIZE, 3))

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 if TYPE_CHECKING:
@@ -62,30 +63,23 @@ def in_order(
         yield from _Division(work, items, needs, most).answers_in_order()
 
 
-class Ahead(Sequence[Item]):
-    """The `count` items that an iterator yields, made one after the other while others are in use already.
+class Arriving(Sequence[Item]):
+    """`count` items that arrive one after the other. Reading one waits for it.
 
-    Reading one waits for it, and raises the error that came before it. They are made on a thread of their own, which
-    may wait for a GPU. To be used in a `with` block, at whose end nothing more is made.
+    To be used in a `with` block, in which they arrive. Who waits for one that has not gets a `CancelledError`.
     """
 
-    def __init__(self, items: Iterator[Item], count: int) -> None:
-        self._items = items
-        self._error: BaseException | None = None
-        self._thread = ThreadPoolExecutor(1, "ahead")
-        self._made = [self._thread.submit(self._next) for _ in range(count)]
+    def __init__(self, count: int) -> None:
+        self._items = [Future[Item]() for _ in range(count)]
+        self._arrived = 0
 
-    def _next(self) -> Item:
-        if self._error is not None:
-            raise self._error
-        try:
-            return next(self._items)
-        except BaseException as error:
-            self._error = error
-            raise
+    def arrive(self, item: Item) -> None:
+        """Let the next item be read."""
+        self._items[self._arrived].set_result(item)
+        self._arrived += 1
 
     def __len__(self) -> int:
-        return len(self._made)
+        return len(self._items)
 
     @overload
     def __getitem__(self, index: int) -> Item: ...
@@ -93,14 +87,57 @@ class Ahead(Sequence[Item]):
     def __getitem__(self, index: slice) -> list[Item]: ...
     def __getitem__(self, index: int | slice) -> Item | list[Item]:
         if isinstance(index, slice):
-            return [made.result() for made in self._made[index]]
-        return self._made[index].result()
+            return [item.result() for item in self._items[index]]
+        return self._items[index].result()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._thread.shutdown(cancel_futures=True)
+        for item in self._items[self._arrived :]:
+            item.cancel()
+
+
+class Ahead(Iterator[Item]):
+    """The items of an iterator, made on a thread of their own while the caller does something else.
+
+    The iterator's error comes after the items before it. To be used in a `with` block, at whose end nothing more is
+    made.
+    """
+
+    def __init__(self, items: Iterator[Item]) -> None:
+        self._items, self.left = items, False
+        self._made: SimpleQueue[Future[Item]] = SimpleQueue()
+        self._thread = threading.Thread(target=self._make, name="ahead")
+        self._thread.start()
+
+    def _make(self) -> None:
+        ended: BaseException = StopIteration()
+        try:
+            for item in self._items:
+                made = Future[Item]()
+                made.set_result(item)
+                self._made.put(made)
+                if self.left:
+                    break
+        except BaseException as error:
+            ended = error
+        end = Future[Item]()
+        end.set_exception(ended)
+        self._made.put(end)
+
+    def __next__(self) -> Item:
+        made = self._made.get()
+        if made.exception() is not None:
+            self._made.put(made)  # for whoever asks again
+        return made.result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.left = True
+        self._thread.join()
 
 
 class _Division(Generic[Item, Answer]):

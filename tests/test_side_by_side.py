@@ -15,7 +15,7 @@ from mlx_moebius import side_by_side as module
 from mlx_moebius.inpainting.prepare import prepare
 from mlx_moebius.inpainting.settings import Settings
 from mlx_moebius.photos.photo import photo_from_image
-from mlx_moebius.side_by_side import Ahead, in_order, one_blas_thread, side_by_side
+from mlx_moebius.side_by_side import Ahead, Arriving, in_order, one_blas_thread, side_by_side
 
 BARK = Path(__file__).parents[1] / "examples" / "windows" / "bark.jpg"
 
@@ -83,26 +83,30 @@ def test_blas_has_one_thread_inside_and_its_own_number_after() -> None:
         put(before)
 
 
-def test_what_is_made_ahead_is_used_while_the_rest_is_made() -> None:
-    used = threading.Event()
-
-    def items() -> Iterator[int]:
-        yield 1
-        assert used.wait(30)  # the first is used before the second is made
-        yield 2
-
-    with Ahead(items(), 2) as ahead:
-        assert ahead[0] == 1
-        used.set()
-        assert list(ahead) == [1, 2]
+def test_what_arrives_is_used_while_the_rest_is_awaited() -> None:
+    arriving: Arriving[int] = Arriving(3)
+    with Ahead(number + 1 for number in arriving) as ahead:
+        with arriving:
+            for number in range(3):
+                arriving.arrive(number)
+                assert next(ahead) == number + 1
+        assert list(ahead) == []
+    assert arriving[1:] == [1, 2]
 
 
-def test_an_error_ahead_arrives_at_all_that_comes_after_it() -> None:
-    with Ahead((1 // number for number in (1, 0, 1)), 3) as ahead:
-        assert ahead[0] == 1
-        for index in (2, 1):
-            with pytest.raises(ZeroDivisionError):
-                ahead[index]
+def test_an_error_ahead_arrives_after_what_was_made_before() -> None:
+    with Ahead(1 // number for number in (1, 0, 1)) as ahead:
+        assert next(ahead) == 1
+        with pytest.raises(ZeroDivisionError):
+            next(ahead)
+
+
+def test_nobody_waits_for_what_does_not_arrive() -> None:
+    arriving: Arriving[int] = Arriving(2)
+    with pytest.raises(ZeroDivisionError), Ahead(iter(arriving)), arriving:
+        arriving.arrive(1 // 0)
+    with pytest.raises(CancelledError):
+        arriving[1]
 
 
 def test_nothing_is_made_ahead_once_nobody_asks() -> None:
@@ -116,12 +120,12 @@ def test_nothing_is_made_ahead_once_nobody_asks() -> None:
             assert go_on.wait(30)
             yield number
 
-    ahead = Ahead(items(), 100)
+    ahead = Ahead(items())
     assert begun.wait(30)
     leaving = threading.Thread(target=ahead.__exit__)
     leaving.start()
-    with pytest.raises(CancelledError):
-        ahead[99]
+    while not ahead.left:
+        pass
     go_on.set()
     leaving.join()
     assert made == [0]

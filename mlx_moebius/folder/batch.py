@@ -16,7 +16,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from errno import EDQUOT, EFBIG, ENOSPC
@@ -33,6 +32,7 @@ from mlx_moebius.inpainting.detail import Detail
 from mlx_moebius.inpainting.pipeline import Event, MoebiusPipeline
 from mlx_moebius.inpainting.prepare import prepare
 from mlx_moebius.inpainting.settings import Settings
+from mlx_moebius.networks.diffusion import NotFiniteError
 from mlx_moebius.photos.geometry import Colours
 from mlx_moebius.photos.mask_files import ALPHA, check_share, load_mask
 from mlx_moebius.photos.masks import components
@@ -111,15 +111,6 @@ class Task:
     fills: list[Colours] = field(default_factory=list)
     details: list[Detail] = field(default_factory=list)
     face: Face = in_python
-
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Add the time of a block to a stage of this photo."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.add_time(stage, time.perf_counter() - start)
 
     def add_time(self, stage: str, seconds: float) -> None:
         """Add time to a stage of this photo."""
@@ -224,22 +215,17 @@ def fill(
             task.record["peak_bytes"] = {"network": 0, "process": process_peak()}
             yield task
             continue
-        noise = pipeline.draw_noise([task.prepared], settings)
-        with task.timed("encode"):
-            encoded = pipeline.encode([task.prepared], noise, settings)
-        with task.timed("denoise"):
-            latents = pipeline.denoise(encoded, noise, settings, partial(on_step, task.record["input"]))
+        step = partial(on_step, task.record["input"])
+        before = {name: stage.seconds for name, stage in pipeline.stages.by_name.items()}
         try:
-            with task.timed("decode"):
-                task.fills = list(pipeline.decode(latents))
-        except MoebiusError as error:
+            fills = pipeline.fills(task.prepared, settings, step)
+            task.fills, task.details = pipeline.add_detail(task.prepared, fills, settings, step)
+        except NotFiniteError as error:
             _fail(task, error)
             yield task
             continue
-        with task.timed("detail"):
-            task.fills, task.details = pipeline.add_detail(
-                task.prepared, task.fills, settings, partial(on_step, task.record["input"])
-            )
+        for name in (*NETWORK, "detail"):
+            task.add_time(name, pipeline.stages.by_name[name].seconds - before.get(name, 0.0))
         peak = max(stage.peak_bytes for stage in pipeline.stages.by_name.values())
         task.record["peak_bytes"] = {"network": peak, "process": process_peak()}
         yield task

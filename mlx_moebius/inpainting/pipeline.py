@@ -36,7 +36,7 @@ from mlx_moebius.photos.geometry import Colours, Mask, slices
 from mlx_moebius.photos.masks import latent_mask
 from mlx_moebius.photos.photo import Photo
 from mlx_moebius.runtime import private_kernels
-from mlx_moebius.side_by_side import Ahead
+from mlx_moebius.side_by_side import Ahead, Arriving
 from mlx_moebius.version import __version__
 
 if TYPE_CHECKING:
@@ -177,17 +177,15 @@ class MoebiusPipeline:
         others: Sequence[Shot] = (),
     ) -> Iterator[Result]:
         """Fills of one photo by several seeds, the same as one by one; the photo is planned and encoded once."""
-        prepared = [prepare(photo, mask, self.size, settings, others=others)]
-        if not prepared[0].crops:
-            yield from (_saying(self.finish(prepared[0], [], settings)) for _ in seeds)
+        prepared = prepare(photo, mask, self.size, settings, others=others)
+        if not prepared.crops:
+            yield from (_saying(self.finish(prepared, [], settings)) for _ in seeds)
             return
-        encoded = self.encode(prepared, self.draw_noise(prepared, settings), settings)
+        encoded: list[Encoded] = []
         for index, seed in enumerate(seeds):
             chosen = replace(settings, seed=seed)
-            noise = self.draw_noise(prepared, chosen)
             here = _part(callback, index, len(seeds))
-            latents = self.denoise(encoded, noise, chosen, here)
-            yield _saying(self.finish(prepared[0], self.decode(latents), chosen, here))
+            yield _saying(self.finish(prepared, self.fills(prepared, chosen, here, encoded), chosen, here))
 
     def _extend(
         self, photo: Photo, steps: list[Extension], settings: Settings, callback: Callback | None, parts: int
@@ -230,6 +228,28 @@ class MoebiusPipeline:
         parts = [index for crops_of_one in prepared for index in range(len(crops_of_one.crops))]
         size = self.size // vae.downsampling
         return draw_noise([settings.seed] * len(parts), parts, size, vae.latent_channels, settings.noise_offset)
+
+    def fills(
+        self,
+        prepared: PreparedCrops,
+        settings: Settings,
+        callback: Callable[[Step], object] | None = None,
+        encoded: list[Encoded] | None = None,
+    ) -> Iterator[Colours]:
+        """The network's fills of one photo's crops, as from `decode`. A batch is decoded before the next is encoded.
+
+        `callback` as in `denoise`. `encoded` keeps encoded batches for other seeds.
+        """
+        encoded = [] if encoded is None else encoded
+        noise = self.draw_noise([prepared], settings)
+        starts = range(0, len(prepared.crops), self.batch_size)
+        for number, start in enumerate(starts):
+            batch = slice(start, start + self.batch_size)
+            here = Noise(*(array[batch] for array in noise))
+            if number == len(encoded):
+                some = replace(prepared, images=prepared.images[batch], masks=prepared.masks[batch])
+                encoded.append(self.encode([some], here, settings))
+            yield from self.decode(self.denoise(encoded[number], here, settings, _part(callback, number, len(starts))))
 
     def encode(self, prepared: Sequence[PreparedCrops], noise: Noise, settings: Settings) -> Encoded:
         """Encode the crops of some photos one by one, since the VAE's activations take most of the memory."""
@@ -288,9 +308,7 @@ class MoebiusPipeline:
                     if isinstance(answer, NewLatents):
                         step = run.send(answer.latents)
             finished.append(step.latents)
-        result = mx.concatenate(finished)
-        mx.eval(result)  # here, since another thread may decode it
-        return result
+        return mx.concatenate(finished)
 
     def finish(
         self, prepared: PreparedCrops, fills: Iterable[Colours], settings: Settings, callback: Callback | None = None
@@ -304,17 +322,25 @@ class MoebiusPipeline:
     ) -> tuple[list[Colours], list[Detail]]:
         """The fills with matched colours, and the detail of every crop; `callback` gets a `Growth` per crop.
 
-        Detail is grown while `fills`, such as from `decode`, are still made.
+        Detail is grown on threads of its own while `fills`, such as from `fills`, are still made.
         """
+        levels: Arriving[Colours] = Arriving(len(prepared.crops))
         grown: list[Detail] = []
-        with Ahead(prepared.match_colours(fills, settings), len(prepared.crops)) as levels:
-            list(levels[:1])  # the time until then is not detail's
-            with self.stages.measure("detail"):
-                for detail in prepared.grow_details(levels, settings):
-                    grown.append(detail)
-                    if callback is not None:
-                        callback(Growth(len(grown), len(levels)))
-                return list(levels), grown
+        with Ahead(self._grown(prepared, levels, settings)) as details:
+            with levels:
+                for each in prepared.match_colours(fills, settings):
+                    levels.arrive(each)
+            for detail in details:
+                grown.append(detail)
+                if callback is not None:
+                    callback(Growth(len(grown), len(levels)))
+        return list(levels), grown
+
+    def _grown(self, prepared: PreparedCrops, levels: Sequence[Colours], settings: Settings) -> Iterator[Detail]:
+        """The detail of every crop; its time begins when the first of `levels` is there."""
+        list(levels[:1])
+        with self.stages.measure("detail"):
+            yield from prepared.grow_details(levels, settings)
 
     def decode(self, latents: mx.array | Iterable[mx.array]) -> Iterator[Colours]:
         """Final latents [B, h, w, C] to fills, float32 [S, S, 3] in 0..1 (slightly beyond), one at a time.

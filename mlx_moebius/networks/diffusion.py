@@ -55,10 +55,14 @@ class NewLatents(NamedTuple):
     latents: mx.array
 
 
+class NotFiniteError(MoebiusError):
+    """The network's numbers overflow, which depends on the photo."""
+
+
 def checked_finite(latents: mx.array) -> mx.array:
-    """Return the latents unchanged. Raises MoebiusError where they are not finite: such a fill is never written."""
+    """Return the latents unchanged. Raises NotFiniteError where they are not finite: such a fill is never written."""
     if not mx.isfinite(latents).all().item():
-        raise MoebiusError(
+        raise NotFiniteError(
             "the network's numbers overflow",
             Change("guidance_scale", LESS),
             Change("num_steps", MORE),

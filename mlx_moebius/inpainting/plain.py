@@ -43,56 +43,56 @@ def continue_plain(photo: Photo, mask: Mask, opaque: bool = False) -> tuple[Phot
 
 def _continued(photo: Photo, unknown: Mask, part: Part, seed: int) -> tuple[Mask, Colours] | None:
     """Which pixels of a part's box could be filled, and their values [N, C] in 8-bit levels; None if none could."""
-    pixels = part.mask()
     frame = around(part.box, DEPTHS[0], photo.width, photo.height)
-    hole = np.zeros((frame[3] - frame[1], frame[2] - frame[0]), bool)
-    inner = slices(part.box, frame[:2])
-    hole[inner] = pixels
-    distance = _distances(hole, ~unknown[slices(frame)])
-    outline = np.count_nonzero(distance == OUTLINE)
+    hole, unknown_here = part.mask(frame), unknown[slices(frame)]
+    outline = np.count_nonzero(dilate(hole, 2 * OUTLINE + 1) & ~unknown_here)
     if not outline:
         return None
     half = 2 * OUTLINE * part.area / outline  # of its thickness, where it is round
-    longest = max(pixels.shape)
+    longest = max(part.box[2] - part.box[0], part.box[3] - part.box[1])
     length = max(SHORTEST, STRETCH * half, longest / STRETCHES)
     if longest <= 1.5 * length:
         length = 2.0 * max(hole.shape)  # one stretch
     answered = np.zeros_like(hole)
+    places = np.flatnonzero(hole)
     total: Colours | None = None
     noises = []
     size = int(np.clip(half, PLACE // 2, PLACE))
 
-    def surface_of(stretch: tuple[Box, Box]) -> tuple[Colours, Surface | None]:
-        here = slices(stretch[0])
-        values = levels(photo, shifted(stretch[0], *frame[:2]))
-        return values, _surface(values, hole[here], distance[here], size)
+    def surface_of(stretch: tuple[Box, Box]) -> tuple[Colours, NDArray[np.uint8], Surface | None]:
+        reach = stretch[0]
+        wide = around(reach, DEPTHS[0], hole.shape[1], hole.shape[0])
+        distance = _distances(hole[slices(wide)], ~unknown_here[slices(wide)])[slices(reach, wide[:2])]
+        values = levels(photo, shifted(reach, *frame[:2]))
+        return values, distance, _surface(values, hole[slices(reach)], distance, size)
 
     stretches = [pair for pair in _stretches(hole.shape, length) if hole[slices(pair[1])].any()]
-    for (reach, core), (values, surface) in zip(stretches, in_order(surface_of, stretches), strict=True):
+    for (reach, core), (values, distance, surface) in zip(stretches, in_order(surface_of, stretches), strict=True):
         if surface is None:
             continue
         if total is None:
-            total = np.zeros((*hole.shape, values.shape[-1] + 1), np.float32)
+            total = np.zeros((len(places), values.shape[-1] + 1), np.float32)
         at = _points(hole[slices(reach)])
         middle = np.array([core[1] + core[3], core[0] + core[2]]) / 2 - (reach[1], reach[0])
         share = (1 - np.abs(at - middle) / length).clip(1e-3).prod(axis=1).astype(np.float32)[:, None]
         smooth = surface.at(at)
-        if (drawn := _lines(values, surface, hole[slices(reach)], distance[slices(reach)])) is not None:
+        if (drawn := _lines(values, surface, hole[slices(reach)], distance)) is not None:
             smooth += drawn
         added = np.concatenate([share * smooth, share], axis=1)
-        total[slices(reach)][at[:, 0], at[:, 1]] += added
+        total[np.searchsorted(places, (at + np.array([reach[1], reach[0]])) @ (hole.shape[1], 1))] += added
         answered[slices(core)] |= hole[slices(core)]
         noises.append(surface.noise)
     if total is None:
         return None
-    colours = total[answered][:, :-1] / total[answered][:, -1:]
+    total = total[answered.ravel()[places]]
+    colours = total[:, :-1] / total[:, -1:]
     noise = np.median(noises, axis=0)
     if noise.max() > GRAINY:
         grain_of_it = _grain(photo, unknown, frame, answered, noise, np.random.default_rng(seed))
         if grain_of_it is None:
             return None
         colours += grain_of_it
-    return answered[inner], colours
+    return answered[slices(part.box, frame[:2])], colours
 
 
 def _distances(hole: Mask, known: Mask) -> NDArray[np.uint8]:

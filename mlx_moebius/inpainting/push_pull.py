@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -9,7 +11,11 @@ from PIL import Image
 from mlx_moebius.photos.geometry import Colours, Mask, bounding_box, slices
 from mlx_moebius.side_by_side import side_by_side
 
+Part = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
+
 FINEST = 1024  # cells along the side of what is continued: what has no detail needs no more
+AT_ONCE = 1 << 21  # pixels that are in memory as numbers at a time
 NEAR = 32  # cells round what is unknown from which it is continued
 
 
@@ -28,19 +34,45 @@ def continued(image: NDArray[np.uint8], unknown: Mask, finest: int = FINEST) -> 
     here = slices((left, top, min(width, box[2] + near), min(height, box[3] + near)))
     if unknown[here].all():
         here = slices((0, 0, width, height))
-    inside, result = unknown[here], image.copy()
-    shape = -(-inside.shape[1] // cell), -(-inside.shape[0] // cell)
-    known = (~inside).astype(np.float32)
-    weight = np.asarray(Image.fromarray(known).resize(shape, Image.Resampling.BOX))
+    result = image.copy()
+    inside, colours, target = unknown[here], image[here], result[here]
+    length, width = inside.shape
+    rows, columns = -(-length // cell), -(-width // cell)
+    few = max(1, AT_ONCE // (cell * width))  # rows of cells
+    bands = [(top, min(rows, top + few)) for top in range(0, rows, few)]
 
-    def fill(channel: int) -> None:
-        mean = Image.fromarray(image[here][..., channel] * known).resize(shape, Image.Resampling.BOX)
-        filled = push_pull((np.asarray(mean) / weight.clip(1e-6))[..., None], weight > 0)[..., 0]
-        whole = Image.fromarray(filled).resize(inside.shape[::-1], Image.Resampling.BILINEAR)
-        result[here][..., channel][inside] = np.rint(np.asarray(whole)[inside]).clip(0, 255)
+    def reduced(band: tuple[int, int]) -> list[Colours]:
+        """Means over a band's cells, with 0 where it is unknown: whether pixels are known, and of each channel."""
+        first, last = (row * length / rows for row in band)
+        here = slice(int(first), math.ceil(last))
+        known = (~inside[here]).astype(np.float32)
+        shape, box = (columns, band[1] - band[0]), (0, first - here.start, width, last - here.start)
+        planes = known, *np.moveaxis(colours[here], -1, 0)
+        return side_by_side(lambda plane: _resized(plane * known, shape, Image.Resampling.BOX, box), planes)
 
-    side_by_side(fill, range(image.shape[-1]))
+    weight, *means = (np.concatenate(parts) for parts in zip(*side_by_side(reduced, bands), strict=True))
+    smooth = side_by_side(lambda mean: push_pull((mean / weight.clip(1e-6))[..., None], weight > 0)[..., 0], means)
+
+    def fill(band: tuple[int, int]) -> None:
+        first, last = (row * length // rows for row in band)
+        here = inside[first:last]
+        if not here.any():
+            return
+        box = 0, first * rows / length, columns, last * rows / length
+
+        def fill_channel(channel: int) -> None:
+            whole = _resized(smooth[channel], (width, last - first), Image.Resampling.BILINEAR, box)
+            target[first:last, :, channel][here] = np.rint(whole[here]).clip(0, 255)
+
+        side_by_side(fill_channel, range(len(smooth)))
+
+    side_by_side(fill, bands)
     return result
+
+
+def _resized(values: Colours, shape: tuple[int, int], resample: Image.Resampling, box: Part) -> Colours:
+    """A part of an array [H, W] at another size."""
+    return np.asarray(Image.fromarray(values).resize(shape, resample, box))
 
 
 def push_pull(values: Colours, known: Mask) -> Colours:

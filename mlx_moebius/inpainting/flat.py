@@ -43,7 +43,7 @@ BLURRED, USUAL = 3, 0.99  # pixels that edges blur; share of all others that are
 EDGY = 0.5  # of the way from one colour to another that two pixels take at a drawing's edge
 STROKE = 2  # pixels round a pixel
 BROAD = 0.4  # of a colour's pixels that have only their own kind so far round them: else letters, lines or a pattern
-DIFFUSIONS = (3, 2, 1)  # pixels
+DIFFUSIONS = (6, 3, 2, 1)  # pixels
 ROUNDS = 6
 STEEP = 0.8  # how much the shares of two regions differ from pixel to pixel at a straight border, once diffused
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlx_moebius.inpainting.synthesis.grain import grain
-from mlx_moebius.inpainting.synthesis.lines import lines_across
+from mlx_moebius.inpainting.synthesis.lines import lines_across, stronger
 from mlx_moebius.inpainting.synthesis.surface import Points, Surface, fit
 from mlx_moebius.photos.geometry import Box, Colours, Mask, around, intersection, shifted, slices
 from mlx_moebius.photos.masks import Part, components, dilate
@@ -72,20 +72,20 @@ def _continued(photo: Photo, unknown: Mask, part: Part, seed: int) -> tuple[Mask
             continue
         if total is None:
             total = np.zeros((len(places), values.shape[-1] + 1), np.float32)
+            lines = np.zeros((len(places), values.shape[-1]), np.float32)
         at = _points(hole[slices(reach)])
         middle = np.array([core[1] + core[3], core[0] + core[2]]) / 2 - (reach[1], reach[0])
         share = (1 - np.abs(at - middle) / length).clip(1e-3).prod(axis=1).astype(np.float32)[:, None]
-        smooth = surface.at(at)
+        there = np.searchsorted(places, (at + np.array([reach[1], reach[0]])) @ (hole.shape[1], 1))
+        total[there] += np.concatenate([share * surface.at(at), share], axis=1)
         if (drawn := _lines(values, surface, hole[slices(reach)], distance)) is not None:
-            smooth += drawn
-        added = np.concatenate([share * smooth, share], axis=1)
-        total[np.searchsorted(places, (at + np.array([reach[1], reach[0]])) @ (hole.shape[1], 1))] += added
+            lines[there] = stronger(drawn, lines[there])  # another stretch may miss an end
         answered[slices(core)] |= hole[slices(core)]
         noises.append(surface.noise)
     if total is None:
         return None
-    total = total[answered.ravel()[places]]
-    colours = total[:, :-1] / total[:, -1:]
+    inside = answered.ravel()[places]
+    colours = total[inside, :-1] / total[inside, -1:] + lines[inside]
     noise = np.median(noises, axis=0)
     if noise.max() > GRAINY:
         grain_of_it = _grain(photo, unknown, frame, answered, noise, np.random.default_rng(seed))

@@ -141,6 +141,22 @@ def test_a_line_goes_on_across_the_hole(angle: float) -> None:
         assert off(line(angle, 4), disk()).max() == 0
 
 
+def test_the_lines_of_squared_paper_go_on_and_those_at_the_rim_too() -> None:
+    paper = flat(252, 252, 248)
+    paper[11::20] = paper[:, 7::20] = 190, 210, 230
+    assert off(paper, (np.abs(ROWS - 100) < 45) & (np.abs(COLUMNS - 137) < 51)).max() == 0
+
+
+def test_a_line_bends_on_in_the_hole() -> None:
+    away = np.abs(np.hypot(ROWS + 60, COLUMNS - 150) - 160) - 1.5
+    arc = grey(255 - 200 * (0.5 - away).clip(0, 1))
+    mask = disk(radius=24)
+    photo, _ = continue_plain(Photo(np.rint(np.where(mask[..., None], PURPLE, arc)).astype(np.uint8), "RGB"), mask)
+    drawn = photo.pixels[75:125, 127:174, 0]
+    assert (drawn.min(axis=0) < 120).all()
+    assert np.abs(drawn.argmin(axis=0) - arc[75:125, 127:174, 0].argmin(axis=0)).max() <= 3
+
+
 def test_a_line_that_was_masked_itself_does_not_come_back() -> None:
     wire = line(0, 4)
     mask = (np.abs(ROWS - 100) < 9) & (np.abs(COLUMNS - 150) < 40)

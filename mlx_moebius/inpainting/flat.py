@@ -43,7 +43,7 @@ BLURRED, USUAL = 3, 0.99  # pixels that edges blur; share of all others that are
 EDGY = 0.5  # of the way from one colour to another that two pixels take at a drawing's edge
 STROKE = 2  # pixels round a pixel
 BROAD = 0.4  # of a colour's pixels that have only their own kind so far round them: else letters, lines or a pattern
-DIFFUSIONS = (6, 3, 2, 1)  # pixels
+DIFFUSIONS, NARROW = (6, 3, 2, 1), 3  # pixels; up to which it suits every hole
 ROUNDS = 6
 STEEP = 0.8  # how much the shares of two regions differ from pixel to pixel at a straight border, once diffused
 
@@ -292,6 +292,8 @@ def _regions(labels: Labels, count: int) -> Floats:
     strongest = np.where(fixed, labels, shares.argmax(axis=0))
     shares = _hard(_without_islands(strongest, fixed, count), count)
     for radius in DIFFUSIONS:
+        if radius > NARROW and near(fixed, radius).all():
+            continue  # so wide a one would see mostly what is beyond the hole
         for _ in range(ROUNDS):
             shares = np.where(fixed, given, _hard(_diffused(shares, radius).argmax(axis=0), count))
     return _diffused(shares, 1)

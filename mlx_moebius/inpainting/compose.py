@@ -117,17 +117,20 @@ class PreparedCrops:
                 lay(each, tile, colours, weights)
             return colours, weights
 
-        for top in range(0, photo.height, BAND):
-            band = (0, top, photo.width, min(photo.height, top + BAND))
-            across = [(left, top, min(photo.width, left + BAND), band[3]) for left in range(0, photo.width, BAND)]
-            if tiles := [tile for tile in across if any(intersection(tile, box) for box in boxes)]:
-                colours = np.zeros((band[3] - top, photo.width, 3), np.float32)
-                weights = np.zeros(colours.shape[:2], np.float32)
-                for tile, (drawn, shown) in zip(tiles, side_by_side(drawn_in, tiles), strict=True):
-                    colours[slices(tile, band[:2])], weights[slices(tile, band[:2])] = drawn, shown
-                photo = photo.composite(colours, weights, band, settings.opaque, keep)
-                share = np.ceil(weights.clip(0, 1) * np.float32(65535)).astype(np.uint16)
-                shares[band[1] : band[3]] = np.maximum(shares[band[1] : band[3]], share)
+        def bands() -> Iterator[tuple[Colours, NDArray[np.float32], Box]]:
+            for top in range(0, photo.height, BAND):
+                band = (0, top, photo.width, min(photo.height, top + BAND))
+                across = [(left, top, min(photo.width, left + BAND), band[3]) for left in range(0, photo.width, BAND)]
+                if tiles := [tile for tile in across if any(intersection(tile, box) for box in boxes)]:
+                    colours = np.zeros((band[3] - top, photo.width, 3), np.float32)
+                    weights = np.zeros(colours.shape[:2], np.float32)
+                    for tile, (drawn, shown) in zip(tiles, side_by_side(drawn_in, tiles), strict=True):
+                        colours[slices(tile, band[:2])], weights[slices(tile, band[:2])] = drawn, shown
+                    share = np.ceil(weights.clip(0, 1) * np.float32(65535)).astype(np.uint16)
+                    shares[band[1] : band[3]] = np.maximum(shares[band[1] : band[3]], share)
+                    yield colours, weights, band
+
+        photo = photo.composite_all(bands(), settings.opaque, keep)
         photo = replace(photo, gains=filled_gains(photo, shares > 0), infrared=filled_infrared(photo, shares > 0))
         seam = measure_seam(photo.rgb(), self.mask, widest_feather(crops), hidden=photo.hidden())
         result = Result(photo, self.mask, self.crops, seam, [], details, shares, self.uses, self.continued)

@@ -63,7 +63,7 @@ def _continued(photo: Photo, unknown: Mask, part: Part, seed: int) -> tuple[Mask
         reach = stretch[0]
         wide = around(reach, DEPTHS[0], hole.shape[1], hole.shape[0])
         distance = _distances(hole[slices(wide)], ~unknown_here[slices(wide)])[slices(reach, wide[:2])]
-        values = levels(photo, shifted(reach, *frame[:2]))
+        values = levels(photo, shifted(reach, *frame[:2]), distance > 0)
         return values, distance, _surface(values, hole[slices(reach)], distance, size)
 
     stretches = [pair for pair in _stretches(hole.shape, length) if hole[slices(pair[1])].any()]
@@ -115,15 +115,18 @@ def _stretches(shape: tuple[int, int], length: float) -> Iterator[tuple[Box, Box
 
 
 def _surface(values: Colours, hole: Mask, distance: NDArray[np.uint8], size: int) -> Surface | None:
-    """A surface that fits the surroundings of a hole [H, W], as far out as possible; None if there is none."""
+    """A surface that fits the surroundings of a hole [H, W], as far out as possible; None if there is none.
+
+    `values` [N, C] are of the pixels that have a distance, as in `_lines`.
+    """
     tested = _points(hole)
     tested = tested[np.linspace(0, len(tested) - 1, min(TESTED, len(tested))).astype(int)]
     where = distance > 0
-    points, far, around_it = _points(where), distance[where], values[where]
+    points, far = _points(where), distance[where]
     for depth in DEPTHS:
         ring = far <= depth
         close = far[ring] == OUTLINE
-        if close.any() and (found := fit(around_it[ring], points[ring], close, size, tested)) is not None:
+        if close.any() and (found := fit(values[ring], points[ring], close, size, tested)) is not None:
             return found
     return None
 
@@ -135,9 +138,9 @@ def _points(where: Mask) -> Points:
 
 def _lines(values: Colours, surface: Surface, hole: Mask, distance: NDArray[np.uint8]) -> Colours | None:
     """What lines that cross a hole [H, W] add to the surface, [N, C]."""
-    rest = np.zeros(values.shape, np.float32)
+    rest = np.zeros((*hole.shape, values.shape[-1]), np.float32)
     around_it = _points(distance > 0)
-    rest[around_it[:, 0], around_it[:, 1]] = values[distance > 0] - surface.at(around_it)
+    rest[around_it[:, 0], around_it[:, 1]] = values - surface.at(around_it)
     return lines_across(rest, hole, distance, OUTLINE, surface.noise)
 
 

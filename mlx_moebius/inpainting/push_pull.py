@@ -11,7 +11,7 @@ from PIL import Image
 from mlx_moebius.photos.geometry import Colours, Mask, bounding_box, slices
 from mlx_moebius.side_by_side import side_by_side
 
-Part = tuple[float, float, float, float]
+FloatBox = tuple[float, float, float, float]
 """Left, top, right, bottom."""
 
 FINEST = 1024  # cells along the side of what is continued: what has no detail needs no more
@@ -70,7 +70,7 @@ def continued(image: NDArray[np.uint8], unknown: Mask, finest: int = FINEST) -> 
     return result
 
 
-def _resized(values: Colours, shape: tuple[int, int], resample: Image.Resampling, box: Part) -> Colours:
+def _resized(values: Colours, shape: tuple[int, int], resample: Image.Resampling, box: FloatBox) -> Colours:
     """A part of an array [H, W] at another size."""
     return np.asarray(Image.fromarray(values).resize(shape, resample, box))
 

@@ -15,10 +15,11 @@ from mlx_moebius.photos.photo import Photo
 from mlx_moebius.side_by_side import side_by_side
 
 
-def levels(photo: Photo, box: Box) -> Colours:
-    """The colours in a box, float32 [h, w, C without opacity], in 8-bit levels."""
+def levels(photo: Photo, box: Box, where: Mask | None = None) -> Colours:
+    """The colours in a box, float32 [h, w, C without opacity], in 8-bit levels; [N, C] of those `where` is True."""
     pixels = photo.pixels[slices(box)]
     colours = pixels.reshape(*pixels.shape[:2], -1)[..., : _channels(photo)]
+    colours = colours if where is None else colours[where]
     return colours.astype(np.float32) / np.float32(257 if pixels.dtype == np.uint16 else 1)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -40,6 +40,8 @@ from mlx_moebius.side_by_side import side_by_side
 
 TEXT_LIMIT = 64 << 20  # bytes of text or ICC profile in a PNG, unpacked: Pillow's 1 MB is less than editors write
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = TEXT_LIMIT
+Floats = NDArray[np.float32]
+Keep = Callable[[Floats], Floats]  # moves colours [N, C]; see `kept_colours`
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601, as Pillow's L
 BAND = 512  # rows blended at a time, which bounds the memory for float copies
 READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "BMP")
@@ -137,12 +139,7 @@ class Photo:
         return np.repeat(grey[..., None], 3, axis=-1)
 
     def composite(
-        self,
-        fill: Pixels,
-        weight: NDArray[np.float32],
-        box: Box | None = None,
-        opaque: bool = False,
-        keep: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None,
+        self, fill: Pixels, weight: Floats, box: Box | None = None, opaque: bool = False, keep: Keep | None = None
     ) -> Photo:
         """The photo with `fill` blended in, in the photo's colours and depth; pixels of weight 0 are not touched.
 
@@ -150,8 +147,21 @@ class Photo:
         photo by default). Opacity stays as it is unless `opaque`, which makes filled parts opaque by their weight.
         `keep` (see `kept_colours`) is applied last, to the pixels that are touched.
         """
-        pixels = self.pixels.copy()
-        window = pixels[slices(box or self.box)]
+        return self.composite_all([(fill, weight, box or self.box)], opaque, keep)
+
+    def composite_all(
+        self, fills: Iterable[tuple[Pixels, Floats, Box]], opaque: bool = False, keep: Keep | None = None
+    ) -> Photo:
+        """`composite` of several fills with their weights and boxes, one after the other."""
+        photo = self
+        for fill, weight, box in fills:
+            photo = replace(photo, pixels=self.pixels.copy()) if photo is self else photo
+            photo._lay(fill, weight, photo.pixels[slices(box)], opaque, keep)
+            photo = replace(photo, metadata=photo.without_regions(weight, box))
+        return photo
+
+    def _lay(self, fill: Pixels, weight: Floats, window: Pixels, opaque: bool, keep: Keep | None) -> None:
+        """Blend a fill into a window of the photo's pixels."""
 
         def blend(top: int) -> None:
             rows = slice(top, top + BAND)
@@ -161,9 +171,8 @@ class Photo:
                 window[rows][touched] = self._blended(*some, opaque, keep)
 
         side_by_side(blend, range(0, len(window), BAND))
-        return replace(self, pixels=pixels, metadata=self.without_regions(weight, box or self.box))
 
-    def without_regions(self, weight: NDArray[np.float32], box: Box) -> Metadata:
+    def without_regions(self, weight: Floats, box: Box) -> Metadata:
         """The metadata without the regions (of faces) whose middle is filled."""
 
         def unless_filled(region: Region) -> Region | None:
@@ -173,20 +182,12 @@ class Photo:
 
         return replace(self.metadata, xmp=map_regions(self.metadata.xmp, unless_filled))
 
-    def _blended(
-        self,
-        source: Pixels,
-        fill: Pixels,
-        weight: NDArray[np.float32],
-        opaque: bool,
-        keep: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None,
-    ) -> Pixels:
+    def _blended(self, source: Pixels, fill: Pixels, weight: Floats, opaque: bool, keep: Keep | None) -> Pixels:
         """`composite` of some pixels, [n] or [n, C]; their `fill` [n, 3] and `weight` [n] are given."""
         share = weight[:, None].astype(np.float32)
         if self.mode == "CMYK":  # in light, not in ink: the same colour from other shares of black would show as a seam
-            seen = np.asarray(cmyk.convert(to_image(source[None], "CMYK"), "RGB", self.metadata.icc))[0].astype(
-                np.float32
-            )
+            seen = np.asarray(cmyk.convert(to_image(source[None], "CMYK"), "RGB", self.metadata.icc))[0]
+            seen = seen.astype(np.float32)
             seen = np.rint(seen * (1 - share) + fill * share).clip(0, 255).astype(np.uint8)
             blended = np.array(cmyk.convert(to_image(seen[None], "RGB"), "CMYK", self.metadata.icc))[0]
             return blended if keep is None else keep(seen.astype(np.float32)).astype(blended.dtype)
@@ -201,7 +202,7 @@ class Photo:
             target[:, :channels] = keep(target[:, :channels])
         return np.rint(target).clip(0, np.iinfo(source.dtype).max).astype(source.dtype).reshape(source.shape)
 
-    def _native(self, fill: Pixels) -> NDArray[np.float32]:
+    def _native(self, fill: Pixels) -> Floats:
         """RGB fill [n, 3] in 0..255 as the photo's RGB or grey, float32 [n, C without opacity]."""
         colours = fill.astype(np.float32) * np.float32(257 if self.pixels.dtype == np.uint16 else 1)
         if self.plain_mode in ("RGB", "RGBA"):

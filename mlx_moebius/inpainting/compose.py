@@ -164,8 +164,7 @@ def prepare_crops(
     aside = 0
     if settings.detail and settings.paste and not overlap and rest.any():
         asked = rest
-        photo, rest = continue_plain(photo, rest, settings.opaque)
-        photo, rest = continue_flat(photo, rest, settings.opaque)
+        photo, rest = continue_known(photo, rest, settings.opaque)
         photo, rest = heal_specks(photo, rest, settings.opaque)
         aside = len(components(asked & ~rest))
     crops = plan(rest, size, settings.context, settings.max_crop, settings.whole_image)
@@ -177,6 +176,14 @@ def prepare_crops(
     images = side_by_side(lambda pair: prefill(*pair), extracted)
     levels = [extract(rgb, unknown, crop)[1] for crop in crops] if overlap else masks
     return PreparedCrops(photo, mask, crops, images, masks, levels, rest, found.uses, aside)
+
+
+def continue_known(photo: Photo, mask: Mask, opaque: bool) -> tuple[Photo, Mask]:
+    """The photo with the parts of a mask [H, W] filled whose surroundings say what is there, and the rest of the mask.
+
+    With `opaque`, filled pixels become opaque; otherwise their opacity stays.
+    """
+    return continue_flat(*continue_plain(photo, mask, opaque), opaque)
 
 
 def filled_gains(photo: Photo, changed: Mask) -> GainMap | None:

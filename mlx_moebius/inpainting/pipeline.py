@@ -18,7 +18,7 @@ from mlx_moebius.alignment.take import unused
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.files import expanded
 from mlx_moebius.inpainting.call import check_names, fill_pictures
-from mlx_moebius.inpainting.compose import PreparedCrops, Result
+from mlx_moebius.inpainting.compose import PreparedCrops, Result, continue_known
 from mlx_moebius.inpainting.detail import Detail, Growth
 from mlx_moebius.inpainting.extend import Extension, checked, extended, inner_box, overlap, passes
 from mlx_moebius.inpainting.outpaint import finish_frame, reliable_cell
@@ -33,7 +33,7 @@ from mlx_moebius.networks.footprint import crops_within
 from mlx_moebius.networks.stages import Stages
 from mlx_moebius.networks.weights import load_diffusion
 from mlx_moebius.photos.geometry import Colours, Mask, slices
-from mlx_moebius.photos.masks import latent_mask
+from mlx_moebius.photos.masks import components, latent_mask
 from mlx_moebius.photos.photo import Photo
 from mlx_moebius.runtime import private_kernels
 from mlx_moebius.side_by_side import Ahead, Arriving
@@ -190,10 +190,18 @@ class MoebiusPipeline:
     def _extend(
         self, photo: Photo, steps: list[Extension], settings: Settings, callback: Callback | None, parts: int
     ) -> Result:
-        """Widen the frame: the network draws pass by pass, then detail is grown once. The photo stays as it is."""
+        """Widen the frame: the network draws pass by pass, then detail is grown once. The photo stays as it is.
+
+        A plain background and flat colours are continued without the network.
+        """
         extension = checked(Extension(*(sum(sides) for sides in zip(*steps, strict=True))), photo)
         settings = replace(settings, opaque=True)
         wide, new = extended(photo, extension)
+        if settings.detail and settings.paste:
+            canvas, rest = continue_known(wide, new, opaque=True)
+            if not rest.any():
+                seam = measure_seam(canvas.rgb(), new, hidden=canvas.hidden())
+                return Result(canvas, new, [], seam, [], continued=len(components(new)))
         canvas, crops, cells, notes = replace(photo, gains=None), [], [], []
         drawn = Extension()
         for index, step in enumerate(steps):

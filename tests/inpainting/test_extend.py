@@ -234,6 +234,15 @@ def test_the_new_part_meets_the_photo() -> None:
     assert np.allclose(off[100, 240:], 90)
 
 
+def test_flat_colours_and_a_plain_background_go_on_exactly(nano: MoebiusPipeline) -> None:
+    wide = np.full((96, 160, 3), (135, 190, 235), np.uint8)
+    wide[60:] = 90, 150, 70
+    photo = Photo(wide[:, 50:130], "RGB")
+    result = nano.inpaint(photo, None, nano.settings(extend=(50, 0, 30, 0)))
+    assert np.array_equal(result.photo.pixels, wide)
+    assert result.warnings == []
+
+
 def test_black_and_white_stays_so(nano: MoebiusPipeline) -> None:
     grey = photo_from_image(picture("L", 120, 90).convert("RGB"))
     for detail in (True, False):

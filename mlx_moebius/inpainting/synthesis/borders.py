@@ -88,7 +88,10 @@ def _goes_on(end: _End, labels: Labels, hole: Mask) -> Vector | None:
 
 
 def _up_to(end: _End, labels: Labels, hole: Mask) -> Vector | None:
-    """The straight line [N, 2] from an end to another border that was continued; None if it leaves the hole before."""
+    """The straight line [N, 2] from an end to another border that was continued, or to the picture's edge.
+
+    None if it leaves the hole before.
+    """
     line = end.at + np.arange(0, sum(hole.shape), 0.25)[:, None] * end.direction
     rows, columns = np.rint(line).astype(np.int64).T
     within = (rows >= 0) & (rows < hole.shape[0]) & (columns >= 0) & (columns < hole.shape[1])
@@ -99,8 +102,10 @@ def _up_to(end: _End, labels: Labels, hole: Mask) -> Vector | None:
     first = int(inside.argmax())
     stop = ~inside | (labels[rows, columns] >= 0)
     stop[:first] = False
+    if not stop.any():
+        return line
     last = int(stop.argmax())
-    return line[:last] if stop.any() and inside[last] and last > 1 else None
+    return line[:last] if inside[last] and last > 1 else None
 
 
 def _ends(labels: Labels, hole: Mask, count: int) -> Iterator[_End]:

@@ -21,9 +21,11 @@ from mlx_moebius.photos.masks import dilate
 from mlx_moebius.photos.photo import read_provenance
 from tests.support.command import Ended
 from tests.support.command import run as run_here
+from tests.support.tiny import tiny
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PHOTO, MASK = EXAMPLES / "landscape.png", EXAMPLES / "landscape_mask.png"
+SMALL = ("--mask-from", "150,180,24,24")  # one window, where the whole person takes seven
 
 
 def generate(*arguments: str | Path, cwd: Path | None = None) -> Ended:
@@ -58,7 +60,7 @@ def test_the_stranger_goes(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_output_goes_beside_the_photo_and_is_never_overwritten_silently(folder: Path) -> None:
-    arguments = (folder / "landscape.png", "--mask", folder / "landscape_mask.png", "--steps", "3")
+    arguments = (folder / "landscape.png", *SMALL, "--steps", "3")
     assert generate(*arguments).returncode == 0
     out = folder / "landscape_filled.png"
     first = out.read_bytes()
@@ -71,7 +73,7 @@ def test_output_goes_beside_the_photo_and_is_never_overwritten_silently(folder: 
 
 
 def test_settings_are_recorded_unless_unwanted(folder: Path) -> None:
-    arguments = (folder / "landscape.png", "--mask-from", "140,165,40,80", "--steps", "3", "--seed", "4")
+    arguments = (folder / "landscape.png", *SMALL, "--steps", "3", "--seed", "4")
     assert generate(*arguments, "-o", folder / "a.png").returncode == 0
     assert generate(*arguments, "-o", folder / "b.png", "--no-metadata").returncode == 0
     recorded = read_provenance(folder / "a.png")
@@ -82,7 +84,7 @@ def test_settings_are_recorded_unless_unwanted(folder: Path) -> None:
 
 
 def test_verbose_shows_windows_seam_stages_and_blas(folder: Path) -> None:
-    run = generate(folder / "landscape.png", "-m", folder / "landscape_mask.png", "--steps", "3", "-v")
+    run = generate(folder / "landscape.png", *SMALL, "--steps", "3", "-v")
     for word in (
         "window 128 x 128",
         "seam: colour step",
@@ -215,7 +217,7 @@ def _has_gpu() -> bool:
 @pytest.mark.slow
 def test_a_sheet_of_seeds_and_the_pick_of_one(folder: Path) -> None:
     photo, mask = folder / "landscape.png", folder / "landscape_mask.png"
-    common = (photo, "-m", mask, "--steps", "3", "--seed", "5")
+    common = (photo, "-m", mask, "--whole-image", "--seed", "5")
     sheet = generate(*common, "--seeds", "3")
     assert sheet.returncode == 0, sheet.stderr
     with Image.open(folder / "landscape_seeds.png") as image:
@@ -229,15 +231,15 @@ def test_a_sheet_of_seeds_and_the_pick_of_one(folder: Path) -> None:
 
 
 def test_a_run_is_repeated_from_its_metadata(folder: Path) -> None:
-    photo, mask = folder / "landscape.png", folder / "landscape_mask.png"
+    photo = folder / "landscape.png"
     first = ("--steps", "3", "--seed", "7", "--context", "1.5", "--no-compensate", "-o", folder / "first.png")
-    assert generate(photo, "-m", mask, *first).returncode == 0
+    assert generate(photo, *SMALL, *first).returncode == 0
     again = ("--from-metadata", folder / "first.png")
-    assert generate(photo, "-m", mask, *again, "-o", folder / "again.png").returncode == 0
+    assert generate(photo, *SMALL, *again, "-o", folder / "again.png").returncode == 0
     assert (folder / "again.png").read_bytes() == (folder / "first.png").read_bytes()
-    assert generate(photo, "-m", mask, *again, "--seed", "8", "-o", folder / "other.png").returncode == 0
+    assert generate(photo, *SMALL, *again, "--seed", "8", "-o", folder / "other.png").returncode == 0
     assert (folder / "other.png").read_bytes() != (folder / "first.png").read_bytes()
-    refused = generate(photo, "-m", mask, "--from-metadata", photo, "-o", folder / "no.png")
+    refused = generate(photo, *SMALL, "--from-metadata", photo, "-o", folder / "no.png")
     assert refused.returncode == 1
     assert "does not say how it was filled" in refused.stderr
 
@@ -245,8 +247,8 @@ def test_a_run_is_repeated_from_its_metadata(folder: Path) -> None:
 @pytest.mark.parametrize("here", [False, True])
 def test_where_a_model_lies_stays_with_its_owner(folder: Path, here: bool) -> None:
     model, out = folder / "for-a-client/mine", folder / "filled.png"
-    shutil.copytree(find_model("nano"), model)
-    common = (folder / "landscape.png", "-m", folder / "landscape_mask.png", "--steps", "1", "-o", out)
+    shutil.copytree(tiny(), model)
+    common = (folder / "landscape.png", *SMALL, "--steps", "1", "-o", out)
     run = generate(*common, "--model", "." if here else model, cwd=model)
     assert run.returncode == 0, run.stderr
     assert not any(part in out.read_bytes() for part in (b"for-a-client", str(folder).encode()))
@@ -260,7 +262,7 @@ def test_where_a_model_lies_stays_with_its_owner(folder: Path, here: bool) -> No
 )
 def test_approximate_options_change_the_fill_and_are_recorded(folder: Path, option: str, value: str, bad: str) -> None:
     model = _guided_model(folder)
-    common = (folder / "landscape.png", "-m", folder / "landscape_mask.png", "--steps", "4", "--model", model)
+    common = (folder / "landscape.png", *SMALL, "--steps", "4", "--model", model)
     assert generate(*common, "-o", folder / "exact.png").returncode == 0
     run = generate(*common, option, value, "-o", folder / "fast.png")
     assert run.returncode == 0, run.stderr
@@ -275,11 +277,11 @@ def test_approximate_options_change_the_fill_and_are_recorded(folder: Path, opti
 
 @pytest.mark.slow
 def test_a_preset_sets_what_is_not_asked_for(folder: Path) -> None:
-    model = shutil.copytree(find_model("nano"), folder / "model")
+    model = Path(shutil.copytree(tiny(), folder / "model"))
     config = json.loads((model / "config.json").read_text())
     config["sampling"]["num_steps"] = 4
     (model / "config.json").write_text(json.dumps(config))
-    arguments = (folder / "landscape.png", "--mask-from", "140,165,40,80", "--no-detail")
+    arguments = (folder / "landscape.png", *SMALL)
     recorded = {}
     asked: dict[str, tuple[str | Path, ...]] = {
         "plain": (),
@@ -333,7 +335,7 @@ def test_more_than_half_is_filled_where_that_is_meant(folder: Path) -> None:
 def test_odd_file_names_of_one_photo(folder: Path) -> None:
     long, odd = folder / ("x" * 246 + ".png"), folder / os.fsdecode(b"caf\xe9.png")
     shutil.copy(folder / "landscape.png", long)
-    options = ("-m", str(folder / "landscape_mask.png"), "--steps", "2")
+    options = (*SMALL, "--steps", "2")
     run = generate(long, *options)
     assert (run.returncode, len(run.stderr.splitlines())) == (1, 1)
     assert "give another name with -o" in run.stderr

@@ -142,7 +142,8 @@ def test_overlapping_windows_know_what_was_grown_before() -> None:
 @pytest.mark.slow
 def test_seeds_and_batches() -> None:
     pipeline = MoebiusPipeline.from_pretrained("nano", "float32")
-    photo = crop("sand")
+    image = Image.open(PHOTOS / "sand.jpg").convert("RGB").crop((200, 200, 440, 400))
+    photo = photo_from_image(image)
     rows, columns = np.mgrid[: photo.height, : photo.width]
     mask = np.abs(rows - columns * 0.7 - 30) < 6
     grown, fills = [], []

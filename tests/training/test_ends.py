@@ -22,6 +22,7 @@ from mlx_moebius.training.checkpoint import SETTINGS_NAME, STATE_NAME
 from mlx_moebius.training.log import LOG_NAME, SHEET_NAME
 from mlx_moebius.training.validation import EvalResult, compared
 from tests.support.studio import paint_photos
+from tests.support.tiny import tiny
 from tests.training.test_train import SIZES, arguments, lines, train
 
 VARIANCE = "rest.conv_in.bn1.running_var"
@@ -103,7 +104,7 @@ def test_photos_that_are_gone_cost_nothing_that_was_learnt(
         for path in (studio / "photos").iterdir():
             path.unlink()
             if smaller:
-                Image.new("RGB", (20, 30)).save(path)
+                Image.new("RGB", (12, 10)).save(path)
 
     monkeypatch.setattr("mlx_moebius.training.photos.CACHE_BYTES", 0)
     at_step(monkeypatch, 3, spoil)
@@ -194,7 +195,7 @@ def test_what_is_no_line_of_a_log_is_left_out_and_another_vae_is_put_right(finis
     (out / "vae.safetensors").write_bytes((out / "vae.safetensors").read_bytes()[:-9] + b"\0" * 9)
     assert train(*arguments(finished, str(out), 3, *SPARSE, "--resume")) == 0
     assert [line["step"] for line in lines(out)] == [0, 1, 2, 2, 3, 3]
-    assert file_record(out / "vae.safetensors", "") == file_record(BUNDLED["nano"] / "vae.safetensors", "")
+    assert file_record(out / "vae.safetensors", "") == file_record(Path(tiny(), "vae.safetensors"), "")
     verify(out)
 
 

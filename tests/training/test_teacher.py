@@ -36,7 +36,7 @@ def school(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("school")
     paint_photos(folder / "photos", 6)
     (folder / "small.json").write_text(json.dumps(SIZES | {"block_out_channels": [32, 64]}))
-    assert train(*arguments(folder, "teacher", 2)) == 0
+    assert train(*arguments(folder, "teacher", 2, "--vae", "nano")) == 0
     (folder / "small.json").write_text(json.dumps(SIZES))
     (folder / "deep.json").write_text(json.dumps(SIZES | {"block_out_channels": [32, 32, 64]}))
     return folder
@@ -198,6 +198,6 @@ def test_a_teacher_that_is_refused_is_so_in_one_line(
 @pytest.mark.slow
 def test_another_teacher_is_no_way_to_go_on(school: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "alone"
-    assert train(*arguments(school, str(out), 1)) == 0
+    assert train(*arguments(school, str(out), 1, "--vae", "nano")) == 0
     assert train(*lesson(school, out, 2, "--resume")) == 1
     assert "the teacher is not the one" in capsys.readouterr().err

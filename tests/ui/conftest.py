@@ -16,7 +16,13 @@ from tests.support.browser import chromium
 from tests.ui.stage import Stage
 
 LOCAL = ("127.0.0.1", "127.0.0.2", "::1", "localhost", "0.0.0.0")
-FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run", "--disable-gpu"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+    "--disable-gpu",
+]
 
 connections: list[str] = []  # that this process, which is the server, tries to make to other machines
 

@@ -236,9 +236,11 @@ def test_the_new_part_meets_the_photo() -> None:
 
 def test_flat_colours_and_a_plain_background_go_on_exactly(nano: MoebiusPipeline) -> None:
     wide = np.full((96, 160, 3), (135, 190, 235), np.uint8)
-    wide[60:] = 90, 150, 70
+    wide[64:] = 90, 150, 70
+    wide[30:70, 75:100] = 170, 50, 40
     photo = Photo(wide[:, 50:130], "RGB")
     result = nano.inpaint(photo, None, nano.settings(extend=(50, 0, 30, 0)))
+    assert len(result.crops) == 0
     assert np.array_equal(result.photo.pixels, wide)
     assert result.warnings == []
 

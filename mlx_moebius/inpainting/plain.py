@@ -19,7 +19,8 @@ from mlx_moebius.photos.own_colours import fill_parts, levels
 from mlx_moebius.photos.photo import Photo
 from mlx_moebius.side_by_side import in_order
 
-DEPTHS = 16, 8, 4  # pixels round a hole to fit: the widest ring that is plain is taken
+DEPTHS = 64, 16, 8, 4  # pixels round a hole to fit: the widest ring that is plain is taken
+USUAL = 16  # the widest one of most holes; a larger one at the photo's edge is seen from fewer sides
 OUTLINE = 2  # pixels along the hole, which must be plain all round
 PLACE = 8  # pixels along a place over which noise averages out; less round small holes
 STRETCH = 8  # a long part is looked at in stretches of so many times its half thickness,
@@ -43,13 +44,16 @@ def continue_plain(photo: Photo, mask: Mask, opaque: bool = False) -> tuple[Phot
 
 def _continued(photo: Photo, unknown: Mask, part: Part, seed: int) -> tuple[Mask, Colours] | None:
     """Which pixels of a part's box could be filled, and their values [N, C] in 8-bit levels; None if none could."""
-    frame = around(part.box, DEPTHS[0], photo.width, photo.height)
+    left, top, right, bottom = part.box
+    at_edge = left == 0 or top == 0 or right == photo.width or bottom == photo.height
+    widest = DEPTHS[0] if at_edge and min(right - left, bottom - top) > 2 * USUAL else USUAL
+    frame = around(part.box, widest, photo.width, photo.height)
     hole, unknown_here = part.mask(frame), unknown[slices(frame)]
     outline = np.count_nonzero(dilate(hole, 2 * OUTLINE + 1) & ~unknown_here)
     if not outline:
         return None
     half = 2 * OUTLINE * part.area / outline  # of its thickness, where it is round
-    longest = max(part.box[2] - part.box[0], part.box[3] - part.box[1])
+    longest = max(right - left, bottom - top)
     length = max(SHORTEST, STRETCH * half, longest / STRETCHES)
     if longest <= 1.5 * length:
         length = 2.0 * max(hole.shape)  # one stretch
@@ -61,8 +65,8 @@ def _continued(photo: Photo, unknown: Mask, part: Part, seed: int) -> tuple[Mask
 
     def surface_of(stretch: tuple[Box, Box]) -> tuple[Colours, NDArray[np.uint8], Surface | None]:
         reach = stretch[0]
-        wide = around(reach, DEPTHS[0], hole.shape[1], hole.shape[0])
-        distance = _distances(hole[slices(wide)], ~unknown_here[slices(wide)])[slices(reach, wide[:2])]
+        wide = around(reach, widest, hole.shape[1], hole.shape[0])
+        distance = _distances(hole[slices(wide)], ~unknown_here[slices(wide)], widest)[slices(reach, wide[:2])]
         values = levels(photo, shifted(reach, *frame[:2]), distance > 0)
         return values, distance, _surface(values, hole[slices(reach)], distance, size)
 
@@ -95,11 +99,12 @@ def _continued(photo: Photo, unknown: Mask, part: Part, seed: int) -> tuple[Mask
     return answered[slices(part.box, frame[:2])], colours
 
 
-def _distances(hole: Mask, known: Mask) -> NDArray[np.uint8]:
+def _distances(hole: Mask, known: Mask, widest: int) -> NDArray[np.uint8]:
     """Distance of known pixels from a hole, in steps of `DEPTHS` and `OUTLINE`, [H, W]; 0 for all other pixels."""
     distance = np.zeros(hole.shape, np.uint8)
     for depth in (*DEPTHS, OUTLINE):
-        distance[dilate(hole, 2 * depth + 1) & known] = depth
+        if depth <= widest:
+            distance[dilate(hole, 2 * depth + 1) & known] = depth
     return distance
 
 
@@ -124,6 +129,8 @@ def _surface(values: Colours, hole: Mask, distance: NDArray[np.uint8], size: int
     where = distance > 0
     points, far = _points(where), distance[where]
     for depth in DEPTHS:
+        if depth > far.max(initial=0):
+            continue
         ring = far <= depth
         close = far[ring] == OUTLINE
         if close.any() and (found := fit(values[ring], points[ring], close, size, tested)) is not None:

@@ -80,6 +80,12 @@ def test_a_round_gradient_goes_on(centre: tuple[int, int]) -> None:
     assert off(grey(30 + 200 * np.exp(-((apart / 150) ** 2) / 2)), disk()).max() <= 1
 
 
+def test_a_corner_of_a_vignette_is_as_dark_as_it_was() -> None:
+    away = ((ROWS - 100) / 100) ** 2 + ((COLUMNS - 150) / 150) ** 2
+    corner = (ROWS > 150) & (COLUMNS > 220)
+    assert off(grey(225 - 60 * away), corner).max() <= 2
+
+
 @pytest.mark.parametrize("quality", [95, 85, 70])
 def test_what_jpeg_leaves_of_the_removed_does_not_spread(quality: int) -> None:
     shape, mask = disk(radius=36), disk(radius=40)

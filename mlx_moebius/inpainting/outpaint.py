@@ -25,7 +25,7 @@ from mlx_moebius.photos.kept_colours import kept_colours
 from mlx_moebius.photos.photo import Photo
 
 REACH, LEAST_REACH = 8, 512  # looked at: eight times as far into the photo as the frame grows; pixels at least
-TWINS = TwinPenalty(2000, 4)  # all sources lie on one side, so that repeats tempt and show more than in a hole
+TWINS = TwinPenalty(2000, 4, 1)  # all sources lie on one side, so that repeats tempt and show more than in a hole
 JOINT = 32  # the new part is led over to the photo within 1/32 of what is looked at
 
 

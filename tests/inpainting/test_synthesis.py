@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mlx_moebius.inpainting.push_pull import push_pull
+from mlx_moebius.inpainting.synthesis import offsets
+from mlx_moebius.inpainting.synthesis.assembly import Guide, assemble
 from mlx_moebius.inpainting.synthesis.grids import Scene, resize
 from mlx_moebius.inpainting.synthesis.grow import grow
 from mlx_moebius.inpainting.synthesis.trust import reliable_resolution
@@ -267,6 +269,16 @@ def test_no_place_is_copied_again_and_again() -> None:
     hole = (np.abs(rows - 200) < 60) & (np.abs(columns - 350) < 170)
     red = (grown(photo, hole)[..., 0] > 180) & hole
     assert red.sum() < 3 * np.pi * 15**2
+
+
+def test_a_meadow_does_not_become_wallpaper() -> None:
+    """Few places are copied more than three times, although those beside the hole fit well again and again."""
+    photo = np.asarray(Image.open(TRUNK / "photo.jpg"))
+    grid = scene(photo, dilate(np.asarray(Image.open(TRUNK / "hole.png")), 5)).grid(128)
+    known = offsets.repeats(grid, 60, np.random.default_rng(0))
+    found = np.unique(np.concatenate([known, offsets.rings(4, 8, 16, 32)]), axis=0)
+    copied = assemble(grid, found, Guide(grid.colours, grid.colours, 0.02))[grid.hole.ravel()]
+    assert (np.bincount(copied)[copied] > 3).mean() < 0.25
 
 
 @pytest.mark.slow

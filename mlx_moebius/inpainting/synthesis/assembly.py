@@ -17,9 +17,8 @@ from mlx_moebius.inpainting.synthesis.grids import Floats, Grid, box_sum, square
 from mlx_moebius.inpainting.synthesis.kinds import stray
 from mlx_moebius.inpainting.synthesis.labelling import NEVER, ROUNDS, SEAM, Labelling
 from mlx_moebius.inpainting.synthesis.lattice import Lattice
-from mlx_moebius.inpainting.synthesis.offsets import Offsets
+from mlx_moebius.inpainting.synthesis.offsets import Offsets, variance
 from mlx_moebius.inpainting.synthesis.search import Indices, nearest_patch
-from mlx_moebius.photos.geometry import Mask
 from mlx_moebius.side_by_side import side_by_side
 
 PATCH = 7  # cells that a source is compared on
@@ -28,6 +27,7 @@ KNOWN = 0.3  # weight of known cells against a seam's
 TEXTURE = 0.3
 FAR = 0.2 * 128**2  # cost of an offset as long as the grid, in squared levels; rows count three times
 REGULAR = 0.2  # weight of how much a regular texture differs from itself, moved by an offset
+VARIED = 100.0  # squared levels: repeated pieces that vary by less are seen less
 SPLIT = 0.8  # cells are looked at in two halves where these take so much less
 AT_ONCE = 1 << 16  # numbers on a core: more would leave its cache, fewer are too short to share
 
@@ -47,10 +47,15 @@ class Guide:
 
 
 class TwinPenalty(NamedTuple):
-    """The cost, in squared levels, of copying what a larger piece holds already, and how often it is applied."""
+    """The most that it costs, in squared levels, to copy what a larger piece holds already, for each of these pieces.
+
+    At most `most` pieces count. It is applied in so many `passes`. What varies little costs less, since repeated grain
+    is not seen.
+    """
 
     cost: float = 100.0
     passes: int = 2
+    most: int = 4
 
 
 DEFAULT_TWINS = TwinPenalty()
@@ -95,26 +100,33 @@ def assemble(
         sources, cost = np.take_along_axis(sources, best, 1), np.take_along_axis(cost, best, 1)
     labelling = Labelling(grid, cells, sources)
     chosen = labelling.choose(cost, rounds)
+    seen = twins.cost * np.minimum(variance(grid.colours, PATCH // 2) / np.float32(VARIED), 1).take(sources)
     for _ in range(twins.passes):
-        penalty = np.float32(twins.cost) * _twins(grid, cells, sources, chosen)
-        chosen = labelling.choose(cost + penalty, rounds // 2)
+        chosen = labelling.choose(cost + seen * _twins(grid, cells, sources, chosen, twins.most), rounds // 2)
     return chosen
 
 
-def _twins(grid: Grid, cells: Indices, sources: Indices, chosen: Indices) -> Mask:
-    """Whether a larger piece already copies from a candidate [N, K]. Repeated pieces (twins) are visible."""
-    chosen_cells = chosen[cells]
-    moves, piece, sizes = np.unique((chosen_cells - cells)[chosen_cells >= 0], return_inverse=True, return_counts=True)
-    largest = np.zeros(grid.hole.size, np.int64)
-    np.maximum.at(largest, chosen_cells[chosen_cells >= 0], sizes[piece])
-    around = largest.reshape(grid.hole.shape)
-    around = np.maximum.reduce(
-        [np.roll(around, (down, across), (0, 1)) for down in (-1, 0, 1) for across in (-1, 0, 1)]
-    )
+def _twins(grid: Grid, cells: Indices, sources: Indices, chosen: Indices, most: int) -> Floats:
+    """How many larger pieces, at most `most`, already copy from a candidate [N, K]. Repeated ones (twins) are seen."""
+    copied = chosen[cells]
+    taken = copied >= 0
+    moves, piece, sizes = np.unique((copied - cells)[taken], return_inverse=True, return_counts=True)
+    copied, size = copied[taken], sizes[piece]
     candidate = sources - cells[:, None]
     at = np.searchsorted(moves, candidate).clip(0, len(moves) - 1)
-    size = np.where(moves[at] == candidate, sizes[at], 0)
-    return np.asarray(around.ravel().take(sources) > size)
+    own = np.where(moves[at] == candidate, sizes[at], 0)
+    twins = np.zeros(sources.shape, np.float32)
+    for _ in range(most):
+        largest = np.zeros(grid.hole.size, np.int64)
+        np.maximum.at(largest, copied, size)
+        around = largest.reshape(grid.hole.shape)
+        around = np.maximum.reduce(
+            [np.roll(around, (down, across), (0, 1)) for down in (-1, 0, 1) for across in (-1, 0, 1)]
+        )
+        twins += around.ravel().take(sources) > own
+        others = size < largest[copied]
+        copied, size = copied[others], size[others]
+    return twins
 
 
 def rim(grid: Grid, cells: Indices, sources: Indices) -> Floats:

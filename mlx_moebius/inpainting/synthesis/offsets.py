@@ -36,7 +36,7 @@ def repeats(grid: Grid, count: int, rng: np.random.Generator) -> Offsets:
         return np.zeros((0, 2), np.int64)
     samples = patches(grid.colours, places, PATCH)
     features = Basis(samples).project(samples)[:, :COMPONENTS]
-    life = _variance(grid.colours, half)[places]
+    life = variance(grid.colours, half)[places]
     chosen = np.flatnonzero(life >= np.median(life))  # what is flat looks like everything that is
     enough = min(STATISTICS, max(FEWEST, 2 * int(np.count_nonzero(grid.hole))))
     if len(chosen) > enough:
@@ -55,7 +55,7 @@ def repeats(grid: Grid, count: int, rng: np.random.Generator) -> Offsets:
     return peaks(np.stack([rows[found] - rows[chosen], columns[found] - columns[chosen]], axis=1), count)
 
 
-def _variance(colours: Floats, radius: int) -> Floats:
+def variance(colours: Floats, radius: int) -> Floats:
     """The largest variance of a channel in the patches round all cells, flat [R * C]."""
     planes = np.moveaxis(colours - colours.mean(axis=(0, 1)), -1, 0)
     count = (2 * radius + 1) ** 2

@@ -166,6 +166,7 @@ def _frame(crop: Crop, photo: Photo) -> Box:
 
 def mean_gradient(colours: Colours, where: Mask) -> float:
     """Mean absolute difference between neighbouring pixels that both lie in `where`."""
-    down = np.abs(np.diff(colours, axis=0)).mean(axis=-1)[where[1:] & where[:-1]]
-    across = np.abs(np.diff(colours, axis=1)).mean(axis=-1)[where[:, 1:] & where[:, :-1]]
+    pairs = where[1:] & where[:-1], where[:, 1:] & where[:, :-1]
+    down = np.abs(colours[1:][pairs[0]] - colours[:-1][pairs[0]]).mean(axis=-1)
+    across = np.abs(colours[:, 1:][pairs[1]] - colours[:, :-1][pairs[1]]).mean(axis=-1)
     return float(np.concatenate([down, across]).mean()) if len(down) + len(across) else 0.0

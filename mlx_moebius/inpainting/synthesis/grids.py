@@ -80,7 +80,7 @@ class Scene:
 
     def prepare(self) -> None:
         """Compute now what is needed later in any case."""
-        self._parts(BASES[-1] // 2)
+        self._parts(BASES[0] // 2)
 
     @property
     def side(self) -> int:

@@ -52,7 +52,7 @@ def grow(scene: Scene, trusted: float, seed: int, twins: TwinPenalty = DEFAULT_T
         grid = scene.grid(cells)
         if _too_little(grid):
             return None
-        return add_detail(scene, grid, cells, match_tiles(scene, cells), STRIDE)
+        return add_detail(scene, grid, cells, match_tiles(scene, grid, cells), STRIDE)
     if is_thin(scene.hole, scene.side / trusted if trusted else np.inf):
         return from_beside(scene)
     guided = cells >= COARSE

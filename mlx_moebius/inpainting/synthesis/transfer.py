@@ -17,22 +17,22 @@ EXACT = 144
 STEPS = (2, 1)  # cells
 
 
-def match_tiles(scene: Scene, cells: int) -> Indices:
-    """Sources of the tiles that touch the hole, flat [R * C] on the grid of `cells`; -1 elsewhere."""
+def match_tiles(scene: Scene, finest: Grid, cells: int) -> Indices:
+    """Sources of the tiles that touch the hole, flat [R * C] on the finest grid, of `cells`; -1 elsewhere."""
     size = cells
     while size > EXACT:
         size = -(-size // 2)
-    grid = scene.grid(size)
+    grid = finest if size == cells else scene.grid(size)
     places = _places(grid)
     found = np.full(grid.hole.size, -1)
     targets = _tiles(grid)
     if not len(places) or not len(targets):  # a sliver of a hole may fall between coarse cells
-        return np.full(scene.grid(cells).hole.size, -1)
+        return np.full(finest.hole.size, -1)
     sources = describe(grid, grid.colours, places, PATCH)
     found[targets] = places[nearest(describe(grid, grid.colours, targets, PATCH), sources)]
     while size < cells:
         coarse, size = grid, min(cells, 2 * size)
-        grid = scene.grid(size)
+        grid = finest if size == cells else scene.grid(size)
         found = _finer(coarse, found, grid)
     return found
 

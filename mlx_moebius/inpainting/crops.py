@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mlx_moebius.errors import MoebiusError
 from mlx_moebius.photos.geometry import Box, Mask, bounding_box, shifted
@@ -246,9 +245,10 @@ def _place(box: Box, side: int, size: int, width: int, height: int) -> Crop:
 
 def _coarse(mask: Mask, cell: int) -> Mask:
     """The mask on coarse cells of cell x cell pixels: whether any pixel of a cell is masked."""
-    starts = [np.arange(0, length, cell) for length in mask.shape]
-    cells: NDArray[np.bool_] = np.logical_or.reduceat(np.logical_or.reduceat(mask, starts[0], 0), starts[1], 1)
-    return cells
+    padded = np.pad(mask, [(0, -length % cell) for length in mask.shape])
+    rows, columns = (length // cell for length in padded.shape)
+    filled = np.asarray(padded.reshape(rows, cell, -1).any(axis=1))
+    return np.asarray(filled.reshape(rows, columns, cell).any(axis=2))
 
 
 def _exact_box(mask: Mask, left: int, top: int) -> Box:

@@ -211,7 +211,8 @@ def test_no_paste_shows_the_networks_squares(nano: MoebiusPipeline) -> None:
     assert changed[top:bottom, left:right].mean() > 0.8
 
 
-def test_stages_are_measured(nano: MoebiusPipeline) -> None:
+def test_stages_are_measured() -> None:
+    nano = MoebiusPipeline.from_pretrained("nano")
     photo, mask = rough_scene(200, 150)
     nano.inpaint(photo, mask, nano.settings(num_steps=3))
     assert list(nano.stages.by_name) == ["load", "encode", "denoise", "decode", "detail"]

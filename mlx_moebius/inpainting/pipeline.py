@@ -271,7 +271,8 @@ class MoebiusPipeline:
                 pixels = mx.array(image[None]).astype(mx.float32) / 127.5 - 1
                 small = mx.array(latent_mask(hole, cell, settings.reference)[None, ..., None])
                 apart = Noise(*(array[index : index + 1] for array in noise))
-                part = self.diffusion.encode(pixels, mx.array(hole[None, ..., None]).astype(mx.float32), small, apart)
+                masked = mx.array(hole[None, ..., None]).astype(mx.float32)
+                part = self.diffusion.encode(pixels, masked, small, apart, settings.strength)
                 mx.eval(part)
                 parts.append(part)
         return Encoded(*(mx.concatenate(list(arrays)) for arrays in zip(*parts, strict=True)))

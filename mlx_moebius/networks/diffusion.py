@@ -141,7 +141,9 @@ class Diffusion:
                 f"this model was trained without guidance, which cannot be {scale:g}", Change("guidance_scale", 1)
             )
 
-    def encode(self, images: mx.array, masks: mx.array, latent_masks: mx.array, noise: Noise) -> Encoded:
+    def encode(
+        self, images: mx.array, masks: mx.array, latent_masks: mx.array, noise: Noise, strength: float = 0.0
+    ) -> Encoded:
         """Latents of the images and of the images without their masked pixels, in one batch.
 
         Args:
@@ -149,9 +151,14 @@ class Diffusion:
             masks: float32 [B, S, S, 1], 1 = fill.
             latent_masks: float32 [B, h, w, 1], 1 = fill.
             noise: its two posterior draws are used.
+            strength: of the run. From 1 on it starts from noise alone, and zeros stand for the latents of the images.
         """
         prepare_thread()
-        both = mx.concatenate([images, images * (1 - masks)])
+        hidden = images * (1 - masks)
+        if strength >= 1:
+            masked = self.vae.sample(hidden, noise.masked_posterior)
+            return Encoded(mx.zeros_like(masked), latent_masks, masked)
+        both = mx.concatenate([images, hidden])
         draws = mx.concatenate([noise.image_posterior, noise.masked_posterior])
         latents, masked = mx.split(self.vae.sample(both, draws), 2)
         return Encoded(latents, latent_masks, masked)

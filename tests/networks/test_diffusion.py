@@ -29,14 +29,19 @@ def golden_noise(prefix: str, batch: int, channels: int = 4) -> Noise:
 
 
 def encoded(
-    diffusion: Diffusion, data: dict[str, np.ndarray], batch: int, noise: Noise, any_pixel: bool = False
+    diffusion: Diffusion,
+    data: dict[str, np.ndarray],
+    batch: int,
+    noise: Noise,
+    any_pixel: bool = False,
+    strength: float = 0.99,
 ) -> Encoded:
     """The golden images, encoded; a cell is filled if its top left pixel is, or with `any_pixel` if any is."""
     images = np.stack([data[f"image{i}"] for i in range(batch)]) / np.float32(127.5) - 1
     masks = np.stack([data[f"mask{i}"] for i in range(batch)])[..., None] >= np.float32(127.5)
     masks = masks.astype(np.float32)
     cells = [latent_mask(mask[..., 0] > 0, reference=not any_pixel) for mask in masks]
-    return diffusion.encode(mx.array(images), mx.array(masks), mx.array(np.stack(cells)[..., None]), noise)
+    return diffusion.encode(mx.array(images), mx.array(masks), mx.array(np.stack(cells)[..., None]), noise, strength)
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +146,15 @@ def test_strength_one_starts_from_noise_alone(tiny: Diffusion) -> None:
             ends.append(np.asarray(list(tiny.denoise(full, noise, strength=strength, **settings))[-1].latents))
     assert np.array_equal(ends[0], ends[1])
     assert not np.allclose(ends[2], ends[3], atol=1e-2)
+
+
+def test_at_strength_one_only_what_is_known_is_encoded(tiny: Diffusion) -> None:
+    noise, data = golden_noise("pipe", 2), golden("pipeline.npz")
+    both, known = (encoded(tiny, data, 2, noise, strength=strength) for strength in (0.99, 1.0))
+    assert relative_error(known.masked_latents, np.asarray(both.masked_latents)) <= 1e-5
+    ends = [[*tiny.denoise(each, noise, 4, 2.0, 1.0)][-1].latents for each in (both, known)]
+    assert relative_error(ends[1], np.asarray(ends[0])) <= 1e-4
+    assert not np.any(np.asarray(known.latents))
 
 
 @pytest.mark.parametrize(("num_steps", "strength"), [(0, 0.99), (-3, 0.99), (1, 0.99), (4, 0.2)])

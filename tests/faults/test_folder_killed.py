@@ -39,7 +39,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(photos: Path) -> Run:
     """The folder's run in this process, with one network for all runs."""
     pipeline = MoebiusPipeline.from_pretrained(tiny())
-    settings = pipeline.settings(num_steps=2, guidance_scale=1.0, detail=False)
+    settings = pipeline.settings(num_steps=1, guidance_scale=1.0, detail=False)
 
     def fill(out: Path) -> int:
         pairing = find_pairs(photos, [], [BOX], out, recursive=True, overwrite=False)
@@ -112,7 +112,7 @@ def test_a_process_killed_in_the_second_photo(
 ) -> None:
     out = tmp_path / "out"
     asked = [str(photos), "-o", str(out), "--recursive", "--mask-from", BOX, "--model", tiny()]
-    asked += ["--steps", "2", "--guidance", "1", "--no-detail", "--quiet"]
+    asked += ["--steps", "1", "--guidance", "1", "--no-detail", "--quiet"]
     for write in (8, 12):  # in the first photo's line, and in the second photo
         killed = [sys.executable, "-m", "tests.faults.killed", str(out), str(write), str(int(number)), *asked]
         # SIGKILL ends the process where it is; at the others it first removes what it has half-written.

@@ -162,7 +162,7 @@ def test_any_configuration_is_read_or_one_line(tmp_path: Path, share: float) -> 
     mask = photo.rgb()[..., 0] < 0
     mask[8:18, 8:20] = True
     loaded = 0
-    for values in rng.sample(read, 12):
+    for values in rng.sample(read, 4 if share < 1 else 12):  # of which about every second has sound weights
         try:
             diffusion = load_diffusion(model_folder(tmp_path / "model", values))
         except MoebiusError as error:
@@ -171,7 +171,7 @@ def test_any_configuration_is_read_or_one_line(tmp_path: Path, share: float) -> 
         pipeline = MoebiusPipeline(diffusion, "crafted")
         pipeline.inpaint(photo, mask, pipeline.settings(num_steps=2, detail=False))
         loaded += 1
-    assert loaded > 3
+    assert loaded > (0 if share < 1 else 3)
     assert all(len(line.splitlines()) == 1 for line in refused)
 
 

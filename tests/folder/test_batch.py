@@ -35,10 +35,10 @@ def draw(path: Path, width: int = 160, height: int = 140, seed: int = 0) -> Path
     return path
 
 
-def draw_mask(path: Path, width: int = 160, height: int = 140, at: int = 40) -> Path:
+def draw_mask(path: Path, width: int = 160, height: int = 140, at: int = 40, side: int = 24) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     mask = Image.new("L", (width, height))
-    ImageDraw.Draw(mask).ellipse((at, at, at + 30, at + 24), fill=255)
+    ImageDraw.Draw(mask).ellipse((at, at, at + side * 5 // 4, at + side), fill=255)
     mask.save(path)
     return path
 

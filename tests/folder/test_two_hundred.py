@@ -27,7 +27,7 @@ def two_hundred(folder: Path) -> set[str]:
         width, height = SIZES[(index // 2 + index // 14) % 7]  # evenly mixed
         name = f"{'ceremony' if index % 2 else 'party'}/{index:03}.{EXTENSIONS[index % 7]}"
         draw(folder / name, width, height, index)
-        draw_mask(folder / f"{name}_mask.png", width, height, at=30 + index % 60)
+        draw_mask(folder / f"{name}_mask.png", width, height, at=30 + index % 60, side=8)
     broken = folder / "broken"
     whole = draw(broken / "good.jpg").read_bytes()
     (broken / "good.jpg").unlink()
@@ -85,7 +85,7 @@ def test_memory_does_not_grow_with_the_number_of_photos(tmp_path: Path) -> None:
     first = draw(folder / "000.jpg", 600, 400)
     for index in range(1, 100):
         (folder / f"{index:03}.jpg").write_bytes(first.read_bytes())
-    mask = draw_mask(tmp_path / "mask.png", 600, 400)
+    mask = draw_mask(tmp_path / "mask.png", 600, 400, side=8)
     run = generate(folder, out, "--mask", str(mask), "--json")
     assert run.returncode == 0, run.stderr
     peaks = [event["peak_bytes"]["process"] for event in events(run, "done")]

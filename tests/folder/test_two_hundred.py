@@ -85,7 +85,7 @@ def test_memory_does_not_grow_with_the_number_of_photos(tmp_path: Path) -> None:
     first = draw(folder / "000.jpg", 600, 400)
     for index in range(1, 100):
         (folder / f"{index:03}.jpg").write_bytes(first.read_bytes())
-    mask = draw_mask(tmp_path / "mask.png", 600, 400, side=8)
+    mask = draw_mask(tmp_path / "mask.png", 600, 400)
     run = generate(folder, out, "--mask", str(mask), "--json")
     assert run.returncode == 0, run.stderr
     peaks = [event["peak_bytes"]["process"] for event in events(run, "done")]

@@ -12,6 +12,7 @@ import pytest
 
 from mlx_moebius.convert.folder import verify
 from mlx_moebius.training.checkpoint import STATE_NAME
+from mlx_moebius.training.ranks import MESSAGE, messages
 from tests.support.studio import paint_photos
 from tests.support.tiny import tiny
 from tests.training.test_train import COMMAND, SIZES, lines, train
@@ -49,6 +50,14 @@ def difference(a: dict[str, mx.array], b: dict[str, mx.array]) -> float:
     names = [name for name in b if name.endswith(".m")]
     ratio = sum((a[n] - b[n]).square().sum() for n in names) / sum(b[n].square().sum() for n in names)
     return float(mx.sqrt(mx.array(ratio)))
+
+
+def test_small_arrays_of_one_type_go_in_one_message() -> None:
+    sizes = {"a": 3, "large": MESSAGE + 1, "b": 0, "half": 5, "c": MESSAGE - 3, "d": 3, "e": 1}
+    arrays = {name: mx.zeros(size, mx.float16 if name == "half" else mx.float32) for name, size in sizes.items()}
+    assert messages(arrays) == [["a"], ["large"], ["b", "c", "d"], ["half"], ["e"]]
+    small = {str(n): mx.zeros((2, n)) for n in range(1, 300)}
+    assert messages(small) == [list(small)]
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ from mlx_moebius.options import train as options
 from mlx_moebius.runtime import private_kernels
 from mlx_moebius.training.checkpoint import Folder
 from mlx_moebius.training.fit import fit, hold, size
-from mlx_moebius.training.objective import FEW, Timesteps
+from mlx_moebius.training.objective import FEW, Timesteps, check_sampling
 from mlx_moebius.training.photos import Decoder, Library, find_photos
 from mlx_moebius.training.ranks import Ranks
 from mlx_moebius.training.run import Plan, Start, run
@@ -170,9 +170,11 @@ def prepare(photos: Path, base: Path, config: Path | None, seed: int) -> Start:
     """The network to train, with its VAE and photos. Raises MoebiusError."""
     if config is None:
         unet, settings = load_unfused(base)
+        check_sampling(settings)
         library = find_photos(photos, settings.image_size)
     else:
         settings = new_config(config, base, False)
+        check_sampling(settings)
         library = find_photos(photos, settings.image_size)
         settings = new_config(config, base, library.has_objects)
         unet = new_unet(settings.unet, seed)

@@ -20,7 +20,6 @@ from mlx_moebius.networks.threads import prepare_thread
 from mlx_moebius.networks.unet import BACKGROUND_TOKENS, FOREGROUND_TOKENS, Conditioning, UNet
 from mlx_moebius.networks.vae import AutoencoderKL
 from mlx_moebius.runtime import private_kernels
-from mlx_moebius.words import counted
 
 
 class Noise(NamedTuple):
@@ -189,18 +188,7 @@ class Diffusion:
         Raises MoebiusError when no step would run, or when there are fewer timesteps than steps.
         """
         prepare_thread()
-        if num_steps > self.config.scheduler.num_train_timesteps:
-            most = self.config.scheduler.num_train_timesteps
-            raise MoebiusError(
-                f"{num_steps} steps are too many, the model has {most} timesteps",
-                Change("num_steps", LESS, "(20 are usual)"),
-            )
-        timesteps = self.scheduler.timesteps(num_steps, strength, solver) if num_steps > 0 else []
-        if not timesteps:
-            raise MoebiusError(
-                f"{counted(num_steps, 'step')} at strength {strength:g} would run nothing",
-                Change("num_steps", MORE, "(20 are usual)"),
-            )
+        timesteps = self.scheduler.checked_timesteps(num_steps, strength, solver)
         if reuse_features < 1:
             raise MoebiusError(f"features cannot serve {reuse_features} steps: 1 is exact, 2 is usual")
         if latents is None:

@@ -14,7 +14,9 @@ from typing import Literal, NamedTuple
 import mlx.core as mx
 import numpy as np
 
+from mlx_moebius.errors import LESS, MORE, Change, MoebiusError
 from mlx_moebius.networks.config import PredictionType, SchedulerConfig
+from mlx_moebius.words import counted
 
 Solver = Literal["ddim", "dpm++"]
 
@@ -56,6 +58,21 @@ class Scheduler:
         if trailing:
             return _trailing(total, num_steps)[num_steps - count :]
         return [i * (total // num_steps) for i in range(count)][::-1]
+
+    def checked_timesteps(self, num_steps: int, strength: float, solver: Solver = "ddim") -> list[int]:
+        """`timesteps`, at least one. Raises MoebiusError when there is none, or fewer than steps."""
+        if num_steps > self.config.num_train_timesteps:
+            raise MoebiusError(
+                f"{num_steps} steps are too many, the model has {self.config.num_train_timesteps} timesteps",
+                Change("num_steps", LESS, "(20 are usual)"),
+            )
+        timesteps = self.timesteps(num_steps, strength, solver) if num_steps > 0 else []
+        if not timesteps:
+            raise MoebiusError(
+                f"{counted(num_steps, 'step')} at strength {strength:g} would run nothing",
+                Change("num_steps", MORE, "(20 are usual)"),
+            )
+        return timesteps
 
     def add_noise(self, clean: mx.array, noise: mx.array, timestep: int) -> mx.array:
         """Clean latents brought to the noise level of `timestep`."""

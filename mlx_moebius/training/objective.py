@@ -8,6 +8,7 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
+from mlx_moebius.errors import MoebiusError
 from mlx_moebius.networks.config import ModelConfig
 from mlx_moebius.networks.scheduler import Scheduler
 
@@ -26,6 +27,16 @@ def mean_squared_error(a: mx.array, b: mx.array) -> mx.array:
 def sampled_timesteps(config: ModelConfig) -> list[int]:
     """The timesteps that the model's sampling visits, noisiest first."""
     return Scheduler(config.scheduler).timesteps(config.sampling.num_steps, config.sampling.strength)
+
+
+def check_sampling(config: ModelConfig) -> None:
+    """Raise MoebiusError when the model's own sampling, by which it is judged, cannot run."""
+    try:
+        Scheduler(config.scheduler).checked_timesteps(config.sampling.num_steps, config.sampling.strength)
+    except MoebiusError as error:
+        raise MoebiusError(
+            f"this model cannot fill as its configuration says: {error.message}", 'change "num_steps" of "sampling"'
+        ) from None
 
 
 def starts_from_noise(config: ModelConfig) -> bool:

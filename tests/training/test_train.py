@@ -344,7 +344,7 @@ def test_an_existing_folder_and_other_options_are_refused(studio: Path, capsys: 
 
 @pytest.mark.parametrize(
     ("sizes", "said"),
-    [({"out_channels": 3}, "wants 17 channels in and 8 out"), ({"colour": 1}, "colour"), ([], "not the configuration")],
+    [({"out_channels": 3}, "wants 9 channels in and 4 out"), ({"colour": 1}, "colour"), ([], "not the configuration")],
 )
 def test_configurations_that_fit_no_network(
     studio: Path, capsys: pytest.CaptureFixture[str], sizes: object, said: str
@@ -352,3 +352,22 @@ def test_configurations_that_fit_no_network(
     (studio / "small.json").write_text(json.dumps(SIZES | sizes if isinstance(sizes, dict) else sizes))
     assert train(*arguments(studio, "refused", 5)) == 1
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"sampling": {"num_steps": 1}}, "1 step at strength 0.99 would run nothing"),
+        ({"scheduler": {"num_train_timesteps": 10}}, "20 steps are too many, the model has 10 timesteps"),
+    ],
+)
+def test_sampling_that_cannot_run_is_refused_before_photos_are_read(
+    studio: Path, capsys: pytest.CaptureFixture[str], settings: dict[str, object], said: str
+) -> None:
+    (studio / "small.json").write_text(json.dumps({"unet": SIZES} | settings))
+    assert train(*arguments(studio, "refused", 5)) == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert 'change "num_steps"' in error
+    assert error.count("\n") == 1
+    assert not (studio / "refused").exists()

@@ -1,8 +1,7 @@
 """Holes in graphics of a few flat colours are filled without the network: every pixel gets one of the colours round it.
 
-The borders between the colours run on across the hole as short, and so as straight, as they can. They are found by
-letting the regions diffuse and deciding for the strongest again and again (Merriman, Bence and Osher, "Diffusion
-generated motion by mean curvature", 1992), first over wide distances, then over short ones.
+The borders between the colours run on across the hole as short, and so as straight, as they can. Rules that cross the
+hole are painted over these regions; letters beside it are not.
 """
 
 from __future__ import annotations
@@ -14,9 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mlx_moebius.inpainting.push_pull import push_pull
 from mlx_moebius.inpainting.synthesis.borders import continue_borders
 from mlx_moebius.inpainting.synthesis.grids import Floats, box_sum, near
+from mlx_moebius.inpainting.synthesis.lines import distances, lines_across
+from mlx_moebius.inpainting.synthesis.regions import Labels, coloured, shares_of_regions
 from mlx_moebius.photos.geometry import Box, Colours, Mask, around, slices
 from mlx_moebius.photos.masks import Part, components, dilate
 from mlx_moebius.photos.own_colours import fill_parts, levels
@@ -33,21 +33,18 @@ PLACES, SIDE = 32, 64  # squares along a large part, and their sides in pixels, 
 RARE = 0.3  # of what is looked at there may have other colours, or else the part lies in a photo
 FEW = 0.003  # of the ring: a colour that has less is none of them
 FLAT = 0.9  # of the ring must have these colours: the rest is smooth edges between them
-OTHER, EDGE = 0.01, 5  # share of the ring that may have other colours, away from edges of so many pixels
+OTHER, EDGE = 0.2, 5  # share of the ring that thin things may have in other colours, away from edges of so many pixels
 RINGS = 20.0  # 8-bit levels by which a JPEG's colours are off at most: what is farther off is another colour
 LITTLE, SMALL = 0.12, 0.7  # share of the ring that small regions have at most, share of such a region that is so
 RINGING = 0.05  # the same share where a drawing rings
+DEPTHS = 16, 8, 4, 2  # pixels round a hole in which lines are looked for; the last is its outline
+SLIM = 6.0  # a hole so many times as wide as a line with some room was not made for the line
 ROWS = 64  # that are looked at at a time
 CALM, QUIET = 2, 0.1  # pixels round a pixel without a step; share of the surroundings that must be so
 BLURRED, USUAL = 3, 0.99  # pixels that edges blur; share of all others that are within the tolerance
 EDGY = 0.5  # of the way from one colour to another that two pixels take at a drawing's edge
 STROKE = 2  # pixels round a pixel
 BROAD = 0.4  # of a colour's pixels that have only their own kind so far round them: else letters, lines or a pattern
-DIFFUSIONS, NARROW = (6, 3, 2, 1), 3  # pixels; up to which it suits every hole
-ROUNDS = 6
-STEEP = 0.8  # how much the shares of two regions differ from pixel to pixel at a straight border, once diffused
-
-Labels = NDArray[np.int64]
 
 
 class Palette(NamedTuple):
@@ -67,7 +64,8 @@ def continue_flat(photo: Photo, mask: Mask, opaque: bool = False) -> tuple[Photo
     With `opaque`, filled pixels become opaque; otherwise their opacity stays.
     """
     parts = components(mask)
-    return fill_parts(photo, mask, parts, lambda unknown, number: _continued(photo, unknown, parts[number]), opaque)
+    keep = photo.palette is not None  # in an RGB photo, all colours are round the part, or mixed of two
+    return fill_parts(photo, mask, parts, lambda unknown, n: _continued(photo, unknown, parts[n]), opaque, keep)
 
 
 def _continued(photo: Photo, unknown: Mask, part: Part) -> tuple[Mask, Colours] | None:
@@ -86,11 +84,13 @@ def _continued(photo: Photo, unknown: Mask, part: Part) -> tuple[Mask, Colours] 
             continue
         if not _sharp(values, broad, labels, known):
             continue
-        smooth = bool((labels[ring] < 0).any())
+        painted = _painted(labels, values, colours, broad, seen) if tolerance <= SAME else np.zeros_like(hole)
+        smooth = bool(((labels < 0) & ring & ~painted).any())
         if tolerance > SAME:
             labels = _sharpened(labels, values, broad, seen)
-        shares = _regions(continue_borders(labels, hole, len(broad)), len(broad))
-        return part.mask(), _coloured(shares[:, hole], broad, smooth)
+        shares = shares_of_regions(continue_borders(labels, hole, len(broad)), len(broad))
+        colours = coloured(shares.reshape(len(broad), -1), broad, smooth).reshape(values.shape)
+        return part.mask(), _with_rules(colours, values, painted, hole, seen)
     return None
 
 
@@ -284,19 +284,32 @@ def _other(labels: Labels, ring: Mask, count: int) -> float:
     return 1.0 if _within(other, CALM).any() else float(other[ring].mean())
 
 
-def _regions(labels: Labels, count: int) -> Floats:
-    """The shares of all colours in every pixel, diffused, [K, H, W], once their borders are straight."""
-    fixed = labels >= 0
-    given = _hard(labels, count)
-    shares = np.moveaxis(push_pull(np.moveaxis(given, 0, -1), fixed), -1, 0)
-    strongest = np.where(fixed, labels, shares.argmax(axis=0))
-    shares = _hard(_without_islands(strongest, fixed, count), count)
-    for radius in DIFFUSIONS:
-        if radius > NARROW and near(fixed, radius).all():
-            continue  # so wide a one would see mostly what is beyond the hole
-        for _ in range(ROUNDS):
-            shares = np.where(fixed, given, _hard(_diffused(shares, radius).argmax(axis=0), count))
-    return _diffused(shares, 1)
+def _painted(labels: Labels, values: Colours, colours: Colours, broad: Colours, seen: Mask) -> Mask:
+    """What is painted over regions of `broad` colours, [H, W]: all others but smooth edges between two."""
+    painted = seen & (labels < 0)
+    others = _labelled(values, colours, painted, SAME)
+    for first, second in combinations(range(len(broad)), 2):
+        border = painted & near(labels == first, FRINGE) & near(labels == second, FRINGE)
+        way = broad[second] - broad[first]
+        share = ((values[border] - broad[first]) @ way / (way @ way)).clip(0, 1)
+        mixed = broad[first] + share[:, None] * way
+        painted[border] = np.abs(values[border] - mixed).max(axis=1) > SAME
+    for number in range(len(colours)):
+        here = others == number
+        painted |= here & (np.count_nonzero(here & painted) > np.count_nonzero(here) / 2)
+    return painted
+
+
+def _with_rules(colours: Colours, values: Colours, painted: Mask, hole: Mask, seen: Mask) -> Colours:
+    """The colours [N, C] of a hole [H, W] where lines that are painted over others [H, W, C] go on across it."""
+    rest = np.where(painted[..., None], values - colours, 0).astype(np.float32)
+    paint = np.concatenate([values, np.ones_like(values[..., :1])], axis=-1) * painted[..., None]
+    distance = distances(hole, seen, DEPTHS)
+    lines = lines_across(rest, hole, distance, DEPTHS[-1], np.zeros(values.shape[-1], np.float32), paint, SLIM)
+    if lines is None:
+        return colours[hole]
+    crossed: Colours = (1 - lines[:, -1:]) * colours[hole] + lines[:, :-1]
+    return crossed
 
 
 def _sharp(values: Colours, colours: Colours, labels: Labels, known: Mask) -> bool:
@@ -314,42 +327,3 @@ def _sharp(values: Colours, colours: Colours, labels: Labels, known: Mask) -> bo
         sharp += np.count_nonzero(near(steep, FRINGE) & border)
         total += np.count_nonzero(border)
     return sharp >= FLAT * total
-
-
-def _hard(labels: Labels, count: int) -> Floats:
-    """1 where a pixel has a colour and 0 where it has another or none, [K, H, W]."""
-    return (labels == np.arange(count)[:, None, None]).astype(np.float32)
-
-
-def _without_islands(labels: Labels, fixed: Mask, count: int) -> Labels:
-    """Labels [H, W] in which what hangs together with nothing known of its colour has the colour round it."""
-    result = labels.copy()
-    for number in range(count):
-        for part in components(labels == number):
-            if not (fixed[slices(part.box)] & part.mask()).any():
-                frame = around(part.box, 1, labels.shape[1], labels.shape[0])
-                island = part.mask(frame)
-                beside = labels[slices(frame)][dilate(island, 3) & ~island]
-                if len(beside):
-                    result[slices(frame)][island] = np.bincount(beside).argmax()
-    return result
-
-
-def _diffused(shares: Floats, radius: int) -> Floats:
-    weight = box_sum(np.ones(shares.shape[1:], np.float32), radius)
-    for _ in range(2):
-        shares = box_sum(shares, radius) / weight
-    return shares
-
-
-def _coloured(shares: Floats, colours: Colours, smooth: bool) -> Colours:
-    """Colours [N, C] by shares [K, N], which mix within a pixel of a border if `smooth`."""
-    if not smooth or len(colours) == 1:
-        return colours[shares.argmax(axis=0)]
-    order = np.argsort(shares, axis=0)[-2:]
-    second, first = colours[order[0]], colours[order[1]]
-    everyone = np.arange(shares.shape[1])
-    ahead = shares[order[1], everyone] - shares[order[0], everyone]
-    share = (0.5 + ahead / STEEP).clip(0, 1)[:, None].astype(np.float32)
-    mixed: Colours = share * first + (1 - share) * second
-    return mixed

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlx_moebius.inpainting.synthesis.grain import grain
-from mlx_moebius.inpainting.synthesis.lines import lines_across, stronger
+from mlx_moebius.inpainting.synthesis.lines import distances, lines_across, stronger
 from mlx_moebius.inpainting.synthesis.surface import Points, Surface, fit
 from mlx_moebius.photos.geometry import Box, Colours, Mask, around, intersection, shifted, slices
 from mlx_moebius.photos.masks import Part, components, dilate
@@ -47,6 +47,7 @@ def _continued(photo: Photo, unknown: Mask, part: Part, seed: int) -> tuple[Mask
     left, top, right, bottom = part.box
     at_edge = left == 0 or top == 0 or right == photo.width or bottom == photo.height
     widest = DEPTHS[0] if at_edge and min(right - left, bottom - top) > 2 * USUAL else USUAL
+    depths = *(depth for depth in DEPTHS if depth <= widest), OUTLINE
     frame = around(part.box, widest, photo.width, photo.height)
     hole, unknown_here = part.mask(frame), unknown[slices(frame)]
     outline = np.count_nonzero(dilate(hole, 2 * OUTLINE + 1) & ~unknown_here)
@@ -66,7 +67,7 @@ def _continued(photo: Photo, unknown: Mask, part: Part, seed: int) -> tuple[Mask
     def surface_of(stretch: tuple[Box, Box]) -> tuple[Colours, NDArray[np.uint8], Surface | None]:
         reach = stretch[0]
         wide = around(reach, widest, hole.shape[1], hole.shape[0])
-        distance = _distances(hole[slices(wide)], ~unknown_here[slices(wide)], widest)[slices(reach, wide[:2])]
+        distance = distances(hole[slices(wide)], ~unknown_here[slices(wide)], depths)[slices(reach, wide[:2])]
         values = levels(photo, shifted(reach, *frame[:2]), distance > 0)
         return values, distance, _surface(values, hole[slices(reach)], distance, size)
 
@@ -97,15 +98,6 @@ def _continued(photo: Photo, unknown: Mask, part: Part, seed: int) -> tuple[Mask
             return None
         colours += grain_of_it
     return answered[slices(part.box, frame[:2])], colours
-
-
-def _distances(hole: Mask, known: Mask, widest: int) -> NDArray[np.uint8]:
-    """Distance of known pixels from a hole, in steps of `DEPTHS` and `OUTLINE`, [H, W]; 0 for all other pixels."""
-    distance = np.zeros(hole.shape, np.uint8)
-    for depth in (*DEPTHS, OUTLINE):
-        if depth <= widest:
-            distance[dilate(hole, 2 * depth + 1) & known] = depth
-    return distance
 
 
 def _stretches(shape: tuple[int, int], length: float) -> Iterator[tuple[Box, Box]]:

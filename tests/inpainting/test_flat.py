@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from mlx_moebius.inpainting.flat import continue_flat
 from mlx_moebius.photos.geometry import Mask
@@ -122,6 +122,39 @@ def test_a_cell_beside_lines_has_the_colour_of_its_row() -> None:
     mask[59:95, 90:225] = True
     photo, _ = continue_flat(Photo(truth, "RGB"), mask)
     assert (photo.pixels[62:92, 92:222] == truth[62, 0]).all()
+
+
+def striped_table(rule: int, dark: bool) -> Pixels:
+    """Rows of two tones, rules of some width between rows and columns, and words in most cells."""
+    tones, ruled, words = [(24, 26, 30), (32, 34, 40)], (60, 62, 68), (220, 222, 226)
+    if not dark:
+        tones, ruled, words = [(255, 255, 255), (221, 235, 247)], (155, 194, 230), (0, 0, 0)
+    image = Image.new("RGB", (3 * SIZE, SIZE))
+    draw = ImageDraw.Draw(image)
+    for row, top in enumerate(range(0, SIZE, 34)):
+        draw.rectangle((0, top, 3 * SIZE, top + 33), fill=tones[row % 2])
+        for column in range(0, 3 * SIZE, 150):
+            if row not in (2, 3) or column != 150:
+                draw.text((column + 12, top + 6), "Words", font=ImageFont.load_default(16), fill=words)
+    for top in range(34, SIZE, 34):
+        draw.rectangle((0, top, 3 * SIZE, top + rule - 1), fill=ruled)
+    for column in range(150, 3 * SIZE, 150):
+        draw.rectangle((column, 0, column + rule - 1, SIZE), fill=ruled)
+    return np.asarray(image)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("rule", [1, 2])
+@pytest.mark.parametrize("box", [(158, 66, 292, 106), (140, 80, 200, 120), (284, 72, 308, 132)])
+def test_rules_of_a_striped_table_go_on_and_words_beside_a_hole_do_not(
+    rule: int, dark: bool, box: tuple[int, int, int, int]
+) -> None:
+    truth = striped_table(rule, dark)
+    mask = np.zeros(truth.shape[:2], bool)
+    mask[box[1] : box[3], box[0] : box[2]] = True
+    photo, rest = continue_flat(Photo(np.where(mask[..., None], np.uint8(200), truth), "RGB"), mask)
+    assert not rest.any()
+    assert np.array_equal(photo.pixels, truth)
 
 
 def test_a_border_goes_on_to_just_before_a_corner() -> None:

@@ -6,6 +6,7 @@ look alike belong together; what they have across is drawn between them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import combinations
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from mlx_moebius.inpainting.synthesis.grids import Floats
 from mlx_moebius.photos.geometry import Mask, slices
-from mlx_moebius.photos.masks import components
+from mlx_moebius.photos.masks import components, dilate
 
 CLEAR = 12.0  # levels by which a line differs from the surface
 NOISY = 6.0  # deviations of the grain by which it does
@@ -49,20 +50,39 @@ class _End(NamedTuple):
     profile: Vector
 
 
-def lines_across(rest: Floats, hole: Mask, distance: NDArray[np.uint8], outline: int, noise: Floats) -> Floats | None:
+def distances(hole: Mask, known: Mask, depths: Iterable[int]) -> NDArray[np.uint8]:
+    """Distance of known pixels from a hole [H, W], in steps of `depths`, largest first; 0 for all other pixels."""
+    distance = np.zeros(hole.shape, np.uint8)
+    for depth in depths:
+        distance[dilate(hole, 2 * depth + 1) & known] = depth
+    return distance
+
+
+def lines_across(
+    rest: Floats,
+    hole: Mask,
+    distance: NDArray[np.uint8],
+    outline: int,
+    noise: Floats,
+    paint: Floats | None = None,
+    slim: float = np.inf,
+) -> Floats | None:
     """What lines add to the surface in a hole, for its pixels in reading order, [N, C]; None where none crosses it.
 
-    `rest` [H, W, C] is the photo minus the surface, valid where `distance` [H, W] from the hole is not 0; it is
-    `outline` along the hole.
+    Args:
+        rest: the photo minus the surface, [H, W, C], valid where `distance` [H, W] from the hole is not 0.
+        outline: the distance along the hole.
+        paint: what lines have instead of `rest`, [H, W, P]; then the result is [N, P].
+        slim: a hole that is wider than so many times a line was not made for it, however long it is.
     """
     seen = (distance > 0) & (np.abs(rest).max(axis=-1) > max(CLEAR, NOISY * float(noise.max())))
-    ends = _ends(rest, seen, distance, outline)
+    ends = _ends(rest, rest if paint is None else paint, seen, distance, outline)
     points = np.argwhere(hole).astype(np.float64)
     pairs = [(_turn(ends[first], ends[second]), first, second) for first, second in combinations(range(len(ends)), 2)]
     total: Floats | None = None
     used: set[int] = set()
     for turn, first, second in sorted(pairs):
-        if turn > BEND or {first, second} & used or not _joined(ends[first], ends[second], points):
+        if turn > BEND or {first, second} & used or not _joined(ends[first], ends[second], points, slim):
             continue
         used |= {first, second}
         drawn = _drawn(ends[first], ends[second], points)
@@ -76,7 +96,7 @@ def stronger(drawn: Floats, other: Floats) -> Floats:
     return np.where(more[:, None], drawn, other)
 
 
-def _ends(rest: Floats, seen: Mask, distance: NDArray[np.uint8], outline: int) -> list[_End]:
+def _ends(rest: Floats, paint: Floats, seen: Mask, distance: NDArray[np.uint8], outline: int) -> list[_End]:
     """The ends of lines at the hole, seen as far out as they are slender; what crosses a line is left out."""
     close = distance == outline
     if not (seen & close).any():
@@ -94,7 +114,7 @@ def _ends(rest: Floats, seen: Mask, distance: NDArray[np.uint8], outline: int) -
                 corner = np.array([part.box[1], part.box[0]])
                 for place in places:
                     touching = np.argwhere(place.mask((0, 0, *pixels.shape[::-1]))) + corner
-                    if (end := _end(rest, np.argwhere(pixels) + corner, touching)) is not None:
+                    if (end := _end(rest, paint, np.argwhere(pixels) + corner, touching)) is not None:
                         found.append((end.slender, touching, end))
     left = seen & close
     ends = []
@@ -114,12 +134,16 @@ def _in_runs(seen: Mask, length: int) -> Mask:
     return inside
 
 
-def _end(rest: Floats, at: Points, touching: Points) -> _End | None:
+def _end(rest: Floats, paint: Floats, at: Points, touching: Points) -> _End | None:
     """The end of a line of the pixels `at` [N, 2] where some of them touch the hole; None if they are no line."""
     if len(at) < 2:
         return None
     values = rest[at[:, 0], at[:, 1]].astype(np.float64)
+    painted = paint[at[:, 0], at[:, 1]].astype(np.float64)
     weight = np.abs(values).max(axis=1)
+    hard = np.ptp(painted, axis=0).max() < (1 - SHARP) * weight.max()  # drawn without smooth edges
+    if hard:
+        weight = np.ones_like(weight)
     middle = weight @ at / weight.sum()
     _, axes = np.linalg.eigh(np.cov(at.T, aweights=weight))
     direction = axes[:, 1]
@@ -134,11 +158,11 @@ def _end(rest: Floats, at: Points, touching: Points) -> _End | None:
         direction = -direction  # into the hole
     normal = np.array([-direction[1], direction[0]])
     contrast = values.mean(axis=0)
-    if weight.min() > SHARP * weight.max():  # drawn without smooth edges
+    if hard:
         edges = width / 2 * np.array([-1.001, -1, 1, 1.001])
-        profile = edges, np.array([0, 1, 1, 0])[:, None] * contrast
+        profile = edges, np.array([0, 1, 1, 0])[:, None] * painted.mean(axis=0)
     else:
-        profile = _profile(values, (at - middle) @ normal)
+        profile = _profile(painted, (at - middle) @ normal)
     return _End(place, direction, width, slender, contrast, *profile)
 
 
@@ -168,7 +192,7 @@ def _turn(first: _End, second: _End) -> float:
     return float(np.arccos(np.clip(straight, -1, 1)))
 
 
-def _joined(first: _End, second: _End, points: Vector) -> bool:
+def _joined(first: _End, second: _End, points: Vector, slim: float) -> bool:
     """Whether two ends on a straight line are those of one line through a hole that was not made for the line."""
     gap = second.at - first.at
     way = gap / np.hypot(*gap)
@@ -179,8 +203,8 @@ def _joined(first: _End, second: _End, points: Vector) -> bool:
         return False
     normal = np.array([-way[1], way[0]])
     across = (points - first.at) @ normal
-    inside = np.ptp((points - first.at) @ way) <= ELONGATED * np.ptp(across)
     room = 2 * widths[1] + ROOM
+    inside = np.ptp(across) > slim * room or np.ptp((points - first.at) @ way) <= ELONGATED * np.ptp(across)
     less, more = sorted((-across.min(), across.max()))
     return bool(inside and (less > room or more > AMPLE * room))
 

@@ -33,7 +33,8 @@ PLACES, SIDE = 32, 64  # squares along a large part, and their sides in pixels, 
 RARE = 0.3  # of what is looked at there may have other colours, or else the part lies in a photo
 FEW = 0.003  # of the ring: a colour that has less is none of them
 FLAT = 0.9  # of the ring must have these colours: the rest is smooth edges between them
-OTHER, EDGE = 0.2, 5  # share of the ring that thin things may have in other colours, away from edges of so many pixels
+OTHER, EDGE = 0.01, 5  # share of the ring that may have other colours, away from edges of so many pixels
+THIN = 0.2  # the same share where these are rules and letters
 RINGS = 20.0  # 8-bit levels by which a JPEG's colours are off at most: what is farther off is another colour
 LITTLE, SMALL = 0.12, 0.7  # share of the ring that small regions have at most, share of such a region that is so
 RINGING = 0.05  # the same share where a drawing rings
@@ -128,12 +129,19 @@ def _surroundings(photo: Photo, unknown: Mask, part: Part, box: Box) -> tuple[Co
 
 
 def _palettes(values: Colours, ring: Mask, known: Mask) -> Iterator[Palette]:
-    """What a drawing's colours may be: first those of pixels that are exact, then those of a JPEG."""
+    """What a drawing's colours may be: first those of pixels that are exact, then those of a JPEG.
+
+    Only a drawing that does not ring may have many thin things before its regions.
+    """
     colours, rest = _flat_colours(values[ring])
-    if rest <= 1 - FLAT:
+    exact = rest <= 1 - FLAT
+    if exact:
         yield Palette(colours, SAME, OTHER)
-    if (palette := _ringing_palette(values, known)) is not None:
-        yield palette
+    ringing = _ringing_palette(values, known)
+    if exact and (ringing is None or ringing.tolerance <= SAME):
+        yield Palette(colours, SAME, THIN)
+    elif ringing is not None:
+        yield ringing
 
 
 def _ringing_palette(values: Colours, known: Mask) -> Palette | None:

@@ -24,6 +24,10 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     is_worker = "PYTEST_XDIST_WORKER" in os.environ
     if not is_worker and whole_suite(config) and getattr(config.option, "numprocesses", 0) is None:
         config.option.numprocesses = min(os.cpu_count() or 1, MOST_WORKERS)
+        if config.option.dist == "no":  # not asked for
+            # Each has one stretch of the tests, and takes half of another's rest when it is done: few modules are torn
+            # apart, whose fixtures would be made twice, and all end together.
+            config.option.dist = "worksteal"
 
 
 @pytest.hookimpl(tryfirst=True)  # before other processes are started

@@ -19,8 +19,8 @@ from mlx_moebius.photos.own_colours import fill_parts, levels
 from mlx_moebius.photos.photo import Photo
 from mlx_moebius.side_by_side import in_order
 
-DEPTHS = 64, 16, 8, 4  # pixels round a hole to fit: the widest ring that is plain is taken
-USUAL = 16  # the widest one of most holes; a larger one at the photo's edge is seen from fewer sides
+DEPTHS = 128, 64, 16, 8, 4  # pixels round a hole to fit: the widest ring that is plain is taken
+USUAL = 16  # the widest one of most holes; a larger one at the photo's edge, as of a wider frame, has fewer sides
 OUTLINE = 2  # pixels along the hole, which must be plain all round
 PLACE = 8  # pixels along a place over which noise averages out; less round small holes
 STRETCH = 8  # a long part is looked at in stretches of so many times its half thickness,

@@ -270,3 +270,18 @@ def test_a_net_over_a_grainy_sky_that_leaves_no_tile_of_grain() -> None:
     pixels, mask = np.rint(truth).astype(np.uint8)[:96, :96], mask[:96, :96]
     photo, _ = continue_plain(Photo(pixels, "RGB"), mask)
     assert np.array_equal(photo.pixels[~mask], pixels[~mask])
+
+
+def test_a_grainy_sky_goes_on_far_beyond_the_edge() -> None:
+    rows = np.mgrid[:400, :800][0]
+    sky = np.stack([90 + 90 * rows / 400, 130 + 70 * rows / 400, 210 + 20 * rows / 400], axis=-1)
+    grain = np.random.default_rng(5).normal(0, 3.5, (400, 800, 1))
+    mask = np.zeros((400, 800), bool)
+    mask[:, 560:] = True
+    pixels = np.rint(np.where(mask[..., None], 0, sky + grain)).astype(np.uint8)
+    photo, rest = continue_plain(Photo(pixels, "RGB"), mask)
+    assert not rest.any()
+    off = (photo.pixels - sky)[:, 560:]
+    assert 3 < off.std() < 4
+    places = off.reshape(20, 20, 12, 20, 3).mean(axis=(1, 3))  # over which the grain averages out
+    assert np.abs(places).max() < 1.5

@@ -62,17 +62,17 @@ def test_what_decides_the_bytes_is_recorded_and_repeated(photo: Path) -> None:
 
 
 @pytest.mark.slow
-def test_another_model_of_the_name_is_an_error(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mask, filled = photo.with_name("photo_mask.png"), photo.with_name("filled.png")
-    fill(photo, "--mask", mask, "--model", "nano", *FAST, "-o", filled)
+def test_another_model_of_the_name_is_an_error(photo: Path) -> None:
+    hole, filled = ("--mask-from", "40,90,20,20"), photo.with_name("filled.png")
+    fill(photo, *hole, "--model", "nano", *FAST, "-o", filled)
     for name in ("unet_sha256", "vae_sha256"):
         other = with_record(filled, **{name: "ab" * 32})
-        ended = run(generate.main, photo, "--mask", mask, "--from-metadata", other, "-o", photo.with_name("no.png"))
+        ended = run(generate.main, photo, *hole, "--from-metadata", other, "-o", photo.with_name("no.png"))
         assert ended.returncode == 1
         assert "another model called 'nano'" in ended.stderr
         assert "abababababab..." in ended.stderr
         assert ended.stderr.count("\n") == 1
-        fill(photo, "--mask", mask, "--from-metadata", other, "--model", "nano", "-o", photo.with_name("asked.png"))
+        fill(photo, *hole, "--from-metadata", other, "--model", "nano", "-o", photo.with_name("asked.png"))
         photo.with_name("asked.png").unlink()
 
 

@@ -271,7 +271,7 @@ def test_minutes_plan_the_schedule(
 def test_minutes_are_planned_without_the_steps_that_warm_up(
     studio: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    passed = itertools.accumulate(itertools.chain(itertools.repeat(0.16, 5), itertools.repeat(0.07)))
+    passed = itertools.accumulate(itertools.chain(itertools.repeat(0.08, 5), itertools.repeat(0.035)))
     monkeypatch.setattr("mlx_moebius.training.run.time", SimpleNamespace(monotonic=lambda: next(passed)))
     monkeypatch.setattr("mlx_moebius.training.run.MEASURED", 2)  # steps, to have few of them
     assert train(*arguments(studio, "timed", 1, "--minutes", "0.08")) == 0

@@ -69,9 +69,9 @@ def as_image(photo: Photo) -> Image.Image:
     Raises MoebiusError where it has 16 bits a channel in colour or with opacity, for which Pillow has no images.
     """
     check_image(photo)
-    image = (photo.palette is not None and numbered(photo.pixels, photo.palette, "PNG")) or to_image(
-        photo.pixels, photo.mode
-    )
+    image = None if photo.palette is None else numbered(photo.pixels, photo.palette, "PNG")
+    if image is None:
+        image = to_image(photo.pixels, photo.mode)
     carried = photo.metadata
     if carried.icc:
         image.info["icc_profile"] = carried.icc

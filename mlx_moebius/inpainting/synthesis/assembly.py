@@ -100,6 +100,8 @@ def assemble(
         sources, cost = np.take_along_axis(sources, best, 1), np.take_along_axis(cost, best, 1)
     labelling = Labelling(grid, cells, sources)
     chosen = labelling.choose(cost, rounds)
+    if not twins.passes:
+        return chosen
     seen = twins.cost * np.minimum(variance(grid.colours, PATCH // 2) / np.float32(VARIED), 1).take(sources)
     for _ in range(twins.passes):
         chosen = labelling.choose(cost + seen * _twins(grid, cells, sources, chosen, twins.most), rounds // 2)

@@ -64,20 +64,25 @@ def continue_borders(labels: Labels, hole: Mask, count: int) -> Labels:
     return result
 
 
+def _onward(end: _End, hole: Mask) -> tuple[Vector, Mask]:
+    """The straight line [N, 2] from an end to the picture's edge, and which of its points lie in the hole [N]."""
+    line = end.at + np.arange(0, sum(hole.shape), STEP)[:, None] * end.direction
+    rows, columns = np.rint(line).astype(np.int64).T
+    within = (rows >= 0) & (rows < hole.shape[0]) & (columns >= 0) & (columns < hole.shape[1])
+    return line[within], hole[rows[within], columns[within]]
+
+
 def _goes_on(end: _End, labels: Labels, hole: Mask) -> Vector | None:
     """The straight line [N, 2] from an end through the hole to where its colours go on; None if they do not there.
 
     There may be too little of the border, beside a corner, for another end.
     """
-    line = end.at + np.arange(0, sum(hole.shape), STEP)[:, None] * end.direction
-    rows, columns = np.rint(line).astype(np.int64).T
-    within = (rows >= 0) & (rows < hole.shape[0]) & (columns >= 0) & (columns < hole.shape[1])
-    inside = hole[rows[within], columns[within]]
+    line, inside = _onward(end, hole)
     if not inside.any():
         return None
     last = len(inside) - int(inside[::-1].argmax())
     beyond = line[last : last + round(ONWARD / STEP)]
-    if inside[inside.argmax() : last].mean() < INSIDE or last + len(beyond) > len(inside):
+    if inside[inside.argmax() : last].mean() < INSIDE or len(beyond) < round(ONWARD / STEP):
         return None
     normal = np.array([-end.direction[1], end.direction[0]])
     for number, sign in zip(end.colours, (end.side, -end.side), strict=True):
@@ -92,15 +97,11 @@ def _up_to(end: _End, labels: Labels, hole: Mask) -> Vector | None:
 
     None if it leaves the hole before.
     """
-    line = end.at + np.arange(0, sum(hole.shape), 0.25)[:, None] * end.direction
-    rows, columns = np.rint(line).astype(np.int64).T
-    within = (rows >= 0) & (rows < hole.shape[0]) & (columns >= 0) & (columns < hole.shape[1])
-    line, rows, columns = line[within], rows[within], columns[within]
-    inside = hole[rows, columns]
+    line, inside = _onward(end, hole)
     if not inside.any():
         return None
     first = int(inside.argmax())
-    stop = ~inside | (labels[rows, columns] >= 0)
+    stop = ~inside | (labels[_inside(line, labels)] >= 0)
     stop[:first] = False
     if not stop.any():
         return line
